@@ -1,0 +1,74 @@
+"""Two clocks: one that all processes of a machine share, and one that tells boots apart.
+
+Knows nothing of arrays and segments.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from functools import cache
+from typing import Callable
+
+__all__ = ["boot_id", "now_ns", "same_boot"]
+
+_NO_BOOT_ID = bytes(16)
+_BOOT_TOLERANCE_NS = 10 * 60 * 1_000_000_000
+
+
+def _shared_clock() -> Callable[[], int]:
+    """Pick the monotonic clock that means the same in every process, in nanoseconds.
+
+    ``time.perf_counter_ns`` is system-wide on Linux always, on macOS and Windows since Python
+    3.10 (Doc/library/time.rst, "Changed in version 3.10"); before, it counts from process start.
+    """
+    if sys.version_info >= (3, 10) or sys.platform.startswith("linux"):
+        return time.perf_counter_ns
+    if sys.platform == "darwin":
+        return lambda: time.clock_gettime_ns(time.CLOCK_UPTIME_RAW)
+    return time.monotonic_ns  # Windows on 3.9: system-wide, in steps of 15.6 ms
+
+
+now_ns = _shared_clock()
+
+
+@cache
+def boot_id() -> bytes:
+    """Return 16 bytes that are new after each boot; zeros where the system has no such thing."""
+    try:
+        if sys.platform.startswith("linux"):
+            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+                return uuid.UUID(file.read().strip()).bytes
+        if sys.platform == "darwin":
+            return _darwin_boot_session()
+    except (OSError, ValueError):
+        pass
+    return _NO_BOOT_ID
+
+
+def _darwin_boot_session() -> bytes:
+    import ctypes
+
+    text = ctypes.create_string_buffer(64)
+    size = ctypes.c_size_t(len(text))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.sysctlbyname(b"kern.bootsessionuuid", text, ctypes.byref(size), None, 0) != 0:
+        raise OSError(ctypes.get_errno(), "kern.bootsessionuuid")
+    return uuid.UUID(text.value.decode("ascii")).bytes
+
+
+def same_boot(recorded: bytes, clock_ns: int, wall_ns: int) -> bool:
+    """Tell whether memory that carries these three was written since the last boot.
+
+    After a power cut a disk may hold a control page that looks whole beside payload that never
+    reached it; so memory of another boot counts as absent. Where no boot id is to be had, a
+    clock that went backwards, or that moved against the wall clock by over ten minutes, stands
+    for a boot.
+    """
+    now_boot = boot_id()
+    if now_boot != _NO_BOOT_ID:
+        return recorded == now_boot
+    now = now_ns()
+    drift = (time.time_ns() - now) - (wall_ns - clock_ns)
+    return now >= clock_ns and abs(drift) <= _BOOT_TOLERANCE_NS

@@ -1,0 +1,422 @@
+"""Format v1: where the bytes are. This docstring is the specification.
+
+What may live here: offsets, encoding, decoding, checks. Not here: the order of accesses
+(``_seqlock``), names and files (``backends``), who may write (``_lease``). It has some 380 lines
+because the specification stands in one place with all the code that has to agree with it.
+
+Native byte order throughout; a foreign order shows in the magic. A *word* is 8 bytes, 8-byte
+aligned; offsets are in bytes. Reserved bytes are zero and MUST be ignored. Position ``p`` counts
+the slots that the writer took, from 1; it lies in slot ``p mod slots``.
+
+**Control segment**, 4096 bytes, one per array::
+
+    OFFSET  SIZE  TYPE       WRITTEN BY  MEANING
+         0     8  word       creation    magic: bytes 93 'NDSHARR' read as a little-endian number
+         8     8  word       creation    format version: 1
+        16     8  word       creation    ready: 1, stored last; 0 counts as "not there yet"
+        24     8  word       creation    instance id: random, not 0; one life of this segment
+        32    16  bytes      creation    boot id; zeros where the system has none
+        48     8  word       creation    monotonic clock, ns   (taken together
+        56     8  word       creation    wall clock, ns         at creation)
+        64     8  word       creation    length of the array's name in bytes, 1 to 255
+        72   256  bytes      creation    the array's name, UTF-8
+       328    56             reserved
+       384    64  table      writer      table copy 0: see below
+       448    64  table      writer      table copy 1
+       512     8  word       writer      next: the segment id about to be made, never cleared
+       520    56             reserved
+       576     8  word       writer      state: 1 live, 2 closed
+       584     8  word       writer      number of the last frame, stored at close
+       592     8  word       writer      writer's process id       (for people; nothing
+       600     8  word       writer      when it took the array, ns   decides by them)
+       608    32             reserved
+       640     8  word       writer      newest: 2 * position + table copy; position 0: none yet
+       648   120             reserved    (newest has cache lines of its own, also of 128 bytes)
+       768    62  bytes      readers     waiting, one byte per cell: 0 or 1
+       830     2             reserved
+       832   248  bytes      readers     pins, four per cell: 0 none, else slot + 1
+      1080  3016             reserved
+
+**A table copy** tells where the frames are; the copy named by *newest* counts, and the writer
+changes only the other one::
+
+         0     8  word       id of the frame segment (1 to 2^25 - 1; never used twice)
+         8     8  word       number of slots, 2 to 250
+        16     8  word       slot stride in bytes, a multiple of 128
+        24     8  word       the position published last before this segment (0: none)
+        32     8  word       previous: the segment that newest named before (0: none)
+        40    24             reserved
+
+**Frame segment**: slot ``i`` begins at ``i * stride``::
+
+         0     8  word       seq: 2p - 1 while position p is written, 2p when it is stable
+         8     8  word       frame number, from 1
+        16     8  word       when it was written: monotonic clock, ns
+        24     8  word       length of the .npy header, a multiple of 64
+        32     8  word       payload bytes
+        40    16  bytes      uuid of the layout: another dtype or shape, another uuid
+        56     8             reserved
+        64     -  .npy       a complete record (NEP 1): header as long as said above, then the
+                             payload, C order. A slot copied from here is a file for np.load.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import struct
+import uuid as uuids
+from typing import Any, NamedTuple, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from ._memory import Memory
+from ._types import is_supported
+from .errors import FormatError
+
+__all__ = [
+    "CELLS",
+    "CLOSED",
+    "CONTROL_SIZE",
+    "FORMAT_VERSION",
+    "LIVE",
+    "MAX_POSITION",
+    "MAX_SEGMENT",
+    "MAX_SLOTS",
+    "MIN_SLOTS",
+    "PINS_PER_CELL",
+    "Control",
+    "Layout",
+    "Table",
+    "decode_layout",
+    "load_control",
+    "load_table",
+    "store_control",
+    "store_table",
+    "stride_for",
+]
+
+CONTROL_SIZE = 4096
+FORMAT_VERSION = 1
+MAGIC = int.from_bytes(b"\x93NDSHARR", "little")
+LIVE, CLOSED = 1, 2
+
+MIN_SLOTS, MAX_SLOTS = 2, 250
+CELLS, PINS_PER_CELL = 62, 4
+MAX_SEGMENT = 2**25 - 1  # what five base-32 digits of a segment's name can tell apart
+MAX_POSITION = 2**62  # newest stays below 2**63
+MAX_ADOPTED = MAX_POSITION - 2**32  # positions and frame numbers that a taker can go on from
+
+# Word indices in the control segment.
+MAGIC_WORD, VERSION_WORD, READY_WORD, INSTANCE_WORD = 0, 1, 2, 3
+CLOCK_WORD, WALL_WORD, NAME_LENGTH_WORD = 6, 7, 8
+TABLE_WORDS = (48, 56)
+NEXT_WORD = 64
+STATE_WORD, LAST_FRAME_WORD, PID_WORD, TAKEN_WORD = 72, 73, 74, 75
+NEWEST_WORD = 80
+# Byte offsets in the control segment.
+BOOT_BYTE, NAME_BYTE, MAX_NAME = 32, 72, 255
+WAITING_BYTE, PINS_BYTE = 768, 832
+PINS_END = PINS_BYTE + CELLS * PINS_PER_CELL
+
+# Word indices in a slot, and where its .npy record begins.
+SEQ_WORD, FRAME_WORD, TIME_WORD, HEADER_WORD, PAYLOAD_WORD, UUID_WORD = 0, 1, 2, 3, 4, 5
+RECORD_BYTE = 64
+
+_STRIDE_STEP = 128  # the longest cache line in use (Apple silicon): slots never share one
+_HEADER_ROOM = 192  # so that a change of shape seldom fails to fit for its header alone
+_MAX_HEADER = 1 << 20
+_MAX_DIMENSIONS = 64  # numpy 2's
+# What a header may hold outside strings. Operators are refused: Python before 3.11 overflows
+# its C stack on a long enough chain of them.
+_STRINGS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_HARMLESS = re.compile(r"[\s\w{}()\[\],:]*")
+
+
+class Control(NamedTuple):
+    """The static part of a control segment."""
+
+    instance: int
+    boot: bytes
+    clock_ns: int
+    wall_ns: int
+    name: str
+
+
+class Table(NamedTuple):
+    """Where the frames are. All zero: nowhere yet."""
+
+    segment: int
+    slots: int
+    stride: int
+    before: int
+    previous: int
+
+    @property
+    def size(self) -> int:
+        """Bytes that the frame segment has at least."""
+        return self.slots * self.stride
+
+
+NO_TABLE = Table(0, 0, 0, 0, 0)
+
+
+class Layout:
+    """One dtype and shape, as it is written before each payload.
+
+    Attributes
+    ----------
+    uuid : bytes
+        16 bytes, new for each layout that a writer makes.
+    dtype : numpy.dtype
+        Without metadata.
+    shape : tuple of int
+        The array's shape.
+    header : bytes
+        The ``.npy`` header, a multiple of 64 bytes long.
+    nbytes : int
+        Payload size in bytes.
+    """
+
+    __slots__ = ("dtype", "header", "nbytes", "shape", "uuid", "words")
+
+    def __init__(self, uuid: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], header: bytes):
+        self.uuid = uuid
+        self.words: tuple[int, int] = struct.unpack("=QQ", uuid)
+        self.dtype = dtype
+        self.shape = shape
+        self.header = header
+        self.nbytes = dtype.itemsize
+        for length in shape:
+            self.nbytes *= length
+
+    @classmethod
+    def of(cls, array: npt.NDArray[Any]) -> Layout:
+        """Return a new layout for `array`.
+
+        Raises
+        ------
+        NotImplementedError
+            For a dtype that a ``.npy`` header cannot name (`encode_header`).
+        """
+        header, uuid = encode_header(array.dtype, array.shape), uuids.uuid4().bytes
+        layout = cls(uuid, array.dtype, array.shape, header)
+        if array.dtype.names is not None:
+            try:
+                decode_layout(uuid, header, layout.nbytes)
+            except FormatError as error:  # nested too deep, or too many fields, for any reader
+                raise NotImplementedError(
+                    f"dtype {array.dtype} cannot be shared: {error}"
+                ) from None
+        return layout
+
+    def view(self, frames: Memory, offset: int) -> npt.NDArray[Any]:
+        """Return an array of this layout over `frames`, its record's header at `offset`."""
+        if self.nbytes == 0:
+            return np.empty(self.shape, self.dtype)
+        raw = frames.array(offset + len(self.header), self.nbytes)
+        return raw.view(self.dtype).reshape(self.shape)
+
+
+def uuid_bytes(words: tuple[int, int]) -> bytes:
+    """Return the uuid that two words of a slot hold."""
+    return struct.pack("=QQ", *words)
+
+
+def stride_for(header: int, payload: int) -> int:
+    """Return the slot stride in bytes that holds a header and a payload of these lengths."""
+    needed = RECORD_BYTE + max(header, _HEADER_ROOM) + payload
+    return -(-needed // _STRIDE_STEP) * _STRIDE_STEP
+
+
+def encode_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Return a ``.npy`` header, padded so that the payload after it is 64-byte aligned.
+
+    numpy's public functions stop at version 2.0 (3.0, UTF-8 field names, is private) and refuse
+    to read a header over 10,000 bytes; so all three versions are written and read here.
+
+    Raises
+    ------
+    NotImplementedError
+        For a dtype that would not come back as itself: overlapping fields, user-defined types.
+    """
+    try:
+        descr: Any = dtype.descr if dtype.names is not None else dtype.str
+        if np.lib.format.descr_to_dtype(descr) != dtype:
+            raise ValueError("a .npy header cannot name it")
+    except ValueError as error:
+        raise NotImplementedError(f"dtype {dtype} cannot be shared: {error}") from None
+    text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    try:
+        encoded, major = text.encode("latin1"), 1
+    except UnicodeEncodeError:
+        encoded, major = text.encode("utf8"), 3
+    if len(encoded) > 65000 and major == 1:
+        major = 2
+    prefix = 10 if major == 1 else 12
+    padded = -(-(prefix + len(encoded) + 1) // 64) * 64
+    length = struct.pack("<H" if major == 1 else "<I", padded - prefix)
+    if padded > _MAX_HEADER:
+        raise NotImplementedError(f"a dtype described by {padded} bytes cannot be shared")
+    body = encoded.ljust(padded - prefix - 1) + b"\n"
+    return np.lib.format.magic(major, 0) + length + body
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except SystemError:
+        # cpython gh-106905 (3.11): a signal handler that raises inside ast breaks its depth
+        # counter once; the text is not to blame
+        return ast.literal_eval(text)
+
+
+# What ast and numpy make of hostile text; not simply Exception, as a signal handler may raise one.
+_HOSTILE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    Warning,
+)
+
+
+def decode_layout(uuid: bytes, header: bytes, payload: int) -> Layout:
+    """Return the layout that a slot's ``.npy`` header describes.
+
+    Raises
+    ------
+    FormatError
+        If the header is not a well-formed one, or does not describe `payload` bytes.
+    """
+    try:
+        if header[:6] != b"\x93NUMPY" or header[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
+            raise ValueError(f"begins with {header[:8]!r}")
+        prefix, encoding = (10 if header[6] == 1 else 12), ("utf8" if header[6] == 3 else "latin1")
+        if int.from_bytes(header[8:prefix], "little") != len(header) - prefix:
+            raise ValueError("its length differs from the slot's")
+        text = header[prefix:].decode(encoding).strip()
+        if not _HARMLESS.fullmatch(_STRINGS.sub("", text)):
+            raise ValueError("not a plain literal")
+        record = _literal(text)
+        if not isinstance(record, dict) or set(record) != {"descr", "fortran_order", "shape"}:
+            raise ValueError("not a dict of descr, fortran_order, shape")
+        shape, dtype = record["shape"], np.lib.format.descr_to_dtype(record["descr"])
+        if record["fortran_order"] is not False or not isinstance(shape, tuple):
+            raise ValueError("not C order, or no shape")
+        if len(shape) > _MAX_DIMENSIONS:
+            raise ValueError(f"{len(shape)} dimensions")
+        if not all(type(length) is int and 0 <= length < 2**63 for length in shape):
+            raise ValueError(f"shape {shape!r}")
+        if not is_supported(dtype):
+            raise ValueError(f"dtype {dtype}")
+        layout = Layout(uuid, dtype, shape, header)
+        if layout.nbytes != payload:
+            raise ValueError(f"describes {layout.nbytes} bytes, the slot says {payload}")
+        # Shapes that numpy itself cannot make: too many dimensions, or too large where empty.
+        np.broadcast_to(np.empty((), np.uint8), shape) if payload else np.empty(shape, dtype)
+    except _HOSTILE as error:
+        raise FormatError(".npy header", f"{type(error).__name__}: {error}") from None
+    return layout
+
+
+def check_slot_sizes(header: int, payload: int, stride: int) -> None:
+    """Raise FormatError unless a header and a payload of these lengths lie inside one slot."""
+    if not (64 <= header <= _MAX_HEADER and header % 64 == 0 and header <= stride - RECORD_BYTE):
+        raise FormatError("length of the .npy header", f"{header} in a slot of {stride} bytes")
+    if payload > stride - RECORD_BYTE - header:
+        raise FormatError("payload bytes", f"{payload} in a slot of {stride} bytes")
+
+
+def store_control(memory: Memory, control: Control) -> None:
+    """Write a control segment afresh, all but its ready word, which is left 0."""
+    words = memory.words
+    for index in range(CONTROL_SIZE // 8):
+        words[index] = 0
+    name = control.name.encode("utf8")
+    memory.cells[NAME_BYTE : NAME_BYTE + len(name)] = name
+    memory.cells[BOOT_BYTE : BOOT_BYTE + 16] = control.boot
+    words[NAME_LENGTH_WORD] = len(name)
+    words[CLOCK_WORD] = control.clock_ns
+    words[WALL_WORD] = control.wall_ns
+    words[INSTANCE_WORD] = control.instance
+    words[STATE_WORD] = LIVE
+    words[VERSION_WORD] = FORMAT_VERSION
+    words[MAGIC_WORD] = MAGIC
+
+
+def load_control(memory: Memory, name: Union[str, None] = None) -> Control:
+    """Return the static part of a control segment that is ready, checked.
+
+    Raises
+    ------
+    FormatError
+        Naming the first field that does not fit.
+    """
+    words = memory.words
+    if len(memory.cells) < CONTROL_SIZE:
+        raise FormatError("size", f"{len(memory.cells)} bytes, a control segment has 4096")
+    if words[MAGIC_WORD] != MAGIC:
+        raise FormatError("magic", f"{words[MAGIC_WORD]:#018x} is not {MAGIC:#018x}")
+    if words[VERSION_WORD] != FORMAT_VERSION:
+        raise FormatError(
+            "format version", f"{words[VERSION_WORD]} there, this library knows {FORMAT_VERSION}"
+        )
+    length = words[NAME_LENGTH_WORD]
+    if not 1 <= length <= MAX_NAME:
+        raise FormatError("length of the name", f"{length}")
+    try:
+        found = memory.group(NAME_BYTE, NAME_BYTE + length).tobytes().decode("utf8")
+    except UnicodeDecodeError as error:
+        raise FormatError("name", str(error)) from None
+    if name is not None and found != name:
+        raise FormatError("name", f"{found!r}, not {name!r}")
+    if words[INSTANCE_WORD] == 0:
+        raise FormatError("instance id", "0")
+    if words[STATE_WORD] not in (LIVE, CLOSED):
+        raise FormatError("state", f"{words[STATE_WORD]}")
+    boot = memory.group(BOOT_BYTE, BOOT_BYTE + 16).tobytes()
+    return Control(words[INSTANCE_WORD], boot, words[CLOCK_WORD], words[WALL_WORD], found)
+
+
+def store_table(memory: Memory, copy: int, table: Table) -> None:
+    """Write one table copy (never the one that newest names)."""
+    for index, value in enumerate(table, TABLE_WORDS[copy]):
+        memory.words[index] = value
+
+
+def load_table(memory: Memory, copy: int) -> Table:
+    """Return one table copy, unchecked: the caller first makes sure that it was stable."""
+    start = TABLE_WORDS[copy]
+    return Table(*(memory.words[index] for index in range(start, start + 5)))
+
+
+def check_table(table: Table) -> None:
+    """Raise FormatError unless a table copy that newest names can be true."""
+    if not 1 <= table.segment <= MAX_SEGMENT:
+        raise FormatError("segment id", f"{table.segment}")
+    if not MIN_SLOTS <= table.slots <= MAX_SLOTS:
+        raise FormatError("number of slots", f"{table.slots}")
+    if table.stride % _STRIDE_STEP or not _STRIDE_STEP <= table.stride < 2**56:
+        raise FormatError("slot stride", f"{table.stride}")
+    if table.previous > MAX_SEGMENT:
+        raise FormatError("previous", f"{table.previous}")
+
+
+def check_newest(word: int) -> int:
+    """Return the position that a newest word names.
+
+    Raises
+    ------
+    FormatError
+        If no writer can have counted so far.
+    """
+    position = word >> 1
+    if position > MAX_POSITION:
+        raise FormatError("newest", f"position {position}")
+    return position

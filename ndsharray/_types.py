@@ -1,0 +1,60 @@
+"""Which arrays can be shared: the element types, and the check of an array against them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["check_array", "is_supported", "supported_types"]
+
+_NUMPY_TYPES = (
+    "int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
+    "float16 float32 float64 float128 complex64 complex128 complex256"
+)
+
+supported_types: list[type[Any]] = [
+    *(getattr(np, name) for name in _NUMPY_TYPES.split() if hasattr(np, name)),
+    bool,
+]
+"""The element types that can be shared, as far as this platform has them.
+
+Any byte order of them, datetime64, timedelta64, raw void, and structured dtypes without objects
+can be shared too.
+"""
+
+
+def check_array(array: npt.NDArray[Any]) -> None:
+    """Check that `array` can be shared.
+
+    Raises
+    ------
+    TypeError
+        If it is not an ``ndarray``, or a masked one.
+    NotImplementedError
+        For objects, text and user-defined dtypes.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"array must be a numpy.ndarray, not {type(array).__name__}")
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a masked array would lose its mask: share .filled(), or .data and .mask")
+    if not is_supported(array.dtype):
+        names = ", ".join(kind.__name__ for kind in supported_types)
+        raise NotImplementedError(
+            f"arrays of dtype {array.dtype} cannot be shared; supported are {names}, datetime64, "
+            "timedelta64, and structured dtypes of these"
+        )
+
+
+def is_supported(dtype: np.dtype[Any]) -> bool:
+    """Tell whether arrays of `dtype` can be shared."""
+    return dtype.itemsize > 0 and dtype.subdtype is None and _is_plain(dtype, "biufcmMV")
+
+
+def _is_plain(dtype: np.dtype[Any], kinds: str) -> bool:
+    if dtype.subdtype is not None:
+        return _is_plain(dtype.subdtype[0], kinds)
+    if dtype.names is not None:  # fixed-width text is plain bytes there
+        return all(_is_plain(dtype[name], kinds + "SU") for name in dtype.names)
+    return dtype.kind in kinds and dtype.isbuiltin != 2 and not dtype.hasobject
