@@ -1,0 +1,268 @@
+"""The order of loads, stores and fences: the one place that decides it.
+
+What may live here: the steps of writing and of reading, each callable by itself, so that a
+test interleaves a writer and a reader by hand. Not here: how payload and header get into a slot
+or out of it, which segment is which, when to try again, who waits; no file, process or clock.
+
+**One slot**, `p` being a position and F a fence (``..`` stands for header and payload)::
+
+    writer:  seq = 2p-1 -W1-> look at pins -W4-> store .. -W2-> seq = 2p   newest = 2p|copy -W3->
+    copier:  load newest   seq == 2p? -R1-> load .. -R2-> seq == 2p?
+    looker:  pin = slot+1 -R3-> seq == 2p? -R1-> load .. -R5-> pin = 0
+
+Why a copy is whole: if it took one byte that was stored for a later position, then W1 (seq before
+payload) with R2 (payload before seq) makes the second look at seq see that position's ``2p-1``. If
+it took one byte from before ``2p``, then W2 with R1 makes the first look miss ``2p``.
+
+Why a pinned slot stays: the looker stores its pin and then loads seq (R3), the writer stores seq
+and then loads the pins (W1). Whichever comes first, at least one of them sees the other: the writer
+restores seq and passes by, or the looker gives up. W4 keeps the payload behind that look, R5
+keeps the last loads before the unpin.
+
+**The segment**: newest names a table copy, and the writer changes only the other one. A reader
+loads newest, R6, the copy, R7, newest again: unchanged means that the copy was not written
+meanwhile, for that needs another newest first (W2 orders the copy before the newest that
+names it, W3 orders a newest before the next change of the other copy).
+
+**A control segment** is stored whole before its ready word (W0), and read after it (R0).
+
+On x86 only the orders of a store before a load (W1, W3, R3) need an instruction; the others
+are kept by the processor, and `Fences.order` is None. Models: tried by exhaustive search with
+and without each fence, under sequential consistency, store buffers and weak memory.
+"""
+
+from __future__ import annotations
+
+from . import _layout
+from ._layout import (
+    CELLS,
+    NEWEST_WORD,
+    PINS_BYTE,
+    PINS_END,
+    PINS_PER_CELL,
+    READY_WORD,
+    SEQ_WORD,
+    Table,
+)
+from ._memory import Fences, Memory, make_fence
+
+__all__ = ["ReadSide", "WriteSide", "is_ready", "set_ready"]
+
+_ALL_PINS = CELLS * PINS_PER_CELL
+
+
+def set_ready(control: Memory, fences: Fences) -> None:
+    """Say that a control segment is whole."""
+    if fences.order is not None:
+        fences.order("W0")  # all of it before ready; pairs with R0
+    control.words[READY_WORD] = 1
+
+
+def is_ready(control: Memory, fences: Fences) -> bool:
+    """Tell whether a control segment is whole; what is loaded afterwards is from after that."""
+    ready: int = control.words[READY_WORD]
+    if fences.order is not None:
+        fences.order("R0")  # ready before all of it; pairs with W0
+    return ready == 1
+
+
+class WriteSide:
+    """The writer's steps over one frame segment.
+
+    It never acts on what it reads back from shared memory, but for the pins: which slots are
+    stable with which seq, and which frame is newest, it knows by its own record.
+
+    Attributes
+    ----------
+    newest_frame : tuple of int
+        Own record of the newest word, and of the number of the frame that it names; both 0
+        until this segment's first publish. One tuple, so that no interrupt comes between.
+    position : int
+        The last position taken.
+    copy : int
+        The table copy that stands for this segment.
+    """
+
+    __slots__ = (
+        "_control",
+        "_full",
+        "_order",
+        "_pins",
+        "_seq_at",
+        "_stable",
+        "copy",
+        "frames",
+        "newest_frame",
+        "open_position",
+        "position",
+        "slots",
+    )
+
+    def __init__(
+        self, control: Memory, frames: Memory, table: Table, copy: int, fences: Fences
+    ) -> None:
+        self._control = control.words
+        self._pins = control.group(PINS_BYTE, PINS_END)
+        self._full, self._order = fences
+        self.frames = frames
+        self.slots = table.slots
+        self._seq_at = range(SEQ_WORD, table.size // 8, table.stride // 8)
+        self.copy = copy
+        self._stable = [0] * table.slots  # seq of each slot's last whole frame
+        self.newest_frame = (0, 0)
+        self.position = 0
+        self.open_position = 0  # begun and not finished; left standing by an exception
+
+    def begin(self) -> int:
+        """Take the next slot that is neither newest nor pinned, and mark it as being written.
+
+        Returns
+        -------
+        int
+            Its position; 0 if every slot is pinned or newest.
+        """
+        newest = self.newest_frame[0] >> 1
+        for _ in range(self.slots):
+            position = self.position = self.position + 1
+            index = position % self.slots
+            if newest and index == newest % self.slots:
+                continue  # never overwrite the only good copy
+            if index + 1 in self._pins.tobytes():
+                continue
+            if self._mark(position, index):
+                return position
+        return 0
+
+    def _mark(self, position: int, index: int) -> bool:
+        words = self.frames.words
+        at = self._seq_at[index]
+        self.open_position = position
+        words[at] = 2 * position - 1
+        self._full("W1")  # seq before payload, and before the look at the pins; R2, R3
+        if index + 1 in self._pins.tobytes():
+            words[at] = self._stable[index]  # the payload is untouched: what was there still is
+            self.open_position = 0
+            return False
+        self._stable[index] = 0
+        if self._order is not None:
+            self._order("W4")  # the look at the pins before the payload's stores; R5
+        return True
+
+    def commit(self, position: int) -> None:
+        """Say that the slot's frame is whole."""
+        index = position % self.slots
+        if self._order is not None:
+            self._order("W2")  # payload before seq; R1, and the table before newest; R6
+        self._stable[index] = 2 * position
+        self.frames.words[self._seq_at[index]] = 2 * position
+
+    def record(self, position: int, frame: int) -> None:
+        """Write down which frame is newest, before the shared word says so.
+
+        An interrupt between the two leaves a record that `settle` can act on; the other way
+        round, the next write would overwrite a frame that readers think is newest.
+        """
+        self.newest_frame = (2 * position + self.copy, frame)
+
+    def publish(self) -> None:
+        """Make the recorded frame the newest one, for all readers at once."""
+        self._control[NEWEST_WORD] = self.newest_frame[0]
+        self._full("W3")  # newest before the next change of a table; R7
+        self.open_position = 0
+
+    def settle(self) -> None:
+        """Clean up after a write that did not end normally (an exception anywhere in it)."""
+        position = self.open_position
+        if position == 0:
+            return
+        newest = self.newest_frame[0]
+        if position != newest >> 1:
+            index = position % self.slots
+            self._stable[index] = 0
+            self.frames.words[self._seq_at[index]] = 2 * position - 1
+        if newest:
+            self.publish()
+        self.open_position = 0
+
+    def pinned(self) -> int:
+        """Return how many pins are set now."""
+        return _ALL_PINS - int(self._pins.tobytes().count(0))
+
+
+class ReadSide:
+    """A reader's steps over one control segment and the frame segment that it follows.
+
+    Attributes
+    ----------
+    table : Table
+        The followed frame segment's.
+    copy : int
+        The table copy it was read from; -1: none is followed.
+    """
+
+    __slots__ = ("_bytes", "_control", "_full", "_memory", "_order", "copy", "frames", "table")
+
+    def __init__(self, control: Memory, fences: Fences) -> None:
+        self._memory = control
+        self._control, self._bytes = control.words, control.cells
+        self._full, self._order = fences
+        self.frames: Memory | None = None
+        self.table, self.copy = _layout.NO_TABLE, -1
+
+    def newest(self) -> int:
+        """Return the newest word: ``2 * position + table copy``."""
+        word: int = self._control[NEWEST_WORD]
+        return word
+
+    def load_table(self, word: int) -> Table | None:
+        """Return the table copy that newest word `word` names.
+
+        Returns
+        -------
+        Table or None
+            None: newest moved meanwhile, so that the copy may be half changed.
+        """
+        if self._order is not None:
+            self._order("R6")  # newest before the table; W2
+        table = _layout.load_table(self._memory, word & 1)
+        if self._order is not None:
+            self._order("R7")  # the table before newest; W3
+        return table if self._control[NEWEST_WORD] == word else None
+
+    def follow(self, frames: Memory, table: Table, copy: int) -> None:
+        """Look for frames in another segment from now on."""
+        self.frames, self.table, self.copy = frames, table, copy
+
+    def snapshot(self, position: int) -> bool:
+        """Tell whether the slot of `position` holds its frame; then it may be loaded."""
+        if not self._holds(position):
+            return False
+        if self._order is not None:
+            self._order("R1")  # seq before payload; W2
+        return True
+
+    def still_valid(self, position: int) -> bool:
+        """Tell whether all that was loaded since `snapshot` was of that one frame."""
+        if self._order is not None:
+            self._order("R2")  # payload before seq; W1
+        return self._holds(position)
+
+    def _holds(self, position: int) -> bool:
+        assert self.frames is not None
+        at = position % self.table.slots * self.table.stride // 8 + SEQ_WORD
+        return bool(self.frames.words[at] == 2 * position)
+
+    def pin(self, cell: int, which: int, index: int) -> None:
+        """Mark slot `index` as looked at, by one of the four pins of a cell."""
+        self._bytes[PINS_BYTE + cell * PINS_PER_CELL + which] = index + 1
+        self._full("R3")  # the pin before seq; W1
+
+    def unpin(self, cell: int, which: int) -> None:
+        """Take a pin away.
+
+        This may run in any thread and inside another fence (a finalizer's callback), so
+        its fence has a lock of its own.
+        """
+        if self._order is not None:
+            make_fence()("R5")  # the last loads of the payload before the unpin; W4
+        self._bytes[PINS_BYTE + cell * PINS_PER_CELL + which] = 0
