@@ -1,0 +1,103 @@
+"""The transports, and how one is chosen.
+
+What may live here: the table of known transports and `resolve`. A transport's module is imported
+only when it is chosen.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from ..errors import UnknownTransportError
+from .base import Segment, Transport
+
+if TYPE_CHECKING:
+    from .mmap import MmapTransport
+    from .posix_shm import PosixShmTransport
+
+__all__ = [
+    "MmapTransport",
+    "PosixShmTransport",
+    "Segment",
+    "Transport",
+    "beside",
+    "known",
+    "resolve",
+]
+
+TRANSPORT_VARIABLE = "NDSHARRAY_TRANSPORT"
+DEFAULT = "mmap"
+
+_KNOWN = {"mmap": ("mmap", "MmapTransport"), "posix_shm": ("posix_shm", "PosixShmTransport")}
+
+
+def known() -> list[str]:
+    """Return the names of the transports that come with the library."""
+    return list(_KNOWN)
+
+
+def beside(own: Transport, name: str) -> Optional[Transport]:
+    """Return the known transport `name` with the root of `own`; None if there is none."""
+    try:
+        return _load(name)(directory=own.root) if name in _KNOWN else None
+    except ImportError:  # a Python without shared memory
+        return None
+
+
+def _load(name: str) -> Any:
+    module, cls = _KNOWN[name]
+    return getattr(importlib.import_module(f".{module}", __name__), cls)
+
+
+def resolve(choice: Optional[Union[str, Transport]] = None) -> Transport:
+    """Return the transport that was asked for.
+
+    Parameters
+    ----------
+    choice : Transport or str, optional
+        A transport; a known name; or ``"package.module:Class"``, which is imported and called
+        without arguments. None: the environment variable ``NDSHARRAY_TRANSPORT`` (stripped;
+        empty counts as unset), else ``"mmap"``.
+
+    Raises
+    ------
+    UnknownTransportError
+        If there is no such transport.
+    TypeError
+        If `choice`, or what ``package.module:Class`` makes, is not a transport.
+    """
+    if choice is None:
+        choice = os.environ.get(TRANSPORT_VARIABLE, "").strip() or DEFAULT
+    if isinstance(choice, str):
+        found = _load(choice)() if choice in _KNOWN else _imported(choice)
+    else:
+        found = choice
+    if not isinstance(found, Transport):
+        raise TypeError(f"a transport is a Transport or a str, not {found!r}")
+    if not re.fullmatch("[a-z][a-z0-9_]*", found.name):
+        raise ValueError(f"a transport's name is made of a-z, 0-9 and _, not {found.name!r}")
+    return found
+
+
+def _imported(choice: str) -> object:
+    module, _, cls = choice.partition(":")
+    try:
+        if not (module and cls) or module.startswith("."):
+            raise ImportError("neither a known name nor 'package.module:Class'")
+        return getattr(importlib.import_module(module), cls)()
+    except (ImportError, AttributeError) as error:
+        raise UnknownTransportError(
+            choice,
+            f"unknown transport {choice!r} ({error}); known are {', '.join(map(repr, _KNOWN))}, "
+            "and 'package.module:Class' for one of your own",
+        ) from error
+
+
+def __getattr__(name: str) -> Any:
+    for module, cls in _KNOWN.values():
+        if cls == name:
+            return _load(module)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,300 @@
+"""The contract between the library and whatever makes named shared memory.
+
+A `Transport` makes segments, a `Segment` is one. Here too: how segments are named, the root
+directory, and how pages are reserved, which every transport needs alike. Not here: arrays,
+frames, locks, and when something is created or removed; that is the callers' policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import getpass
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from typing import Any, Optional, final
+
+__all__ = ["Segment", "Transport", "check_name", "control_name", "frame_name"]
+
+MAX_NAME = 255
+MAX_ROOT = 1024
+DIR_VARIABLE = "NDSHARRAY_DIR"
+
+# A signal restarts a whole posix_fallocate call (EINTR), so one call must not take long.
+_RESERVE_STEP = 64 * 2**20
+_CANNOT_RESERVE = {errno.EINVAL, errno.EOPNOTSUPP}  # odd file systems; glibc makes up for most
+_FULL = {errno.ENOSPC, errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+@final
+class Segment:
+    """One named piece of shared memory, mapped.
+
+    Parameters
+    ----------
+    name : str
+        The name that it was created or opened by.
+    buf : memoryview of uint8
+        All its bytes; read-only if it was opened so.
+    owner : object, optional
+        Whatever has to stay alive as long as the mapping.
+    """
+
+    def __init__(self, name: str, buf: memoryview, owner: Any = None) -> None:
+        self.name = name
+        self.size = len(buf)
+        self._buf: Optional[memoryview] = buf
+        self._owner = owner
+
+    @property
+    def buf(self) -> memoryview:
+        """The segment's bytes (ValueError once it is closed)."""
+        if self._buf is None:
+            raise ValueError(f"segment {self.name} is closed")
+        return self._buf
+
+    def close(self) -> None:
+        """Give the mapping back: at once, or with the last view of it that is alive.
+
+        Only references are dropped: unmapping under a living numpy array would crash it.
+        """
+        self._buf = self._owner = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._buf is None else f"{self.size} bytes"
+        return f"<Segment {self.name}, {state}>"
+
+
+class Transport(ABC):
+    """A way to make named memory that other processes can open.
+
+    The contract (each line has a test of its own in ``ndsharray.testing.TransportContract``,
+    which runs over any transport):
+
+    1. `create` of an existing name raises FileExistsError and leaves the old one untouched.
+       `open` of a missing name raises FileNotFoundError; so does `open` of one that is still
+       being made. `open` never removes anything.
+    2. A new segment is zero-filled, has at least the size asked for, and **its pages exist**: where
+       memory is short, `create` raises OSError (ENOSPC) and leaves nothing; no later load or
+       store raises SIGBUS. A segment's size never changes.
+    3. What one process stores, another one loads. A read-only `Segment.buf` refuses stores.
+    4. `Segment.close` twice is harmless; with numpy views alive it neither raises nor crashes,
+       and the views stay good.
+    5. `unlink` removes the name; open segments stay usable. True: removed; False: there was no
+       such name, or the system removes it with the last handle. OSError: it cannot be removed now
+       (a mapped file on Windows).
+    6. A process that only opened a segment leaves it in place when it exits, is killed, or
+       fails to map it.
+    7. Names are given by the library (`control_name`, `frame_name`): 29 characters or less
+       of ``a-z0-9``. A transport uses them as they are.
+    8. What it makes is its owner's alone (0600), unless the user said otherwise.
+
+    Not promised: order of accesses, durability, anything about arrays.
+
+    Attributes
+    ----------
+    name : str
+        ``[a-z][a-z0-9_]*``: what users call it. Part of the names of leases.
+    root : str
+        Directory of the leases, and the namespace of the arrays: another root, other arrays.
+    mode : int
+        Permission bits of what is made under the root.
+    """
+
+    name: str
+    root: str
+    mode: int = 0o600
+
+    @abstractmethod
+    def create(self, name: str, size: int) -> Segment:
+        """Make a segment of at least `size` bytes, writable and zero-filled."""
+
+    @abstractmethod
+    def open(self, name: str, *, writable: bool) -> Segment:
+        """Open an existing segment."""
+
+    @abstractmethod
+    def unlink(self, name: str) -> bool:
+        """Remove a name."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} in {self.root}>"
+
+
+def check_name(name: str) -> None:
+    """Check an array's name.
+
+    Raises
+    ------
+    TypeError
+        If it is not a `str`.
+    ValueError
+        If it is empty, holds NUL, is longer than 255 bytes of UTF-8, or is no valid Unicode.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"an array's name is a str, not {type(name).__name__}")
+    if not name or "\0" in name:
+        raise ValueError("an array's name is not empty and holds no NUL character")
+    if len(name.encode("utf8")) > MAX_NAME:  # a lone surrogate raises UnicodeEncodeError
+        raise ValueError(f"an array's name has at most {MAX_NAME} bytes of UTF-8")
+
+
+def control_name(root: str, name: str) -> str:
+    """Return the system's name for an array's control segment: 18 characters.
+
+    A digest, so that no path escapes the root and case, length and reserved words of a file
+    system do not matter. The true name stands inside the segment.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(root.encode("utf8", "surrogateescape") + b"\0" + name.encode("utf8"))
+    return "nd" + digest.hexdigest()
+
+
+def frame_name(control: str, instance: int, segment: int) -> str:
+    """Return the system's name for a frame segment: 29 characters, 30 with macOS' slash."""
+    return control + _base32(instance % 2**30, 6) + _base32(segment, 5)
+
+
+def _base32(value: int, digits: int) -> str:
+    packed = (value << (40 - 5 * digits)).to_bytes(5, "big")
+    return base64.b32encode(packed).decode("ascii").lower()[:digits]
+
+
+def default_root() -> str:
+    """Return the root that is used when none is given (it need not exist yet).
+
+    ``NDSHARRAY_DIR``; else, on Linux, a directory in ``/dev/shm`` (memory, not disk); else one in
+    the temporary directory.
+    """
+    given = os.environ.get(DIR_VARIABLE, "").strip()
+    if given:
+        return given
+    if sys.platform.startswith("linux") and os.access("/dev/shm", os.W_OK | os.X_OK):
+        return f"/dev/shm/ndsharray-{os.getuid()}"
+    return os.path.join(tempfile.gettempdir(), f"ndsharray-{getpass.getuser()}")
+
+
+def resolve_root(directory: Optional[str]) -> str:
+    """Return the real path of a root.
+
+    Raises
+    ------
+    ValueError
+        If it is longer than 1024 bytes.
+    PermissionError
+        If it stands there but is not safe to use (`check_root`).
+    """
+    root = os.path.realpath(default_root() if directory is None else os.fspath(directory))
+    if len(os.fsencode(root)) > MAX_ROOT:
+        raise ValueError(f"the directory's path has more than {MAX_ROOT} bytes: {root[:60]}...")
+    return root
+
+
+def make_root(root: str, mode: int) -> None:
+    """Make the root if it is missing, and check it (`check_root`)."""
+    try:
+        os.mkdir(root, 0o700 if mode & 0o077 == 0 else 0o777)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            errno.ENOENT, "the directory for shared arrays has no parent directory", root
+        ) from None
+    check_root(root, mode)
+
+
+def check_root(root: str, mode: int) -> None:
+    """Make sure that nobody else can put files into the root.
+
+    A mode that lets others in says that the user wants just that.
+
+    Raises
+    ------
+    NotADirectoryError
+        If it is a file or a link.
+    PermissionError
+        If it belongs to another user, or others may write there.
+    FileNotFoundError
+        If it is missing.
+    """
+    found = os.lstat(root)
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "not a directory (links are refused)", root)
+    if sys.platform == "win32" or mode & 0o077:
+        return
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(
+            errno.EACCES,
+            "others could put files there: it must be yours and writable by you alone; to share "
+            "between users, MmapTransport(directory=..., mode=0o660)",
+            root,
+        )
+
+
+def reserve(fd: int, size: int, place: str) -> None:
+    """Give a new, empty file its size, with pages behind every byte of it.
+
+    A sparse file on a full tmpfs kills whoever stores into it, and even who loads from it
+    (SIGBUS). The size grows only after the pages exist, so nobody can open holes.
+
+    Raises
+    ------
+    OSError
+        ENOSPC with the asked-for and the free bytes, if the room is not there.
+    """
+    try:
+        if sys.platform == "win32":
+            os.ftruncate(fd, size)  # NTFS allocates
+        elif sys.platform == "darwin":  # no posix_fallocate there
+            _write_zeros(fd, size)
+        else:
+            try:
+                for offset in range(0, size, _RESERVE_STEP):
+                    os.posix_fallocate(fd, offset, min(_RESERVE_STEP, size - offset))
+            except OSError as error:
+                if error.errno not in _CANNOT_RESERVE:
+                    raise
+                _write_zeros(fd, size)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise _no_room(error.errno or errno.ENOSPC, size, place) from None
+
+
+def _write_zeros(fd: int, size: int) -> None:
+    if sys.platform != "win32":
+        zeros = bytes(min(size, 2**20))
+        offset = 0
+        while offset < size:
+            offset += os.pwrite(fd, zeros[: size - offset], offset)
+
+
+def _no_room(code: int, size: int, place: str) -> OSError:
+    """Return the error for `size` bytes that `place` has no room for."""
+    free = "?"
+    if hasattr(os, "statvfs"):
+        disk = os.statvfs(place)
+        free = str(disk.f_bavail * disk.f_frsize)
+    return OSError(
+        code,
+        f"{os.strerror(code)}: asked for {size} bytes, {free} bytes are free; make it larger "
+        f"(docker run --shm-size=...), or choose another directory (NDSHARRAY_DIR, directory=)",
+        place,
+    )
+
+
+def has_holes(found: os.stat_result) -> bool:
+    """Tell whether a file on the system's shared-memory tmpfs lacks pages: it is being made.
+
+    Only there: other file systems compress, and a hole of theirs raises no SIGBUS when loaded.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return found.st_dev == os.stat("/dev/shm").st_dev and found.st_blocks * 512 < found.st_size
+    except FileNotFoundError:
+        return False

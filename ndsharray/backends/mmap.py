@@ -1,0 +1,96 @@
+"""The ``mmap`` transport: a segment is a mapped file under the root. Works on every system.
+
+On Linux the default root is in memory (``/dev/shm``); elsewhere it is in the temporary directory,
+where the system writes pages out now and then. Nothing is ever flushed: sharing does not need it.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import stat
+import sys
+from typing import Optional, Union
+
+from . import base
+
+__all__ = ["MmapTransport"]
+
+# Windows lacks the first two; O_BINARY exists only there.
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+class MmapTransport(base.Transport):
+    """Shared arrays in mapped files.
+
+    Parameters
+    ----------
+    directory : str or path, optional
+        The root. By default ``NDSHARRAY_DIR``, else a directory of the user's own
+        (``/dev/shm/ndsharray-<uid>`` on Linux, in the temporary directory elsewhere).
+    mode : int
+        Permission bits of the files. With bits for others (0o660), a directory that
+        others may write to is accepted.
+    """
+
+    name = "mmap"
+
+    def __init__(
+        self, directory: Optional[Union[str, os.PathLike[str]]] = None, mode: int = 0o600
+    ) -> None:
+        self.root = base.resolve_root(None if directory is None else os.fspath(directory))
+        self.mode = mode
+
+    def create(self, name: str, size: int) -> base.Segment:
+        """Make a file of `size` bytes and map it."""
+        base.make_root(self.root, self.mode)
+        path = os.path.join(self.root, name)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, self.mode)
+        try:
+            try:
+                if sys.platform != "win32" and self.mode & 0o077:
+                    os.fchmod(fd, self.mode)  # the umask took away what the user asked for
+                base.reserve(fd, size, self.root)
+                return base.Segment(name, memoryview(_map(fd, size, mmap.ACCESS_WRITE)))
+            finally:
+                os.close(fd)  # before the name goes: Windows
+        except BaseException:
+            os.unlink(path)
+            raise
+
+    def open(self, name: str, *, writable: bool) -> base.Segment:
+        """Map an existing file."""
+        base.check_root(self.root, self.mode)
+        path = os.path.join(self.root, name)
+        fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | _FLAGS)
+        try:
+            size = self._checked_size(os.fstat(fd), path)
+            access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+            return base.Segment(name, memoryview(_map(fd, size, access)))
+        finally:
+            os.close(fd)
+
+    def _checked_size(self, found: os.stat_result, path: str) -> int:
+        """Return an opened file's size, if it is whole and of a user who may write here."""
+        if not stat.S_ISREG(found.st_mode) or (
+            sys.platform != "win32" and not self.mode & 0o077 and found.st_uid != os.geteuid()
+        ):
+            raise PermissionError(errno.EACCES, "not a file of yours", path)
+        if found.st_size == 0 or base.has_holes(found):
+            raise FileNotFoundError(errno.ENOENT, "still being made", path)
+        return found.st_size
+
+    def unlink(self, name: str) -> bool:
+        """Remove the file. PermissionError on Windows while anybody maps it."""
+        try:
+            os.unlink(os.path.join(self.root, name))
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _map(fd: int, size: int, access: int) -> mmap.mmap:
+    if sys.version_info >= (3, 13) and sys.platform != "win32":
+        return mmap.mmap(fd, size, access=access, trackfd=False)  # one descriptor less each
+    return mmap.mmap(fd, size, access=access)

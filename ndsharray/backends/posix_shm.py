@@ -1,0 +1,169 @@
+"""The ``posix_shm`` transport: a segment is a ``multiprocessing.shared_memory`` one.
+
+Any ``SharedMemory(name)`` opens our segments, and the other way round. Two ways to get there, no
+third:
+
+* On Windows, and from Python 3.13 on, the class itself, untracked (``track=False``).
+* Before 3.13 on POSIX the class hands every segment that it attaches to a resource tracker, which
+  deletes it when the visitor exits (cpython gh-82300). There it is ``_posixshmem.shm_open``, the
+  very call beneath the class, with ``mmap``.
+
+Everything is created untracked: removing is the library's own work.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import sys
+from typing import Optional, Union
+
+from . import base
+
+__all__ = ["PosixShmTransport"]
+
+
+class PosixShmTransport(base.Transport):
+    """Shared arrays in the system's shared-memory objects.
+
+    Parameters
+    ----------
+    directory : str or path, optional
+        The root: where the leases are, and the namespace of the arrays. The default is that
+        of the ``mmap`` transport.
+    """
+
+    name = "posix_shm"
+
+    def __init__(self, directory: Optional[Union[str, os.PathLike[str]]] = None) -> None:
+        self.root = base.resolve_root(None if directory is None else os.fspath(directory))
+
+    def create(self, name: str, size: int) -> base.Segment:
+        """Make a shared-memory object of at least `size` bytes and map it."""
+        return _create(name, size)
+
+    def open(self, name: str, *, writable: bool) -> base.Segment:
+        """Map an existing object."""
+        return _open(name, writable)
+
+    def unlink(self, name: str) -> bool:
+        """Remove the name. Windows does it by itself, with the last handle."""
+        return _unlink(name)
+
+
+def _not_there(name: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "still being made", name)
+
+
+if sys.platform == "win32":
+
+    def _unlink(name: str) -> bool:
+        return False
+
+else:
+    import _posixshmem
+
+    def _unlink(name: str) -> bool:
+        try:
+            _posixshmem.shm_unlink("/" + name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _reserve(fd: int, size: int) -> None:
+        """Put pages behind a new object; Linux alone would leave holes."""
+        if sys.platform.startswith("linux"):
+            base.reserve(fd, size, "/dev/shm")
+
+    def _checked_size(fd: int, name: str) -> int:
+        """Return an opened object's size, if it is whole and this user's own."""
+        found = os.fstat(fd)
+        if found.st_size == 0 or base.has_holes(found):
+            raise _not_there(name)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise PermissionError(errno.EACCES, "not a segment of yours alone", name)
+        return found.st_size
+
+
+if sys.platform == "win32" or sys.version_info >= (3, 13):
+    from multiprocessing import shared_memory
+
+    class _SharedMemory(shared_memory.SharedMemory):
+        """Ours: never unlinks by itself, and is silent about views that outlive it."""
+
+        def unlink(self) -> None:
+            # A failed attach calls this, and would remove the writer's segment (gh-153279).
+            pass
+
+        def close(self) -> None:
+            try:
+                super().close()
+            except BufferError:
+                pass  # living views keep the mapping; it goes with the last of them
+
+    def _shared_memory(name: str, *, create: bool = False, size: int = 0) -> _SharedMemory:
+        if sys.version_info >= (3, 13):
+            return _SharedMemory(name, create=create, size=size, track=False)
+        return _SharedMemory(name, create=create, size=size)
+
+    def _segment(shm: _SharedMemory, name: str, writable: bool) -> base.Segment:
+        buf = shm.buf
+        assert buf is not None  # it is open
+        if sys.platform != "win32":
+            # A living view makes close() keep the descriptor; nobody needs it once it is mapped.
+            os.close(shm._fd)
+            shm._fd = -1
+        return base.Segment(name, buf if writable else buf.toreadonly(), shm)
+
+    def _create(name: str, size: int) -> base.Segment:
+        shm = _shared_memory(name, create=True, size=size)
+        try:
+            if sys.platform != "win32":
+                _reserve(shm._fd, size)
+            return _segment(shm, name, writable=True)
+        except BaseException:
+            _unlink(name)
+            shm.close()
+            raise
+
+    def _open(name: str, writable: bool) -> base.Segment:
+        try:
+            shm = _shared_memory(name)
+        except ValueError:  # "cannot mmap an empty file": between shm_open and ftruncate
+            raise _not_there(name) from None
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # the same on macOS
+                raise
+            raise _not_there(name) from None
+        try:
+            if sys.platform != "win32":
+                _checked_size(shm._fd, name)
+            return _segment(shm, name, writable)
+        except BaseException:
+            shm.close()
+            raise
+
+else:
+
+    def _create(name: str, size: int) -> base.Segment:
+        fd = _posixshmem.shm_open("/" + name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            if not sys.platform.startswith("linux"):
+                os.ftruncate(fd, size)  # macOS allocates here, and allows it only once
+            _reserve(fd, size)
+            return base.Segment(name, memoryview(mmap.mmap(fd, size)))
+        except BaseException:
+            _unlink(name)
+            raise
+        finally:
+            os.close(fd)
+
+    def _open(name: str, writable: bool) -> base.Segment:
+        fd = _posixshmem.shm_open("/" + name, os.O_RDWR if writable else os.O_RDONLY, 0o600)
+        try:
+            size = _checked_size(fd, name)
+            access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+            return base.Segment(name, memoryview(mmap.mmap(fd, size, access=access)))
+        finally:
+            os.close(fd)
