@@ -1,0 +1,225 @@
+"""The control segment in the hands of whoever holds the writer's lease: make, adopt, remove.
+
+What may live here: the life of the control segment and of the names that it records. Not here:
+frames, readers, and who gets the lease. Every function needs the writer's lease to be held.
+
+It keeps a record of its own of all that it stored. What stands in shared memory is read once,
+when an existing segment is adopted, and then checked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from typing import Any
+
+from . import _clock, _layout
+from ._address import Address
+from ._layout import Table
+from ._leftovers import mark_closed, remove_array, unlink
+from ._memory import Fences, Memory
+from ._seqlock import is_ready, set_ready
+from .backends.base import Segment
+from .errors import FormatError
+
+__all__ = ["OwnedControl", "obtain"]
+
+log = logging.getLogger("ndsharray")
+
+
+class OwnedControl:
+    """A whole control segment, and the owner's record of what it holds.
+
+    Attributes
+    ----------
+    memory : Memory
+        The segment's bytes.
+    instance : int
+        Its instance id.
+    adopted : bool
+        Whether another writer made it.
+    newest_frame : tuple of int
+        The newest word and the number of the last frame, as they were found (0 in a new one).
+    tables : list of Table
+        Both table copies.
+    """
+
+    def __init__(self, address: Address, segment: Segment, instance: int) -> None:
+        self._address = address
+        self._segment = segment  # keeps the mapping
+        self.memory: Any = Memory(segment.buf)  # None once it is dropped
+        self.instance = instance
+        self.adopted = False
+        self.newest_frame = (0, 0)
+        self.tables = [_layout.NO_TABLE, _layout.NO_TABLE]
+        self._next = 0
+        self._names: set[int] = set()  # ids whose names may exist
+
+    def take(self) -> None:
+        """Say who has the array now."""
+        words = self.memory.words
+        words[_layout.PID_WORD] = os.getpid()
+        words[_layout.TAKEN_WORD] = time.time_ns()
+        words[_layout.STATE_WORD] = _layout.LIVE
+
+    def next_segment(self, keep: int) -> str:
+        """Record the id of the frame segment about to be made, and return its name.
+
+        Recorded before it is made, and after all that was recorded before is gone (but
+        `keep`, the id that readers follow): so whoever comes after a killed writer knows every
+        name, also where the system cannot list shared memory.
+        """
+        self.remove_frames(keep)
+        self._next = 1 + max(self._next, self.tables[0].segment, self.tables[1].segment)
+        if self._next > _layout.MAX_SEGMENT:
+            raise OverflowError("segment ids are used up: close the writer and make a new one")
+        self._names.add(self._next)
+        self.memory.words[_layout.NEXT_WORD] = self._next
+        return self._address.frames(self.instance, self._next)
+
+    def set_table(self, copy: int, slots: int, stride: int, newest: int) -> Table:
+        """Fill the table copy that newest does not name, for the segment made last."""
+        position = newest >> 1
+        previous = self.tables[newest & 1].segment if position else 0
+        table = Table(self._next, slots, stride, position, previous)
+        _layout.store_table(self.memory, copy, table)
+        self.tables[copy] = table
+        return table
+
+    def remove_frames(self, keep: int = 0) -> None:
+        """Remove every recorded frame name but `keep`.
+
+        A name that cannot be removed (mapped, on Windows) stays on record for the next time.
+        """
+        for segment in sorted(self._names - {keep}):
+            if unlink(self._address, self._address.frames(self.instance, segment)):
+                self._names.discard(segment)
+
+    def close(self, frame: int) -> None:
+        """Mark the array closed and remove all its names, in the order that survives a kill.
+
+        May be called again after an interrupt.
+        """
+        if self.memory is not None:
+            self.memory.words[_layout.LAST_FRAME_WORD] = frame
+            self.memory.words[_layout.STATE_WORD] = _layout.CLOSED
+        self.drop()
+        remove_array(self._address)
+
+    def is_named(self) -> bool:
+        """Tell whether the array's name still stands for this segment."""
+        try:
+            segment = self._address.transport.open(self._address.control, writable=False)
+        except OSError:
+            return False
+        whole = segment.size >= _layout.CONTROL_SIZE
+        return whole and bool(Memory(segment.buf).words[_layout.INSTANCE_WORD] == self.instance)
+
+    def drop(self) -> None:
+        """Give the mapping back; names stay. It goes before the name does: Windows."""
+        self.memory = None
+        self._segment.close()
+
+    def adopt(self) -> None:
+        """Read and check what a former writer left.
+
+        Raises
+        ------
+        FormatError
+            If any of it cannot be true.
+        """
+        words = self.memory.words
+        newest = words[_layout.NEWEST_WORD]
+        self.tables = [_layout.load_table(self.memory, copy) for copy in (0, 1)]
+        self._next = words[_layout.NEXT_WORD]
+        named, position = self.tables[newest & 1], _layout.check_newest(newest)
+        if position:
+            _layout.check_table(named)
+        ids = [self._next]
+        for table in self.tables:
+            ids += [table.segment, table.previous]
+        if max(ids) >= _layout.MAX_SEGMENT:
+            raise FormatError("segment id", f"{max(ids)}")
+        frame = self._frame_at(position, named) if position else 0
+        frame = frame or words[_layout.LAST_FRAME_WORD]
+        if max(frame, position) > _layout.MAX_ADOPTED:
+            raise FormatError("position or frame number", f"{position}, {frame}")
+        self._names = set(ids) - {0}
+        self.newest_frame = (newest, frame)
+        self.adopted = True
+        self.remove_frames(named.segment if position else 0)
+
+    def _frame_at(self, position: int, table: Table) -> int:
+        """Return the frame number in the slot of `position`; 0 if it is gone."""
+        try:
+            name = self._address.frames(self.instance, table.segment)
+            segment = self._address.transport.open(name, writable=False)
+        except OSError:
+            return 0
+        if segment.size < table.size:
+            return 0
+        words = Memory(segment.buf).words
+        at = position % table.slots * table.stride // 8
+        whole = words[at + _layout.SEQ_WORD] == 2 * position
+        return int(words[at + _layout.FRAME_WORD]) if whole else 0
+
+
+def obtain(address: Address, fences: Fences) -> OwnedControl:
+    """Adopt the array's control segment, or make one.
+
+    Raises
+    ------
+    FormatError
+        If another format version owns the name; nothing is touched then.
+    """
+    transport = address.transport
+    try:
+        segment = transport.open(address.control, writable=True)
+    except FileNotFoundError:
+        # Missing, or half made by a writer that was killed: nobody else can be making it.
+        transport.unlink(address.control)
+        return _make(address, fences, transport.create(address.control, _layout.CONTROL_SIZE))
+    try:
+        return _adopt(address, fences, segment)
+    except FormatError as error:
+        if error.field == "format version":
+            raise
+        log.warning("%r is not whole (%s): made anew", address.name, str(error))
+    mark_closed(segment)
+    segment.close()
+    remove_array(address)
+    try:
+        segment = transport.create(address.control, _layout.CONTROL_SIZE)
+    except FileExistsError:
+        # Windows, while a reader maps it: written afresh in place.
+        segment = transport.open(address.control, writable=True)
+        if segment.size < _layout.CONTROL_SIZE:
+            raise
+    return _make(address, fences, segment)
+
+
+def _adopt(address: Address, fences: Fences, segment: Segment) -> OwnedControl:
+    memory = Memory(segment.buf)
+    if segment.size >= _layout.CONTROL_SIZE and not is_ready(memory, fences):
+        raise FormatError("ready", "0: its writer was killed while making it")
+    static = _layout.load_control(memory, address.name)
+    if not _clock.same_boot(static.boot, static.clock_ns, static.wall_ns):
+        raise FormatError("boot id", "of another boot")
+    control = OwnedControl(address, segment, static.instance)
+    control.adopt()
+    log.info("%r taken over after frame %d", address.name, control.newest_frame[1])
+    return control
+
+
+def _make(address: Address, fences: Fences, segment: Segment) -> OwnedControl:
+    memory = Memory(segment.buf)
+    memory.words[_layout.READY_WORD] = 0
+    instance = secrets.randbits(64) or 1
+    _layout.store_control(
+        memory,
+        _layout.Control(instance, _clock.boot_id(), _clock.now_ns(), time.time_ns(), address.name),
+    )
+    set_ready(memory, fences)
+    return OwnedControl(address, segment, instance)

@@ -1,0 +1,230 @@
+"""A lease: a lock on a small file of its own, which the kernel frees when its holder dies.
+
+What may live here: taking, probing and giving back one lock file. Not here: what the lease
+stands for (the writer of an array, a reader's cell), nor how its file is named.
+
+Linux: open-file-description locks; like ``flock`` they belong to the open file and not to the
+process, and unlike it they can be asked about without being taken. Elsewhere on POSIX:
+``flock``. Windows: ``msvcrt.locking``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import sys
+import threading
+import time
+import weakref
+from typing import Optional
+
+__all__ = ["Lease", "probe", "take"]
+
+_FLAGS = (
+    os.O_RDWR
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_HELD = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(fd: int) -> bool:
+        try:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _is_locked(fd: int) -> bool:
+        if not _lock(fd):
+            return True
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+        return False
+
+elif sys.platform.startswith("linux"):
+    import fcntl
+
+    # struct flock with 64-bit offsets, which Python is built for everywhere: l_type, l_whence,
+    # l_start, l_len (0: the whole file), l_pid (must be 0 here).
+    _FLOCK = "hhqqi"
+    _EXCLUSIVE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+    def _lock(fd: int) -> bool:
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _EXCLUSIVE)
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise
+            return False
+        return True
+
+    def _is_locked(fd: int) -> bool:
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _EXCLUSIVE)
+        return bool(struct.unpack_from("h", answer)[0] != fcntl.F_UNLCK)
+
+else:
+    import fcntl
+
+    def _lock(fd: int) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise
+            return False
+        return True
+
+    def _is_locked(fd: int) -> bool:
+        # A prober that stops just here looks like a holder: takers try for a while.
+        if not _lock(fd):
+            return True
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        return False
+
+
+class Lease:
+    """A lease that this process holds. Made by `take`.
+
+    Attributes
+    ----------
+    path : str
+        Its file.
+    """
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        _ours.add(self)
+
+    @property
+    def held(self) -> bool:
+        """False once it was released, and in a forked child."""
+        return self._fd >= 0
+
+    def standing(self) -> str:
+        """Return ``"held"``, ``"gone"`` (no file of that path) or ``"other"`` (another file)."""
+        if self._fd < 0:
+            return "gone"
+        if sys.platform == "win32":
+            return "held"  # an open file cannot be removed there
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            return "gone"
+        own = os.fstat(self._fd)
+        return "held" if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino) else "other"
+
+    def release(self) -> None:
+        """Remove the file while it is still ours, and let go. Harmless when repeated."""
+        removes = self.standing() == "held"
+        if removes and sys.platform != "win32":
+            _remove(self.path)
+        self.abandon()
+        if removes and sys.platform == "win32":
+            _remove(self.path)
+
+    def abandon(self) -> None:
+        """Let go and leave the file, by which a sweep finds what else was left."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.abandon()
+
+
+_ours: weakref.WeakSet[Lease] = weakref.WeakSet()
+_taking = threading.RLock()  # no fork of another thread may come between open and _ours
+
+
+def _after_fork() -> None:
+    # The kernel frees a lock with the last copy of its descriptor, so a child must not keep one.
+    for lease in list(_ours):
+        lease.abandon()
+    _ours.clear()
+    _taking.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_taking.acquire, after_in_parent=_taking.release, after_in_child=_after_fork
+    )
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # Windows: somebody just looks at it; the file means nothing while nobody locks it
+
+
+def take(path: str, mode: int = 0o600, patience: float = 0.0) -> Optional[Lease]:
+    """Take the lease at `path`, making its file if it is missing.
+
+    Parameters
+    ----------
+    path : str
+        Its file, in a directory that exists.
+    mode : int
+        Permission bits of a new file.
+    patience : float
+        Seconds to go on trying while somebody holds it: a sweep, or a holder that is dying.
+
+    Returns
+    -------
+    Lease or None
+        None: somebody else holds it.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        lease = _try_take(path, mode)
+        if lease is not None or time.monotonic() >= deadline:
+            return lease
+        time.sleep(0.005)
+
+
+def _try_take(path: str, mode: int) -> Optional[Lease]:
+    while True:
+        with _taking:
+            lease = Lease(path, _open_file(path, mode))
+        if not _lock(lease._fd):
+            return None
+        # Whoever held it before may have removed the file between our open and our lock: then
+        # we hold a file that nobody else will ever look at.
+        if lease.standing() == "held":
+            return lease
+
+
+def _open_file(path: str, mode: int) -> int:
+    while True:
+        try:
+            # Without O_CREAT first: in a shared sticky directory it is refused for a file of
+            # another user (fs.protected_regular).
+            return os.open(path, _FLAGS)
+        except FileNotFoundError:
+            pass
+        try:
+            fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError:
+            continue
+        if sys.platform != "win32" and mode & 0o077:
+            os.fchmod(fd, mode)  # the umask took away what the user asked for
+        return fd
+
+
+def probe(path: str) -> bool:
+    """Tell whether somebody (this process included) holds the lease at `path`."""
+    try:
+        fd = os.open(path, _FLAGS)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True  # another user's, or (Windows) just being removed: not ours to judge
+    try:
+        return _is_locked(fd)
+    finally:
+        os.close(fd)

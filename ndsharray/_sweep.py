@@ -1,0 +1,68 @@
+"""Removing what killed writers left behind and nobody came back for.
+
+What may live here: the rule by which an array is stale: it has a lease file, nobody holds its
+writer's lease, and none of its readers lives. Then all of it goes, under that lease. The array's
+name need not be known.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Callable, Optional
+
+from . import _cell, _lease
+from ._address import Address, parse_lease
+from ._leftovers import is_foreign, remove_array
+from .backends.base import Transport
+
+__all__ = ["sweep"]
+
+log = logging.getLogger("ndsharray")
+
+_EVERY = 1.0  # seconds: a process that makes many writers sweeps now and then
+_swept: dict[str, float] = {}
+
+
+def sweep(root: str, transport_of: Callable[[str], Optional[Transport]]) -> None:
+    """Remove the stale arrays under a root.
+
+    Parameters
+    ----------
+    root : str
+        Where the leases are.
+    transport_of : callable
+        Returns the transport of a name; None: unknown here, its arrays are left alone.
+    """
+    now = time.monotonic()
+    if now - _swept.get(root, -_EVERY) < _EVERY:
+        return
+    _swept[root] = now
+    try:
+        files = os.listdir(root)
+    except OSError:
+        return
+    leases = {lease[:2] for lease in map(parse_lease, files) if lease}
+    for control, name in sorted(leases):
+        transport = transport_of(name)
+        if transport is not None:
+            _sweep_one(Address(transport, "", control))
+
+
+def _sweep_one(address: Address) -> None:
+    if _lease.probe(address.writer_lease()) or _cell.has_readers(address):
+        return
+    try:
+        lease = _lease.take(address.writer_lease(), address.transport.mode)
+    except OSError:
+        return  # another user's
+    if lease is None:
+        return
+    if is_foreign(address) or _cell.has_readers(address):
+        lease.abandon()  # not ours to judge; or a reader came between
+        return
+    remove_array(address)
+    _cell.clear_dead(address)
+    lease.release()
+    log.info("swept %s, which a killed writer left", address.control)

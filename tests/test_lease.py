@@ -1,0 +1,150 @@
+"""Leases: one holder, freed by the kernel, never held on a file that nobody looks at."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from ndsharray import _lease
+from ndsharray._lease import probe, take
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+
+
+@pytest.fixture
+def path(root: Path) -> str:
+    return str(root / "lease")
+
+
+def test_a_lease_has_one_holder(path: str) -> None:
+    lease = take(path)
+    assert lease is not None
+    assert lease.held
+    assert probe(path)
+    assert take(path) is None
+    lease.release()
+    lease.release()
+    assert not lease.held
+    assert not probe(path)
+    assert not os.path.exists(path)
+    again = take(path)
+    assert again is not None
+    again.release()
+
+
+def test_probing_has_no_side_effect(path: str) -> None:
+    assert not probe(path)
+    assert not os.path.exists(path)
+    lease = take(path)
+    assert lease is not None
+    assert probe(path)
+    assert lease.standing() == "held"
+    lease.release()
+
+
+def test_another_process_sees_it_and_a_kill_frees_it(path: str, console: Any) -> None:
+    child = console()
+    child.run("from ndsharray._lease import take, probe")
+    child.run(f"lease = take({path!r})")
+    assert probe(path)
+    assert take(path) is None
+    child.kill()
+    lease = take(path, patience=5)
+    assert lease is not None
+    lease.release()
+
+
+def test_patience_waits_for_a_holder_that_goes(path: str) -> None:
+    first = take(path)
+    assert first is not None
+    begun = threading.Event()
+    taken: list[Any] = []
+
+    def wait() -> None:
+        begun.set()
+        taken.append(take(path, patience=30))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    begun.wait()
+    first.release()
+    thread.join()
+    assert taken[0].held
+    taken[0].release()
+
+
+@POSIX
+def test_standing_tells_when_the_file_was_removed_or_replaced(path: str) -> None:
+    lease = take(path)
+    assert lease is not None
+    os.unlink(path)
+    assert lease.standing() == "gone"
+    other = take(path)
+    assert other is not None
+    assert lease.standing() == "other"
+    lease.release()  # leaves the other one's file
+    assert other.standing() == "held"
+    other.release()
+
+
+@POSIX
+def test_a_taker_never_keeps_a_file_that_was_just_removed(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Callable[[int], bool] = _lease._lock
+
+    def lock(fd: int) -> bool:  # the holder before removes its file between our open and our lock
+        monkeypatch.setattr(_lease, "_lock", real)
+        os.unlink(path)
+        return real(fd)
+
+    monkeypatch.setattr(_lease, "_lock", lock)
+    lease = take(path)
+    assert lease is not None
+    assert lease.standing() == "held"
+    lease.release()
+
+
+def test_a_lease_that_is_dropped_is_free(path: str) -> None:
+    lease = take(path)
+    assert lease is not None
+    del lease
+    assert not probe(path)
+    os.unlink(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_forked_child_neither_holds_nor_removes_it(path: str) -> None:
+    lease = take(path)
+    assert lease is not None
+    child = os.fork()
+    if child == 0:
+        ok = not lease.held and probe(path)
+        lease.release()
+        os._exit(0 if ok and os.path.exists(path) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert lease.standing() == "held"
+    lease.release()
+
+
+@POSIX
+def test_links_are_not_followed(path: str, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.touch()
+    os.symlink(target, path)
+    with pytest.raises(OSError, match="symbolic links"):
+        take(path)
+    os.unlink(path)
+
+
+@POSIX
+def test_a_mode_for_others_is_not_cut_by_the_umask(path: str) -> None:
+    lease = take(path, mode=0o660)
+    assert os.stat(path).st_mode & 0o777 == 0o660
+    assert lease is not None
+    lease.release()
