@@ -1,0 +1,42 @@
+"""Share numpy arrays between Python processes on one machine, through shared memory."""
+
+from typing import TYPE_CHECKING, Any
+
+from . import backends
+from .backends import Segment, Transport
+from .errors import (
+    AccessError,
+    ClosedError,
+    FormatError,
+    NdShArrayError,
+    UnknownTransportError,
+    WriterExistsError,
+)
+from .ndsharray import NdShArray, supported_types
+
+if TYPE_CHECKING:
+    from .backends import MmapTransport, PosixShmTransport
+
+__version__ = "2.0.0"
+
+__all__ = [
+    "AccessError",
+    "ClosedError",
+    "FormatError",
+    "MmapTransport",
+    "NdShArray",
+    "NdShArrayError",
+    "PosixShmTransport",
+    "Segment",
+    "Transport",
+    "UnknownTransportError",
+    "WriterExistsError",
+    "__version__",
+    "supported_types",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("MmapTransport", "PosixShmTransport"):  # imported when they are used
+        return getattr(backends, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

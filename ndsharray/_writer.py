@@ -1,0 +1,343 @@
+"""A writer: it takes an array, writes frames, grows, and closes.
+
+What may live here: when each of these happens, and with which segment. Not here: the order of
+stores (``_seqlock``), what a closed or adopted control segment holds (``_control``).
+
+A write that fits costs one copy and no system call. Everything else (another shape that does
+not fit, no free slot, the first frame) is a *grow*: a new frame segment, and one store of
+newest that publishes frame and segment together.
+
+Some 310 lines, as one object has one lock: write, grow, hand over and close exclude each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import weakref
+from types import FrameType
+from typing import Any, Optional
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _cell, _clock, _lease
+from ._address import Address
+from ._control import obtain
+from ._exit import close_at_exit
+from ._frames import Frames
+from ._layout import MAX_SLOTS, Layout, stride_for
+from ._leftovers import exists, recorded_pid
+from ._memory import make_fences
+from ._seqlock import WriteSide
+from .backends.base import make_root
+from .errors import ClosedError, WriterExistsError
+
+__all__ = ["Writer"]
+
+log = logging.getLogger("ndsharray")
+
+_PATIENCE = 0.25  # seconds that a taker waits for a sweep, or for a holder that is dying
+_LOOK_NS = 1_000_000_000  # how often a writer looks whether its lease is still its own
+# A taker starts so far after the newest position that its positions were never used by the
+# writer before it, published or not (that one grows when it is half as far): else a reader could
+# take a dead writer's unpublished frame for a new one. Not a multiple of 2^31, for waiters
+# compare the low half of newest.
+_TAKE_OVER_JUMP = 2**16
+_MAX_AHEAD = 2**15
+
+_NO_LAYOUT = Layout.of(np.empty((0,), np.uint8))
+
+
+class Writer:
+    """The one writer of an array.
+
+    Parameters
+    ----------
+    address : Address
+        The array's.
+    slots : int
+        Slots of each new frame segment, 2 to 250.
+
+    Raises
+    ------
+    WriterExistsError
+        If another process has a living writer of that array. A writer of this process gives way.
+    FormatError
+        If another format version owns the name.
+    """
+
+    def __init__(self, address: Address, slots: int) -> None:
+        self._address = address
+        self._slots = slots
+        self._fences = make_fences()
+        # Re-entrant, so that a signal handler or a finalizer that comes in between fails instead
+        # of waiting for its own thread; `_busy` tells it.
+        self._lock = threading.RLock()
+        self._busy = False
+        self._gone: Optional[str] = None
+        self._frames: Optional[Frames] = None
+        self._control: Any = None  # an OwnedControl until it is closed or handed over
+        self._lease: Any = None
+        self._adopted = (0, 0)  # what the last writer left: newest word, frame number
+        self._looked = _clock.now_ns()
+        self.layout = _NO_LAYOUT
+        with _taking:
+            make_root(address.transport.root, address.transport.mode)
+            self._claim()
+            try:
+                self._obtain()
+            except BaseException:
+                self.give_up()
+                raise
+            _writers[_key(address)] = self
+        close_at_exit(self)
+
+    def _claim(self) -> None:
+        """Get the writer's lease: from an older writer of this process, or from the system."""
+        address = self._address
+        old = _writers.get(_key(address))
+        if old is not None:
+            old.hand_over(self)
+        if self._lease is None:
+            self._lease = _lease.take(address.writer_lease(), address.transport.mode, _PATIENCE)
+        if self._lease is None:
+            raise WriterExistsError(address.name, recorded_pid(address))
+
+    def _obtain(self) -> None:
+        """Adopt or make the control segment; begin with its last frame."""
+        self._control = control = obtain(self._address, self._fences)
+        control.take()
+        _cell.clear_dead(self._address, control.memory)
+        self._adopted = control.newest_frame
+        # The position after which the next segment begins.
+        self._start = (self._adopted[0] >> 1) + _TAKE_OVER_JUMP if control.adopted else 0
+
+    @property
+    def gone(self) -> Optional[str]:
+        """Why it cannot write any more; None while it can."""
+        return self._gone
+
+    def write(self, array: npt.NDArray[Any]) -> None:
+        """Publish `array` as the next frame.
+
+        Raises
+        ------
+        ClosedError
+            After it was closed or replaced, and in a forked child.
+        WriterExistsError
+            If its lease was removed and another process took the array.
+        NotImplementedError
+            For a dtype that cannot be shared.
+        OSError
+            ENOSPC, if a larger segment is needed and there is no room: the last frame stays.
+        RuntimeError
+            From a signal handler that interrupted a write of the same thread.
+        """
+        if self._gone is not None:  # also before the lock: a forked child's copy may be locked
+            raise ClosedError(self._gone)
+        with self._lock:
+            self._refuse_nesting()
+            try:
+                self._busy = True
+                self._write(array)
+            finally:
+                self._busy = False
+
+    def _write(self, array: npt.NDArray[Any]) -> None:
+        if self._gone is not None:
+            raise ClosedError(self._gone)
+        now = _clock.now_ns()
+        if now - self._looked > _LOOK_NS:
+            self._look_at_lease(now)
+        frames = self._frames
+        if frames is not None:
+            frames.side.settle()
+        layout = self.layout
+        if array.dtype != layout.dtype or array.shape != layout.shape or layout is _NO_LAYOUT:
+            layout = Layout.of(array)
+        if frames is not None and frames.fits(layout) and not self._too_far(frames.side):
+            position = frames.side.begin() or self._begin_after_clearing(frames.side)
+            if position:
+                self._fill(frames, position, layout, array, now)
+                self._publish(frames, layout)
+                return
+        del frames  # so that the old segment can be unmapped
+        self._grow(layout, array, now)
+
+    def _fill(
+        self, frames: Frames, position: int, layout: Layout, array: npt.NDArray[Any], now: int
+    ) -> None:
+        """Make the frame whole, and write down that it is the newest."""
+        number = self.newest_frame[1] + 1
+        frames.fill(position, layout, array, number, now)
+        frames.side.commit(position)
+        frames.side.record(position, number)
+
+    def _publish(self, frames: Frames, layout: Layout) -> None:
+        frames.side.publish()
+        self.layout = layout
+
+    @property
+    def newest_frame(self) -> tuple[int, int]:
+        """Own record of the newest word and of the number of the frame that it names."""
+        return self._adopted if self._frames is None else self._frames.side.newest_frame
+
+    def _grow(self, layout: Layout, array: npt.NDArray[Any], now: int) -> None:
+        """Write and publish a frame in a new frame segment."""
+        self._look_at_lease(now)
+        old, newest = self._frames, self.newest_frame[0]
+        keep = self._control.tables[newest & 1].segment if newest >> 1 else 0
+        stride, slots = stride_for(len(layout.header), layout.nbytes), self._slots
+        if old is not None:
+            self._start = max(self._start, old.side.position)
+            stride, slots = max(stride, old.table.stride), max(slots, old.table.slots)
+            if old.fits(layout) and not self._too_far(old.side):  # so it is for pins
+                slots = min(MAX_SLOTS, max(old.side.pinned() + 2, 2 * slots))
+        fresh = self._new_frames(keep, slots, stride)
+        position = fresh.side.begin()
+        while not position:  # readers pinned what was just made
+            slots = min(MAX_SLOTS, fresh.side.pinned() + 2)
+            fresh = self._new_frames(keep, slots, stride)
+            position = fresh.side.begin()
+        self._start = fresh.side.position
+        self._fill(fresh, position, layout, array, now)
+        self._frames = fresh  # from here on the record says that this frame is newest
+        self._publish(fresh, layout)
+        log.debug("%r grew: %d slots of %d bytes", self._address.name, slots, stride)
+        del old  # our mapping goes before the name does: Windows
+        self._control.remove_frames(fresh.table.segment)
+
+    def _new_frames(self, keep: int, slots: int, stride: int) -> Frames:
+        """Make a frame segment that nobody follows yet."""
+        control, newest = self._control, self.newest_frame[0]
+        name = control.next_segment(keep)
+        segment = self._address.transport.create(name, slots * stride)
+        copy = 1 - (newest & 1)
+        table = control.set_table(copy, slots, stride, newest)
+        fresh = Frames(control.memory, segment, table, copy, self._fences)
+        fresh.side.position = self._start
+        return fresh
+
+    def _begin_after_clearing(self, side: WriteSide) -> int:
+        """Try once more after the pins of readers that died are gone."""
+        _cell.clear_dead(self._address, self._control.memory)
+        return side.begin()
+
+    def _too_far(self, side: WriteSide) -> bool:
+        return side.position - (side.newest_frame[0] >> 1) >= _MAX_AHEAD
+
+    def _look_at_lease(self, now: int) -> None:
+        """Find out whether a lease file was removed, and perhaps taken by somebody else."""
+        self._looked = now
+        standing = self._lease.standing()
+        if standing == "held":
+            return
+        if standing == "gone":
+            make_root(self._address.transport.root, self._address.transport.mode)
+            lease = _lease.take(self._lease.path, self._address.transport.mode)
+            if lease is not None:
+                self._lease.abandon()
+                self._lease = lease
+                if not self._control.is_named():  # a cleaner took that as well
+                    self._adopted, self._frames = (0, self.newest_frame[1]), None
+                    self._control.close(self._adopted[1])
+                    self._obtain()
+                return
+        self._gone = "its lease was removed, and another writer took the array"
+        self._let_go()
+        raise WriterExistsError(self._address.name, recorded_pid(self._address))
+
+    def close(self) -> None:
+        """End the array: mark it closed and remove all its names. Harmless when repeated.
+
+        One that was interrupted goes on when it is called again.
+        """
+        if self._control is None:
+            return
+        with self._lock:
+            self._refuse_nesting()
+            if self._control is None:
+                return
+            frame = self.newest_frame[1]
+            self._gone = self._gone or "it was closed"
+            if self._lease.standing() != "other":
+                self._adopted, self._frames = (0, frame), None
+                self._control.close(frame)
+                _cell.clear_dead(self._address)
+                self._lease.release()
+            self._let_go()
+
+    def give_up(self) -> None:
+        """End without ending the array, for whoever takes it next; before the first frame only."""
+        with self._lock:
+            self._gone = self._gone or "it could not be made"
+            if self._control is not None and not self._adopted[0] >> 1:
+                self.close()  # there is nothing that anybody could go on from
+            elif self._control is None and not exists(self._address):
+                self._lease.release()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop memory and lease; what is shared stays as it is."""
+        self._frames = self._control = None
+        if self._lease is not None:
+            self._lease.abandon()
+
+    def hand_over(self, new: Writer) -> None:
+        """Give the lease to a newer writer of this process (a re-run notebook cell).
+
+        Under the write lock, so that no late store of this writer lands in the new one's segment;
+        and without letting the lease go in between.
+        """
+        with self._lock:
+            self._refuse_nesting()
+            # First of all, and before any call: a finalizer of ours that runs from here on finds
+            # nothing to close.
+            self._gone = self._gone or "a newer writer of this process took the array over"
+            self._control = self._frames = None
+            if self._lease.standing() == "held":
+                new._lease = self._lease
+            else:
+                self._lease.abandon()
+
+    def _refuse_nesting(self) -> None:
+        # An interrupt may leave `_busy` standing: it counts if a write is on this thread's stack.
+        if self._busy and _is_writing(self):
+            raise RuntimeError("a write of this thread is under way: this call interrupted it")
+
+    def _forget(self) -> None:
+        """In a forked child: never store anything, the parent goes on writing."""
+        self._gone = "it belongs to the parent process; make the writer in the process that writes"
+        self._frames = self._control = None
+
+
+def _is_writing(writer: Writer) -> bool:
+    frame: Optional[FrameType] = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code is Writer._write.__code__ and frame.f_locals.get("self") is writer:
+            return True
+        frame = frame.f_back
+    return False
+
+
+_taking = threading.RLock()  # re-entrant: garbage collection may finalize a writer inside it
+_writers: weakref.WeakValueDictionary[tuple[str, str, str], Writer] = weakref.WeakValueDictionary()
+
+
+def _key(address: Address) -> tuple[str, str, str]:
+    return (address.transport.name, address.transport.root, address.name)
+
+
+def _after_fork() -> None:
+    global _taking
+    _taking = threading.RLock()
+    for writer in list(_writers.values()):
+        writer._forget()
+    _writers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

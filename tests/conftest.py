@@ -1,0 +1,133 @@
+"""Fixtures: a transport, a name, a root of the test's own, another console, and the leak check."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+from console import Console
+
+from ndsharray.backends.base import control_name
+
+SHM = Path("/dev/shm")
+TRANSPORTS = ["mmap", "posix_shm"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--transport",
+        choices=TRANSPORTS,
+        default=None,
+        help="run the tests of one transport only (tox factors)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the stress tests unless -m asks, and other transports if one is chosen."""
+    chosen = config.getoption("--transport")
+    gone = []
+    for item in items:
+        if "stress" in item.keywords and "stress" not in (config.option.markexpr or ""):
+            gone.append(item)
+        callspec = getattr(item, "callspec", None)
+        transport = callspec.params.get("transport") if callspec else None
+        if chosen and isinstance(transport, str) and transport != chosen:
+            gone.append(item)
+    if gone:
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [item for item in items if item not in gone]
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"test {uuid.uuid4().hex}"
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give each test a root of its own, in memory, and see that it leaves nothing anywhere."""
+    place = SHM if SHM.is_dir() else Path(tempfile.gettempdir())
+    directory = place / f"ndsharray-test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    monkeypatch.setenv("NDSHARRAY_DIR", str(directory))
+    monkeypatch.delenv("NDSHARRAY_TRANSPORT", raising=False)
+    shm = _shm_names()
+    temporary = _temporary_names()
+    descriptors = _descriptors()
+    directory.mkdir(mode=0o700)
+    yield directory
+    gc.collect()
+    left = sorted(os.listdir(directory)) if directory.is_dir() else []
+    shutil.rmtree(directory, ignore_errors=True)
+    assert left == [], f"left in the root: {left}"
+    left = sorted(
+        entry for entry in _shm_names() - shm if not _is_of_another_root(entry, str(directory))
+    )
+    assert left == [], f"left in {SHM}: {left}"
+    left = sorted(_temporary_names() - temporary)
+    assert left == [], f"left in the temporary directory: {left}"
+    left = sorted(_descriptors() - descriptors)
+    assert left == [], f"descriptors left open: {left}"
+
+
+def _shm_names() -> set[str]:
+    if not SHM.is_dir():
+        return set()
+    return {entry for entry in os.listdir(SHM) if entry.startswith("nd") and entry.isalnum()}
+
+
+def _is_of_another_root(segment: str, root: str) -> bool:
+    """Tell whether a segment belongs to some other program that runs at the same time."""
+    try:
+        page = (SHM / segment[:18]).read_bytes()
+    except OSError:
+        return False
+    length = int.from_bytes(page[64:72], sys.byteorder)
+    name = page[72 : 72 + min(length, 255)].decode("utf8", "replace")
+    return bool(name) and control_name(root, name) != segment[:18]
+
+
+def _temporary_names() -> set[str]:
+    found = os.listdir(tempfile.gettempdir())
+    return {entry for entry in found if entry.startswith("nd")}
+
+
+def _descriptors() -> set[str]:
+    """Return what is open (but pipes: the resource tracker of Python before 3.13 has one)."""
+    if not sys.platform.startswith("linux"):
+        return set()
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:
+            continue  # the one that lists them
+        if not target.startswith(("pipe:", "/dev/pts", "/dev/null")):
+            found.add(f"{fd}: {target}")
+    return found
+
+
+@pytest.fixture
+def console(root: Path) -> Iterator[Callable[..., Console]]:
+    """Start other Python processes that run what they are told; end them with the test."""
+    consoles: list[Console] = []
+
+    def start(*arguments: str) -> Console:
+        consoles.append(Console(*arguments))
+        return consoles[-1]
+
+    yield start
+    for each in consoles:
+        each.end()

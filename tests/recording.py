@@ -1,0 +1,159 @@
+"""Memory and fences that write down every access, in order.
+
+Each access is a line such as ``store slot2.seq = 4``, ``load pins``, ``copy in slot2``.
+The real memory is beneath, so the operation really happens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ndsharray._attached
+import ndsharray._control
+import ndsharray._frames
+import ndsharray._reader
+import ndsharray._seqlock
+import ndsharray._writer
+from ndsharray import _layout
+from ndsharray._memory import Fences, Memory
+
+_CONTROL_WORDS = {
+    getattr(_layout, f"{word}_WORD"): word.lower()
+    for word in "MAGIC VERSION READY INSTANCE NEXT STATE PID TAKEN NEWEST LAST_FRAME".split()
+} | {
+    start + i: f"table{copy}.{field}"
+    for copy, start in enumerate(_layout.TABLE_WORDS)
+    for i, field in enumerate(_layout.Table._fields)
+}
+_SLOT_WORDS = ["seq", "frame", "time", "header_length", "payload_bytes", "uuid", "uuid2"]
+
+
+class _Words:
+    def __init__(self, words: Any, log: list[str], name: Any) -> None:
+        self.words, self.log, self.name = words, log, name
+
+    def __getitem__(self, index: int) -> int:
+        self.log.append(f"load {self.name(index)}")
+        return int(self.words[index])
+
+    def __setitem__(self, index: int, value: int) -> None:
+        shown = f" = {value}" if self.name(index).endswith(("seq", "newest")) else ""
+        self.log.append(f"store {self.name(index)}{shown}")
+        self.words[index] = value
+
+
+class _Cells(_Words):
+    readonly = False
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.words[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        what = self.name(index.start if isinstance(index, slice) else index)
+        self.log.append(f"store {what}" + (f" = {value}" if what.startswith("pin") else ""))
+        self.words[index] = value
+
+
+class _Group:
+    def __init__(self, view: Any, log: list[str], what: str) -> None:
+        self.view, self.log, self.what = view, log, what
+
+    def tobytes(self) -> bytes:
+        self.log.append(f"load {self.what}")
+        return bytes(self.view.tobytes())
+
+
+class Recorder:
+    """Replaces the memory and the fences of the library while a test runs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stride: int = 384) -> None:
+        self.log: list[str] = []
+        self.stride = stride
+        self.before: dict[str, Any] = {}  # called before the access of that line
+        for module in (
+            ndsharray._attached,
+            ndsharray._control,
+            ndsharray._frames,
+            ndsharray._reader,
+        ):
+            monkeypatch.setattr(module, "Memory", self.memory)
+        for module in (ndsharray._writer, ndsharray._reader):
+            monkeypatch.setattr(module, "make_fences", self.fences)
+        monkeypatch.setattr(ndsharray._seqlock, "make_fence", self.fence)
+        outer = self
+
+        class Log(list[str]):
+            def append(self, line: str) -> None:
+                act = outer.before.pop(line, None)
+                if act is not None:
+                    act()
+                super().append(line)
+
+        self.log = Log()
+
+    def fence(self) -> Any:
+        return lambda name: self.log.append(f"fence {name}")
+
+    def fences(self) -> Fences:
+        return Fences(self.fence(), self.fence())
+
+    def memory(self, buf: memoryview) -> Any:
+        return _RecordingMemory(buf, self)
+
+    def take(self) -> list[str]:
+        """Return what was recorded, and begin anew."""
+        lines = list(self.log)
+        self.log.clear()
+        return lines
+
+    def name(self, index: int, control: bool) -> str:
+        if control:
+            return _CONTROL_WORDS.get(index, "static")
+        slot, word = divmod(index * 8, self.stride)
+        return f"slot{slot}.{_SLOT_WORDS[word // 8] if word < 56 else 'record'}"
+
+
+class _RecordingMemory(Memory):
+    def __init__(self, buf: memoryview, recorder: Recorder) -> None:
+        super().__init__(buf)
+        control = len(buf) == _layout.CONTROL_SIZE
+        log, self._recorder = recorder.log, recorder
+        self._arrays: dict[int, str] = {}
+        self.words = _Words(self.words, log, lambda index: recorder.name(index, control))
+        if control:
+            self.cells = _Cells(self.cells, log, _cell_name)
+        else:
+            self.cells = _Cells(self.cells, log, lambda at: f"slot{at // recorder.stride}.header")
+
+    def group(self, start: int, stop: int) -> Any:
+        names = {_layout.PINS_BYTE: "pins", _layout.NAME_BYTE: "name", _layout.BOOT_BYTE: "boot"}
+        slot = f"slot{start // self._recorder.stride}.header"
+        what = names.get(start, slot) if len(self.cells) == _layout.CONTROL_SIZE else slot
+        return _Group(self.cells.words[start:stop], self._recorder.log, what)
+
+    def array(self, offset: int, nbytes: int) -> Any:
+        raw = super().array(offset, nbytes)
+        self._arrays[raw.__array_interface__["data"][0]] = f"slot{offset // self._recorder.stride}"
+        return raw
+
+    def copy(self, target: Any, source: Any) -> None:  # type: ignore[override]
+        into = self._arrays.get(target.__array_interface__["data"][0])
+        out = self._arrays.get(source.__array_interface__["data"][0])
+        self._recorder.log.append(f"copy in {into}" if into else f"copy out {out}")
+        Memory.copy(target, source)
+
+    def copied(self, source: Any) -> Any:  # type: ignore[override]
+        out = self._arrays[source.__array_interface__["data"][0]]
+        self._recorder.log.append(f"copy out {out}")
+        return Memory.copied(source)
+
+
+def _cell_name(offset: int) -> str:
+    if _layout.PINS_BYTE <= offset < _layout.PINS_END:
+        return f"pin{(offset - _layout.PINS_BYTE) % _layout.PINS_PER_CELL}"
+    return "waiting" if offset >= _layout.WAITING_BYTE else "static"

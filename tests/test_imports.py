@@ -1,0 +1,119 @@
+"""Data flows one way: each module imports what the table allows, and nothing else of ours."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import ndsharray
+
+PACKAGE = Path(ndsharray.__file__).parent
+
+# module: what it may import of ours. The table of the design, with the modules that the large
+# ones were split into.
+ALLOWED = {
+    "__init__": "backends errors ndsharray",
+    "ndsharray": "_address _hint _layout _memory _reader _sweep _types _writer "
+    "backends backends.base errors",
+    "_writer": "_address _cell _clock _control _exit _frames _layout _lease _leftovers _memory "
+    "_seqlock backends.base errors",
+    "_frames": "_layout _memory _seqlock backends.base",
+    "_control": "_address _clock _layout _leftovers _memory _seqlock backends.base errors",
+    "_reader": "_address _attached _buffers _cell _clock _exit _layout _memory _seqlock errors",
+    "_attached": "_address _layout _memory _seqlock backends.base errors",
+    "_sweep": "_address _cell _leftovers _lease backends.base",
+    "_leftovers": "_address _layout _memory backends.base",
+    "_cell": "_address _layout _lease _memory",
+    "_address": "backends.base",
+    "_seqlock": "_layout _memory",
+    "_layout": "_memory _types errors",
+    "_memory": "",
+    "_buffers": "",
+    "_clock": "",
+    "_exit": "",
+    "_hint": "_address _lease backends",
+    "_lease": "",
+    "_types": "",
+    "errors": "",
+    "testing": "backends.base",
+    "backends.__init__": "backends.base backends.mmap backends.posix_shm errors",
+    "backends.base": "",
+    "backends.mmap": "backends.base",
+    "backends.posix_shm": "backends.base",
+}
+OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}
+# What knows no file, no process and no operating system.
+PURE = ["_seqlock", "_layout", "_attached", "_frames"]
+IMPURE = {"os", "mmap", "fcntl", "multiprocessing", "time", "tempfile", "signal", "sys"}
+
+
+def modules() -> list[str]:
+    found = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")]
+    return sorted(".".join(path.parts) for path in found)
+
+
+def imports(module: str) -> tuple[set[str], set[str]]:
+    """Return what a module imports: of ours, and the top level names of the rest."""
+    path = PACKAGE / (module.replace(".", "/") + ".py")
+    ours, rest = set(), set()
+    package = module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            rest |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            rest.add(str(node.module).split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1]
+            if node.module:
+                base = [*base, *node.module.split(".")]
+            for alias in node.names:
+                whole = ".".join([*base, alias.name])
+                ours.add(whole if is_module(whole) else ".".join(base))
+    return {name.replace(".__init__", "") for name in ours}, rest
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE / name.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def test_every_module_is_in_the_table() -> None:
+    assert modules() == sorted(ALLOWED)
+
+
+@pytest.mark.parametrize("module", sorted(ALLOWED))
+def test_a_module_imports_only_what_the_table_allows(module: str) -> None:
+    ours, rest = imports(module)
+    assert ours <= set(ALLOWED[module].split())
+    standard = getattr(sys, "stdlib_module_names", rest)
+    outside = OUTSIDE | ({"pytest"} if module == "testing" else set())
+    assert rest - set(standard) <= outside
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_the_protocol_knows_no_file_process_or_system(module: str) -> None:
+    assert not imports(module)[1] & IMPURE
+
+
+def test_the_table_has_no_cycle() -> None:
+    order: list[str] = []
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, f"cycle: {path}"
+        if module not in order:
+            for needed in ALLOWED.get(module, ALLOWED.get(f"{module}.__init__", "")).split():
+                visit(needed, (*path, module))
+            order.append(module)
+
+    for module in ALLOWED:
+        visit(module.replace(".__init__", ""), ())
+
+
+def test_a_long_module_says_why_at_its_top() -> None:
+    for module in modules():
+        text = (PACKAGE / (module.replace(".", "/") + ".py")).read_text(encoding="utf8")
+        if text.count("\n") > 300:
+            assert "lines" in str(ast.get_docstring(ast.parse(text))), module

@@ -1,0 +1,287 @@
+"""Format v1: headers, checks, and golden bytes decoded by nothing but ``struct`` and the spec."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+from inprocess import InProcessTransport
+
+from ndsharray import FormatError, _layout
+from ndsharray._address import address_of
+from ndsharray._layout import Control, Layout, Table
+from ndsharray._memory import Memory
+from ndsharray._writer import Writer
+
+GOLDEN = Path(__file__).parent / "golden"
+
+DTYPES = [
+    np.dtype("f4"),
+    np.dtype(">i2"),
+    np.dtype("?"),
+    np.dtype("c16"),
+    np.dtype("g"),
+    np.dtype("M8[ns]"),
+    np.dtype(">m8[3D]"),
+    np.dtype("V5"),
+    np.dtype([("a", "i4"), ("b", "f8", (2, 3))], align=True),
+    np.dtype([("nested", [("x", ">f4"), ("y", "S3"), ("z", "U2")]), ("", "V3")]),
+    np.dtype([(("a title", "name"), "i4")]),
+    np.dtype([("左", "i4"), ("Ω", "u1")]),  # needs a 3.0 header
+    np.dtype([(f"field {i:04}" * 8, "i4") for i in range(900)]),  # needs a 2.0 header
+]
+
+
+def control_memory(**changes: Any) -> Memory:
+    memory = Memory(memoryview(bytearray(4096)))
+    control = Control(5, b"b" * 16, 1, 2, "Kamera 1/左")
+    _layout.store_control(memory, control._replace(**changes))
+    return memory
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[:30])
+@pytest.mark.parametrize("shape", [(), (0, 3), (7,), (2, 1, 4)])
+def test_a_header_comes_back_and_np_load_opens_it(
+    dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> None:
+    array = np.zeros(shape, dtype)
+    header = _layout.encode_header(dtype, shape)
+    assert len(header) % 64 == 0
+    layout = _layout.decode_layout(b"u" * 16, header, array.nbytes)
+    assert (layout.dtype, layout.shape, layout.nbytes) == (dtype, shape, array.nbytes)
+    file = io.BytesIO(header + array.tobytes())
+    if header[6] == 2:
+        try:
+            loaded = np.load(file, max_header_size=10**7)
+        except TypeError:  # numpy before 1.24 has no such limit
+            loaded = np.load(file)
+    else:
+        loaded = np.load(file)
+    assert (loaded.dtype, loaded.shape) == (dtype, shape)
+
+
+@given(hnp.arrays(hnp.nested_dtypes(hnp.scalar_dtypes()), hnp.array_shapes(min_dims=0, min_side=0)))
+def test_any_layout_comes_back(array: Any) -> None:
+    try:
+        layout = Layout.of(array)
+    except NotImplementedError:
+        return  # a dtype that a .npy header cannot name
+    decoded = _layout.decode_layout(layout.uuid, layout.header, layout.nbytes)
+    assert (decoded.dtype, decoded.shape, decoded.words) == (
+        array.dtype,
+        array.shape,
+        layout.words,
+    )
+
+
+def test_metadata_of_a_dtype_is_dropped_silently() -> None:
+    dtype = np.dtype("i4", metadata={"unit": "m"})
+    assert b"unit" not in _layout.encode_header(dtype, (3,))
+
+
+def test_overlapping_fields_cannot_be_named() -> None:
+    dtype = np.dtype({"names": ["a", "b"], "formats": ["i4", "i2"], "offsets": [0, 2]})
+    with pytest.raises(NotImplementedError, match="cannot be shared"):
+        Layout.of(np.zeros(2, dtype))
+
+
+GOOD = _layout.encode_header(np.dtype("f4"), (3,))
+
+
+def header_of(text: str) -> bytes:
+    body = text.encode("latin1").ljust(117) + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", 118) + body
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"\0" * 128,
+        GOOD[:64],
+        GOOD[:6] + b"\4\0" + GOOD[8:],
+        GOOD[:8] + b"\0\0" + GOOD[10:],
+        header_of("{'descr': '<f4', 'fortran_order': True, 'shape': (3,)}"),
+        header_of("{'descr': '<f4', 'fortran_order': False, 'shape': [3]}"),
+        header_of("{'descr': '<f4', 'fortran_order': False, 'shape': (-3,)}"),
+        header_of("{'descr': '<f4', 'fortran_order': False, 'shape': (3.0,)}"),
+        header_of("{'descr': '<f4', 'fortran_order': False, 'shape': (True,)}"),
+        header_of("{'descr': '<f4', 'fortran_order': False, 'shape': (2**70,)}"),
+        header_of("{'descr': '|O', 'fortran_order': False, 'shape': (3,)}"),
+        header_of("{'descr': (), 'fortran_order': False, 'shape': (3,)}"),
+        header_of("{'descr': 'nonsense', 'fortran_order': False, 'shape': (3,)}"),
+        header_of("{'descr': '<f4', 'shape': (3,)}"),
+        header_of("{'descr': '<f8', 'fortran_order': False, 'shape': (3,)}"),
+        header_of("{'descr': '|V0', 'fortran_order': False, 'shape': (" + "9999999999999,)}"),
+        header_of("__import__('os').abort()"),
+        header_of("(" * 110),
+        header_of("-" * 110 + "1"),
+        header_of("{[]: 1}"),
+        header_of("'\xff"),
+    ],
+)
+def test_a_damaged_header_is_a_format_error(header: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        _layout.decode_layout(b"u" * 16, header, 12)
+    assert caught.value.field == ".npy header"
+
+
+def test_shapes_that_numpy_cannot_make_are_a_format_error() -> None:
+    for shape in ("0, 2**62, 2**62", "0," * 70):
+        text = "{'descr': '<f8', 'fortran_order': False, 'shape': (" + shape + ")}"
+        body = text.replace("2**62", str(2**62)).encode().ljust(501) + b"\n"
+        header = b"\x93NUMPY\1\0" + struct.pack("<H", 502) + body
+        with pytest.raises(FormatError):
+            _layout.decode_layout(b"u" * 16, header, 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "payload", "field"),
+    [
+        (0, 0, "header"),
+        (100, 0, "header"),
+        (2**40, 0, "header"),
+        (1024, 0, "header"),
+        (128, 1000, "payload"),
+        (128, 2**63, "payload"),
+    ],
+)
+def test_sizes_outside_the_slot_are_a_format_error(header: int, payload: int, field: str) -> None:
+    with pytest.raises(FormatError, match=field):
+        _layout.check_slot_sizes(header, payload, 1024)
+
+
+def test_control_comes_back() -> None:
+    memory = control_memory()
+    assert memory.words[_layout.READY_WORD] == 0
+    assert _layout.load_control(memory) == Control(5, b"b" * 16, 1, 2, "Kamera 1/左")
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "field"),
+    [
+        (_layout.MAGIC_WORD, 1, "magic"),
+        (_layout.MAGIC_WORD, int.from_bytes(b"\x93NDSHARR", "big"), "magic"),
+        (_layout.VERSION_WORD, 2, "format version"),
+        (_layout.NAME_LENGTH_WORD, 0, "length of the name"),
+        (_layout.NAME_LENGTH_WORD, 256, "length of the name"),
+        (9, 2**64 - 1, "name"),
+        (_layout.INSTANCE_WORD, 0, "instance id"),
+        (_layout.STATE_WORD, 7, "state"),
+    ],
+)
+def test_a_damaged_control_segment_names_the_field(word: int, value: int, field: str) -> None:
+    memory = control_memory()
+    memory.words[word] = value
+    with pytest.raises(FormatError) as caught:
+        _layout.load_control(memory)
+    assert caught.value.field == field
+
+
+def test_a_control_segment_of_another_array_or_size_is_refused() -> None:
+    with pytest.raises(FormatError, match="'Kamera 1/左', not 'x'"):
+        _layout.load_control(control_memory(), "x")
+    with pytest.raises(FormatError, match="size"):
+        _layout.load_control(Memory(memoryview(bytearray(100))))
+
+
+GOOD_TABLE = Table(1, 3, 256, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"segment": 0},
+        {"segment": 2**25},
+        {"slots": 1},
+        {"slots": 251},
+        {"stride": 0},
+        {"stride": 100},
+        {"stride": 2**60},
+        {"previous": 2**30},
+    ],
+)
+def test_a_table_that_cannot_be_true_is_refused(change: dict[str, int]) -> None:
+    _layout.check_table(GOOD_TABLE)
+    with pytest.raises(FormatError):
+        _layout.check_table(GOOD_TABLE._replace(**change))
+
+
+def test_newest_has_a_limit() -> None:
+    assert _layout.check_newest(2 * 2**62 + 1) == 2**62
+    with pytest.raises(FormatError, match="newest"):
+        _layout.check_newest(2**64 - 1)
+
+
+def test_live_words_do_not_share_cache_lines_with_static_ones() -> None:
+    newest = _layout.NEWEST_WORD * 8
+    assert newest % 128 == 0
+    assert newest + 128 <= _layout.WAITING_BYTE
+    assert _layout.WAITING_BYTE + _layout.CELLS <= _layout.PINS_BYTE
+    assert _layout.PINS_END <= _layout.CONTROL_SIZE
+    assert _layout.CELLS * _layout.PINS_PER_CELL + 2 == _layout.MAX_SLOTS
+
+
+# --- golden bytes: format v1 as it was released. Never changed; decoded for ever.
+
+
+def decode(control: bytes, frames: bytes) -> tuple[str, int, int, np.ndarray[Any, Any]]:
+    """Decode a control and a frame segment by the specification alone."""
+    magic, version, ready = struct.unpack_from("<3Q", control, 0)
+    assert (magic.to_bytes(8, "little"), version, ready) == (b"\x93NDSHARR", 1, 1)
+    (length,) = struct.unpack_from("<Q", control, 64)
+    (state,) = struct.unpack_from("<Q", control, 576)
+    (newest,) = struct.unpack_from("<Q", control, 640)
+    position, copy = newest >> 1, newest & 1
+    _, slots, stride, _, _ = struct.unpack_from("<5Q", control, 384 + 64 * copy)
+    slot = frames[position % slots * stride :][:stride]
+    seq, frame, _, header, payload = struct.unpack_from("<5Q", slot, 0)
+    assert seq == 2 * position
+    array = np.load(io.BytesIO(slot[64 : 64 + header + payload]))
+    return control[72 : 72 + length].decode("utf8"), state, frame, array
+
+
+def check_decoded(decoded: tuple[str, int, int, np.ndarray[Any, Any]]) -> None:
+    name, state, frame, array = decoded
+    assert (name, state, frame) == ("golden 左", 1, 3)
+    assert array.dtype == np.dtype("<f4")
+    assert (array == np.arange(6).reshape(2, 3) + 0.5).all()
+
+
+def write_golden(root: Path) -> tuple[bytes, bytes, Any]:
+    address = address_of(InProcessTransport(root), "golden 左")
+    writer = Writer(address, 3)
+    writer.write(np.zeros(3, np.uint8))
+    writer.write(np.zeros(40, "<i8"))
+    writer.write(np.arange(6, dtype="<f4").reshape(2, 3) + np.float32(0.5))
+    segments = address.transport.segments  # type: ignore[attr-defined]
+    frames = next(data for key, data in segments.items() if key != address.control)
+    return bytes(segments[address.control]), bytes(frames), writer
+
+
+@pytest.mark.skipif(sys.byteorder == "big", reason="the bytes were written on a little-endian one")
+def test_golden_bytes_are_still_read() -> None:
+    control, frames = (GOLDEN / f"v1.{part}.bin" for part in ("control", "frames"))
+    check_decoded(decode(control.read_bytes(), frames.read_bytes()))
+
+
+@pytest.mark.skipif(sys.byteorder == "big", reason="the decoder is little-endian")
+def test_what_is_written_today_is_what_the_specification_says(root: Path) -> None:
+    control, frames, writer = write_golden(root)
+    writer.close()
+    check_decoded(decode(control, frames))
+
+
+if __name__ == "__main__":  # how the golden bytes were made
+    import tempfile
+
+    control_bytes, frame_bytes, _ = write_golden(Path(tempfile.mkdtemp()))
+    (GOLDEN / "v1.control.bin").write_bytes(control_bytes)
+    (GOLDEN / "v1.frames.bin").write_bytes(frame_bytes)

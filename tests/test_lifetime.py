@@ -1,0 +1,371 @@
+"""Every end is clean: close, with, del, exit, children, fork; and what kills leave."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from console import Failed
+
+import ndsharray._sweep
+from ndsharray import ClosedError, NdShArray
+from ndsharray.backends.base import control_name
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX")
+
+
+def left(root: Path) -> list[str]:
+    return sorted(os.listdir(root))
+
+
+def segments_of(root: Path, name: str) -> list[str]:
+    """Return what is left of an array's segments, on either transport."""
+    control = control_name(str(root), name)
+    places = [root, Path("/dev/shm")]
+    return [e for p in places if p.is_dir() for e in os.listdir(p) if e.startswith(control)]
+
+
+def test_close_removes_everything(name: str, transport: str, root: Path) -> None:
+    writer = NdShArray(name, np.zeros(3), "w", transport=transport)
+    writer.write(np.zeros(30_000))  # grew
+    assert segments_of(root, name)
+    writer.close()
+    assert segments_of(root, name) == []
+
+
+def test_del_removes_everything(name: str, transport: str, root: Path) -> None:
+    writer = NdShArray(name, np.zeros(3), "w", transport=transport)
+    reader = NdShArray(name, r_w="r", transport=transport)
+    reader.read()
+    del writer
+    gc.collect()
+    del reader
+    gc.collect()
+    assert left(root) == []
+
+
+def test_with_removes_everything_also_on_an_exception(
+    name: str, transport: str, root: Path
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        with NdShArray(name, np.zeros(3), "w", transport=transport):
+            raise ZeroDivisionError
+    assert left(root) == []
+
+
+def test_readers_leave_nothing_of_their_own(name: str, transport: str, root: Path) -> None:
+    with NdShArray(name, np.zeros(3), "w", transport=transport):
+        before = left(root)
+        for _ in range(3):
+            reader = NdShArray(name, r_w="r", transport=transport)
+            assert reader.read()[0]
+            reader.close()
+        assert left(root) == before
+
+
+ENDS = {
+    "exit": "pass",
+    "sys.exit": "sys.exit(0)",
+    "exception": "raise SystemExit('message')",
+    "cycle": "w.me = w; del w",
+    "daemon thread": (
+        "import threading; threading.Thread(target=lambda: [w.write(np.zeros(9)) for _ in "
+        "iter(int, 1)], daemon=True).start()"
+    ),
+    "held frames": "frames = [r.read()[1], r.read()[1][1:]]",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_of_the_interpreter_is_clean(
+    name: str, transport: str, root: Path, end: str
+) -> None:
+    code = f"""
+import sys
+import numpy as np
+from ndsharray import NdShArray
+w = NdShArray({name!r}, np.zeros(100_000), "w", transport={transport!r})
+r = NdShArray({name!r}, r_w="r", transport={transport!r})
+assert r.read()[0]
+{ENDS[end]}
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    errors = ended.stderr.replace("message\n", "")
+    if end == "daemon thread":  # the thread learns that its writer was closed
+        errors = errors if "ClosedError" not in errors else ""
+    assert errors == ""
+    assert left(root) == []
+    assert segments_of(root, name) == []
+
+
+def child_main(root: str, name: str, transport: str, role: str, go: Any, done: Any) -> None:
+    os.environ["NDSHARRAY_DIR"] = root  # the fork server has the environment of its own start
+    if role == "w":
+        writer = NdShArray(name, np.arange(5), "w", transport=transport)
+        keep.append(writer)  # a global: only the end of the child can close it
+    else:
+        reader = NdShArray(name, r_w="r", transport=transport)
+        keep.append(reader)
+        assert reader.read()[1].tolist() == [0, 1, 2, 3, 4]
+    done.set()
+    go.wait()
+
+
+keep: list[NdShArray] = []
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_the_end_of_a_multiprocessing_child_is_clean(
+    name: str, transport: str, root: Path, method: str
+) -> None:
+    context = multiprocessing.get_context(method)
+    go, writer_done, reader_done = context.Event(), context.Event(), context.Event()
+    children: list[Any] = []
+    for role, done in (("w", writer_done), ("r", reader_done)):
+        child = context.Process(
+            target=child_main, args=(str(root), name, transport, role, go, done), daemon=True
+        )
+        child.start()
+        children.append(child)
+        assert done.wait(60)
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        assert reader.read()[1].tolist() == [0, 1, 2, 3, 4]
+    go.set()
+    for child in children:
+        child.join(60)
+        assert child.exitcode == 0
+        child.close()
+    assert left(root) == []
+    assert segments_of(root, name) == []
+
+
+def use_given_reader(reader: NdShArray, queue: Any) -> None:
+    queue.put(reader.read()[1].tolist())
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_reader_can_be_given_to_a_child(name: str, transport: str, method: str) -> None:
+    context = multiprocessing.get_context(method)
+    queue = context.SimpleQueue()
+    with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            child = context.Process(target=use_given_reader, args=(reader, queue))
+            child.start()
+            assert queue.get() == [0, 1, 2]
+            child.join()
+            child.close()
+            writer.write(np.arange(4))
+            assert reader.read()[1].tolist() == [0, 1, 2, 3]
+    queue.close()
+
+
+def run_forked(code: Any) -> int:
+    """Run `code` in a forked child that ends like a script does: finalizers and all."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            code()
+            gc.collect()
+            status = 0
+        finally:
+            import atexit
+
+            atexit._run_exitfuncs()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_neither_writes_nor_disturbs(name: str, transport: str, root: Path) -> None:
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+    reader = NdShArray(name, r_w="r", transport=transport)
+    before = left(root)
+
+    def inherited_writer() -> None:
+        with pytest.raises(ClosedError, match="make the writer in the process that writes"):
+            writer.write(np.zeros(3))
+        assert writer.closed
+        writer.close()
+
+    def inherited_reader() -> None:
+        assert reader.read()[1].tolist() == [0, 1, 2]
+        reader.close()
+
+    assert run_forked(inherited_writer) == 0
+    assert run_forked(inherited_reader) == 0
+    assert run_forked(lambda: None) == 0
+    assert left(root) == before
+    writer.write(np.arange(3) + 1)
+    assert reader.read()[1].tolist() == [1, 2, 3]
+    writer.close()
+    reader.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_does_not_keep_the_lease_of_a_dead_parent(
+    name: str, transport: str, root: Path, console: Any
+) -> None:
+    child = console()
+    child.run("import os, time")
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+    reader, writer = os.pipe()
+    child.run("r, w2 = os.pipe()")
+    grandchild = child.run("pid = os.fork(); os.read(r, 1) if pid == 0 else None")
+    assert grandchild is None
+    pid = child.run("pid")
+    child.process.kill()
+    child.process.wait()
+    os.close(reader)
+    os.close(writer)
+    with NdShArray(name, np.arange(4), "w", transport=transport):
+        pass
+    os.kill(pid, signal.SIGKILL)
+    child.end()
+
+
+@POSIX
+def test_a_child_of_subprocess_inherits_nothing(name: str, transport: str) -> None:
+    code = (
+        "import os; print([os.readlink(f'/proc/self/fd/{f}') for f in os.listdir('/proc/self/fd') "
+    )
+    code += "if os.path.exists(f'/proc/self/fd/{f}')])"
+    with NdShArray(name, np.zeros(3), "w", transport=transport):
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read()[0]
+            if not os.path.isdir("/proc/self/fd"):
+                pytest.skip("needs /proc")
+            found = subprocess.run(
+                [sys.executable, "-c", code],
+                capture_output=True,
+                text=True,
+                check=True,
+                close_fds=False,
+            )
+    assert "nd" not in found.stdout.replace("/dev/null", "").replace("pandas", "")
+
+
+# --- what a kill leaves
+
+
+def test_what_a_killed_writer_left_is_adopted_by_the_next_of_that_name(
+    name: str, transport: str, root: Path, console: Any
+) -> None:
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+    child.kill()
+    with NdShArray(name, r_w="r", transport=transport) as late:
+        assert late.read()[1].tolist() == [0, 1, 2]  # the last frame stays readable
+        with NdShArray(name, r_w="w", transport=transport) as writer:
+            with NdShArray(name, r_w="r", transport=transport) as later:
+                assert later.read()[1].tolist() == [0, 1, 2]  # until the next one publishes
+            writer.write(np.arange(4))
+            assert late.read()[1].tolist() == [0, 1, 2, 3]
+    assert left(root) == []
+    assert segments_of(root, name) == []
+
+
+@pytest.mark.parametrize("sweeper", ["mmap", "posix_shm"])
+def test_what_a_killed_writer_left_is_swept_by_any_later_writer(
+    name: str, transport: str, root: Path, console: Any, sweeper: str
+) -> None:
+    child = console()
+    for i in range(3):
+        child.run(
+            f"w{i} = NdShArray({name + str(i)!r}, np.arange(9), 'w', transport={transport!r})"
+        )
+        child.run(f"w{i}.write(np.zeros(5000))")
+    child.run(f"r = NdShArray({name + '0'!r}, r_w='r', transport={transport!r})")
+    child.kill()
+    assert len(left(root)) >= 4
+    ndsharray._sweep._swept.clear()
+    with NdShArray(name, r_w="w", transport=sweeper):
+        for i in range(3):
+            assert segments_of(root, name + str(i)) == []
+        assert len(left(root)) == (2 if sweeper == "mmap" else 1)
+
+
+def test_a_sweep_spares_the_living(name: str, transport: str, console: Any) -> None:
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(9), 'w', transport={transport!r})")
+    killed = console()
+    killed.run(f"w = NdShArray({name + 'read'!r}, np.arange(8), 'w', transport={transport!r})")
+    child.run(f"r = NdShArray({name + 'read'!r}, r_w='r', transport={transport!r})")
+    killed.kill()
+    ndsharray._sweep._swept.clear()
+    with NdShArray(name + "other", r_w="w", transport=transport):
+        child.run("w.write(np.arange(3))")
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read()[1].tolist() == [0, 1, 2]
+        with NdShArray(name + "read", r_w="r", transport=transport) as reader:
+            assert reader.read()[1].tolist() == list(range(8))  # one of its readers lives
+        assert child.run("r.read()[1].tolist()") == list(range(8))
+    child.end()
+    ndsharray._sweep._swept.clear()
+    NdShArray(name + "other", r_w="w", transport=transport).close()
+
+
+def test_a_killed_reader_gives_its_cell_back(
+    name: str, transport: str, root: Path, console: Any
+) -> None:
+    with NdShArray(name, np.arange(3), "w", transport=transport):
+        for _ in range(3):
+            child = console()
+            child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
+            child.run("r._reader._attached.side.pin(r._reader._cell.number, 0, 1)")
+            child.kill()
+        assert len([entry for entry in left(root) if "-r" in entry]) == 1  # each claimed cell 0
+    assert left(root) == []
+
+
+def test_a_taker_clears_the_pins_of_dead_readers(
+    name: str, transport: str, root: Path, console: Any
+) -> None:
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+    child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
+    child.run("r._reader._attached.side.pin(r._reader._cell.number, 0, 1)")
+    with NdShArray(name, r_w="r", transport=transport) as living:
+        living._reader._attached.side.pin(living._reader._cell.number, 2, 2)  # type: ignore
+        child.kill()
+        with NdShArray(name, r_w="w", transport=transport) as writer:
+            control = writer._writer._control.memory  # type: ignore[union-attr]
+            pins = control.group(832, 1080).tobytes()
+            assert pins == bytes(4) + b"\0\0\3\0" + bytes(240)
+
+
+@POSIX
+def test_sigterm_counts_as_a_kill(name: str, transport: str, root: Path, console: Any) -> None:
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+    child.process.terminate()
+    child.end()
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        assert reader.read()[1].tolist() == [0, 1, 2]
+    NdShArray(name, r_w="w", transport=transport).close()
+
+
+@POSIX
+def test_a_stopped_writer_still_has_its_array(name: str, transport: str, console: Any) -> None:
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+    child.process.send_signal(signal.SIGSTOP)
+    try:
+        other = console()
+        with pytest.raises(Failed, match="WriterExistsError"):
+            other.run(f"NdShArray({name!r}, r_w='w', transport={transport!r})")
+    finally:
+        child.process.send_signal(signal.SIGCONT)
+    child.run("w.write(np.arange(4))")
