@@ -1,0 +1,11 @@
+"""Both consoles in one command, without anyone to press Enter: `python examples/console`."""
+
+import runpy
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+
+if __name__ == "__main__":
+    pair = runpy.run_path(str(FOLDER.parent / "pair.py"))
+    sys.exit(pair["run"](FOLDER, both=["--wait"], fixed=["--no-pause"]))
