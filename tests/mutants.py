@@ -1,0 +1,145 @@
+"""Remove each guard of the protocol in turn, in a copy, and see that a test turns red.
+
+Run as a program; it prints a line for each guard and fails if any removal goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+# name: (file, what stands there, what stands there without the guard)
+MUTANTS = {
+    "second look at the pins": (
+        "_seqlock.py",
+        "        if index + 1 in self._pins.tobytes():\n            words[at]",
+        "        if False:\n            words[at]",
+    ),
+    "first look at the pins": (
+        "_seqlock.py",
+        "            if index + 1 in self._pins.tobytes():\n                continue",
+        "            if False:\n                continue",
+    ),
+    "newest is passed by": (
+        "_seqlock.py",
+        "if newest and index == newest % self.slots:",
+        "if False:",
+    ),
+    "second look at seq": (
+        "_seqlock.py",
+        'self._order("R2")  # payload before seq; W1\n        return self._holds(position)',
+        'self._order("R2")\n        return True',
+    ),
+    "first look at seq": (
+        "_seqlock.py",
+        "        if not self._holds(position):\n            return False",
+        "        pass",
+    ),
+    "newest again after the table": (
+        "_seqlock.py",
+        "return table if self._control[NEWEST_WORD] == word else None",
+        "return table",
+    ),
+    "seq odd before the payload": ("_seqlock.py", "words[at] = 2 * position - 1", "pass"),
+    "record before publish": (
+        "_seqlock.py",
+        "self._control[NEWEST_WORD] = self.newest_frame[0]\n        self._full",
+        "self._control[NEWEST_WORD] = self.newest_frame[0]\n        self.newest_frame = (0, 0)\n"
+        "        self._full",
+    ),
+    "settle after an interrupt": ("_writer.py", "frames.side.settle()", "pass"),
+    "header unknown before it is touched": (
+        "_frames.py",
+        "self._views[index] = None  # an",
+        "pass  # an",
+    ),
+    "second try pinned": ("_reader.py", "pinned=attempt > 0", "pinned=False"),
+    "table again after a failed try": (
+        "_reader.py",
+        "if (again or word & 1 != side.copy)",
+        "if (word & 1 != side.copy)",
+    ),
+    "jump at take over": ("_writer.py", "_TAKE_OVER_JUMP = 2**16", "_TAKE_OVER_JUMP = 0"),
+    "grow when far ahead": ("_writer.py", "_MAX_AHEAD = 2**15", "_MAX_AHEAD = 2**40"),
+    "path looked at after a lease is taken": (
+        "_lease.py",
+        'if lease.standing() == "held":\n            return lease',
+        "if True:\n            return lease",
+    ),
+    "child closes its copy of a lease": (
+        "_lease.py",
+        "    for lease in list(_ours):\n        lease.abandon()",
+        "    pass",
+    ),
+    "pages reserved": (
+        "backends/base.py",
+        "os.posix_fallocate(fd, offset, min(_RESERVE_STEP, size - offset))",
+        "os.ftruncate(fd, size)",
+    ),
+    "cells of the living are spared": (
+        "_cell.py",
+        "if cell < CELLS and not _lease.probe(address.cell_lease(cell)):",
+        "if cell < CELLS:",
+    ),
+}
+for fence in ("W0", "W1", "W2", "W3", "W4", "R0", "R1", "R2", "R3", "R6", "R7"):
+    MUTANTS[f"fence {fence}"] = ("_seqlock.py", f'("{fence}")', f'.__class__  # "{fence}"')
+MUTANTS["fence R5"] = ("_seqlock.py", 'make_fence()("R5")', "pass")
+
+TESTS = ["tests/test_protocol.py", "tests/test_lease.py", "tests/test_full.py"]
+TESTS += ["tests/test_lifetime.py", "tests/test_ndsharray.py"]
+
+
+def survives(copy: Path, name: str) -> bool:
+    """Apply one mutant, run the tests until one fails, and take the mutant back."""
+    file, there, without = MUTANTS[name]
+    path = copy / "ndsharray" / file
+    text = path.read_text(encoding="utf8")
+    found = len(re.findall(re.escape(there), text))
+    if found != 1:
+        raise SystemExit(f"{name}: stands {found} times in {file}; mend this list")
+    path.write_text(text.replace(there, without), encoding="utf8")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS]
+    command += ["--timeout=60", "-k", "not 2_gib and not pickled and not supported_type"]
+    ended = subprocess.run(
+        command,
+        cwd=copy,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(copy)},
+        check=False,
+    )
+    path.write_text(text, encoding="utf8")
+    return ended.returncode == 0
+
+
+def main() -> int:
+    names = [name for name in MUTANTS if all(word in name for word in sys.argv[1:])]
+    survivors = []
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory)
+        for part in ("ndsharray", "tests", "pyproject.toml"):
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(
+                    source, copy / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+                )
+            else:
+                shutil.copy(source, copy / part)
+        for name in names:
+            lives = survives(copy, name)
+            print(f"{'SURVIVES' if lives else 'noticed '}  {name}", flush=True)
+            survivors += [name] * lives
+    print(f"{len(names) - len(survivors)} of {len(names)} removed guards were noticed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,82 @@
+"""A writer that floods, readers that check every frame whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from ndsharray import NdShArray
+
+SHAPE = (720, 1280, 3)
+
+FLOOD = """
+import sys, threading
+import numpy as np
+from ndsharray import NdShArray
+
+name, transport, slots = sys.argv[1:4]
+writer = NdShArray(name, r_w="w", transport=transport, slots=int(slots))
+frames = [np.full((720, 1280, 3), value, np.uint8) for value in range(16)]
+go = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.readline(), go.set()), daemon=True).start()
+count = 0
+while not go.is_set():
+    writer.write(frames[count % 16])
+    count += 1
+    if count == 1:
+        print("writing", flush=True)
+writer.close()
+print(count, flush=True)
+"""
+
+
+def flood(name: str, transport: str, slots: int) -> Any:
+    command = [sys.executable, "-W", "error", "-c", FLOOD, name, transport, str(slots)]
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "writing\n"
+    return child
+
+
+def check_for(reader: NdShArray, seconds: float) -> tuple[int, int]:
+    """Read for so long; return how many frames were valid, and how many were mixed."""
+    valid_frames = mixed = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        valid, frame = reader.read()
+        if valid:
+            assert frame.shape == SHAPE
+            valid_frames += 1
+            mixed += not (frame == frame[0, 0, 0]).all()
+    return valid_frames, mixed
+
+
+@pytest.mark.parametrize("slots", [2, 3])
+def test_no_frame_is_mixed_while_a_writer_floods_720p(
+    name: str, transport: str, slots: int
+) -> None:
+    child = flood(name, transport, slots)
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        valid, mixed = check_for(reader, 5 if slots == 3 else 1.5)
+    out, errors = child.communicate("stop\n", timeout=30)
+    print(f"{valid} valid of {out.strip()} written")
+    assert errors == ""
+    assert mixed == 0
+    assert valid >= (100 if slots == 3 else 10)
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(400)
+def test_no_frame_is_mixed_in_two_minutes_of_flood(name: str, transport: str) -> None:
+    child = flood(name, transport, 3)
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        valid, mixed = check_for(reader, 120)
+    _, errors = child.communicate("stop\n", timeout=30)
+    assert (mixed, errors) == (0, "")
+    assert valid > 2000

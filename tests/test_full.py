@@ -1,0 +1,114 @@
+"""A full /dev/shm: an error at the write that needs the room, and everything goes on.
+
+Runs in a mount namespace of its own, where /dev/shm is a tmpfs of 24 MiB.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import errno, os, sys
+import numpy as np
+from ndsharray import NdShArray
+
+transport = sys.argv[1]
+os.environ["NDSHARRAY_DIR"] = "/dev/shm/root"
+small, large = np.full(1_000_000, 7, np.uint8), np.full(20_000_000, 8, np.uint8)
+writer = NdShArray("full", small, "w", transport=transport)
+reader = NdShArray("full", r_w="r", transport=transport)
+assert reader.read()[0]
+
+def names():
+    return sorted(os.listdir("/dev/shm") + os.listdir("/dev/shm/root"))
+
+before = names()
+for attempt in range(3):  # at growth
+    try:
+        writer.write(large)
+        raise SystemExit("no error")
+    except OSError as error:
+        assert error.errno == errno.ENOSPC, error
+        assert str(3 * 20_000_000)[:3] in str(error), error
+        disk = os.statvfs("/dev/shm")
+        assert str(disk.f_bavail * disk.f_frsize) in str(error), error
+        assert "--shm-size" in str(error) and "NDSHARRAY_DIR" in str(error)
+    assert names() == before
+    valid, last = reader.read()
+    assert not valid and (last == 7).all()
+    late = NdShArray("full", r_w="r", transport=transport)
+    assert (late.read()[1] == 7).all()  # the array goes on with its last frame
+    late.close()
+
+writer.write(small[:500] + 1)  # a smaller write works
+valid, last = reader.read()
+assert valid and (last == 8).all()
+writer.write(np.full(1_500_000, 3, np.uint8))  # and so does one that grows within the room
+assert (reader.read()[1] == 3).all()
+
+try:  # at creation of the first frame
+    NdShArray("second", large, "w", transport=transport)
+    raise SystemExit("no error")
+except OSError as error:
+    assert error.errno == errno.ENOSPC
+
+with open("/dev/shm/filler", "wb", buffering=0) as file:  # not one page left
+    try:
+        while True:
+            file.write(bytes(4096))
+    except OSError:
+        pass
+before = names()
+for role in "wr":  # at creation of the control segment
+    try:
+        other = NdShArray("third", r_w=role, transport=transport)
+        assert role == "r" and not other.read()[0]
+        other.close()
+    except OSError as error:
+        assert role == "w" and error.errno == errno.ENOSPC, error
+assert names() == before, (names(), before)
+writer.write(np.full(1_500_000, 4, np.uint8))  # what it has, it has: no SIGBUS
+assert (reader.read()[1] == 4).all()
+late = NdShArray("full", r_w="r", transport=transport)
+assert (late.read()[1] == 4).all()
+late.close()
+os.unlink("/dev/shm/filler")
+writer.close()
+reader.close()
+assert names() == ["root"], names()
+print("alive")
+"""
+
+PRIVATE = ["unshare", "--mount", "--propagation", "private"]
+MOUNT = 'mount -t tmpfs -o size=24m tmpfs /dev/shm && exec "$@"'
+
+
+def private_shm() -> list[str]:
+    """Return a command that runs another one with a small /dev/shm of its own."""
+    if not sys.platform.startswith("linux") or not shutil.which("unshare"):
+        pytest.skip("needs Linux and unshare")
+    for extra in ([], ["--user", "--map-root-user"]):
+        command = [*PRIVATE, *extra, "sh", "-c", MOUNT, "sh"]
+        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
+    pytest.skip("may not make a mount namespace")
+
+
+def test_a_full_shm_is_an_error_and_nothing_more(transport: str) -> None:
+    command = [*private_shm(), sys.executable, "-W", "error", "-c", SCRIPT, transport]
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert ended.stderr == ""
+    assert ended.stdout == "alive\n"
+    assert ended.returncode == 0
