@@ -1,0 +1,191 @@
+"""Ctrl-C, finalizers and forks at the worst moments: nothing hangs, nothing is lost for ever."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+
+import ndsharray._cell
+import ndsharray._clock
+import ndsharray._control
+import ndsharray._lease
+import ndsharray._reader
+import ndsharray._sweep
+import ndsharray._writer
+from ndsharray import MmapTransport, NdShArray, PosixShmTransport
+from ndsharray.backends.base import control_name
+
+
+class Stop(BaseException):
+    """An interrupt, as Ctrl-C would come."""
+
+
+def once(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, act: Callable[[], Any]) -> None:
+    """Have `act` called in place of the next call of ``where.name``, and then the real one."""
+    real = getattr(where, name)
+
+    def instead(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(where, name, real)
+        act()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(where, name, instead)
+
+
+def stop() -> None:
+    raise Stop
+
+
+def left(root: Path, name: str) -> list[str]:
+    control = control_name(str(root), name)
+    places = [root, Path("/dev/shm")]
+    return [e for p in places if p.is_dir() for e in os.listdir(p) if e.startswith(control)]
+
+
+CLOSE_STEPS = [
+    (ndsharray._control.OwnedControl, "drop"),
+    (ndsharray._control, "remove_array"),
+    (ndsharray._cell, "clear_dead"),
+    (ndsharray._lease.Lease, "release"),
+]
+
+
+@pytest.mark.parametrize(("where", "step"), CLOSE_STEPS, ids=[step for _, step in CLOSE_STEPS])
+def test_an_interrupted_close_goes_on_when_it_is_called_again(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch, where: Any, step: str
+) -> None:
+    writer = NdShArray(name, np.zeros(3), "w", transport=transport)
+    once(monkeypatch, where, step, stop)
+    with pytest.raises(Stop):
+        writer.close()
+    assert writer.closed
+    assert left(root, name)
+    del writer  # its finalizer finishes the work
+    gc.collect()
+    assert left(root, name) == []
+
+
+@pytest.mark.parametrize("step", ["obtain", "_cell.clear_dead"])
+def test_what_an_interrupted_constructor_made_can_be_swept(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    where, attribute = (
+        (ndsharray._cell, "clear_dead") if "." in step else (ndsharray._control, "set_ready")
+    )
+    once(monkeypatch, where, attribute, stop)
+    with pytest.raises(Stop):
+        NdShArray(name, np.zeros(3), "w", transport=transport)
+    ndsharray._sweep._swept.clear()
+    NdShArray(name + "other", r_w="w", transport=transport).close()
+    assert left(root, name) == []
+
+
+def test_a_failed_first_frame_keeps_what_a_killed_writer_left(
+    name: str, transport: str, console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+    child.kill()
+    kind = {"mmap": MmapTransport, "posix_shm": PosixShmTransport}[transport]
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    once(monkeypatch, kind, "create", full)
+    with pytest.raises(OSError, match="full"):
+        NdShArray(name, np.arange(9), "w", transport=transport)
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        assert reader.read()[1].tolist() == [0, 1, 2]
+        with NdShArray(name, np.arange(4), "w", transport=transport):
+            assert reader.read()[1].tolist() == [0, 1, 2, 3]
+
+
+def test_a_finalizer_inside_a_hand_over_neither_waits_nor_closes(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = NdShArray(name, np.arange(3), "w", transport=transport)
+    old.me = old  # type: ignore[attr-defined]  # only the collector frees it
+    del old
+    once(monkeypatch, ndsharray._lease.Lease, "standing", gc.collect)
+    with NdShArray(name, r_w="w", transport=transport) as new:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read()[1].tolist() == [0, 1, 2]
+            new.write(np.arange(4))
+            assert reader.read()[1].tolist() == [0, 1, 2, 3]
+
+
+def test_an_interrupt_during_a_hand_over_does_not_lose_the_lease(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = NdShArray(name, np.arange(3), "w", transport=transport)
+    once(monkeypatch, ndsharray._lease.Lease, "standing", stop)
+    with pytest.raises(Stop):
+        NdShArray(name, r_w="w", transport=transport)
+    assert old.closed
+    with NdShArray(name, r_w="w", transport=transport) as new:
+        new.write(np.arange(4))
+
+
+def test_an_interrupted_read_gives_the_frame_again(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NdShArray(name, np.arange(3), "w", transport=transport):
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            core = reader._reader
+            assert core is not None
+            once(monkeypatch, ndsharray._reader._clock, "now_ns", stop)
+            with pytest.raises(Stop):
+                reader.read()
+            assert reader.read() == (True, reader.read()[1])
+            assert reader.read()[1].tolist() == [0, 1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_reader_leaves_its_parents_pins_alone(name: str, transport: str) -> None:
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        assert reader.read()[0]
+        core: Any = reader._reader
+        pins = 832 + 4 * core._cell.number
+        core._attached.memory.cells[pins] = 3
+        child = os.fork()
+        if child == 0:
+            core._attach(core._attached)  # as for another instance
+            os._exit(core._attached.memory.cells[pins])
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+        core._attached.memory.cells[pins] = 0
+    writer.close()
+
+
+def read_pinned(reader: NdShArray) -> None:
+    core: Any = reader._reader
+    core._claim_cell(core._attached)  # as a second try does
+    assert core._cell.held
+    kept.append(reader)
+
+
+kept: list[NdShArray] = []
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_cell_claimed_in_a_forked_child_goes_with_it(
+    name: str, transport: str, root: Path
+) -> None:
+    with NdShArray(name, np.arange(3), "w", transport=transport):
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            before = sorted(os.listdir(root))
+            child = multiprocessing.get_context("fork").Process(target=read_pinned, args=(reader,))
+            child.start()
+            child.join()
+            assert child.exitcode == 0
+            child.close()
+            assert sorted(os.listdir(root)) == before
