@@ -81,7 +81,8 @@ def _cells_on_file(address: Address) -> list[int]:
         return []
     found = [parse_lease(file) for file in files]
     here = (address.control, address.transport.name)
-    return [int(lease[2][1:]) for lease in found if lease and lease[:2] == here and lease[2] != "w"]
+    roles = [lease[2] for lease in found if lease and lease[:2] == here]
+    return [cell for cell in range(CELLS) if f"r{cell:02}" in roles]
 
 
 def has_readers(address: Address) -> bool:
@@ -95,9 +96,8 @@ def clear_dead(address: Address, control: Optional[Memory] = None) -> None:
     if control is not None:
         cells.update(cell for cell in range(CELLS) if _is_marked(control, cell))
     for cell in sorted(cells):
-        if cell < CELLS and not _lease.probe(address.cell_lease(cell)):
-            lease = _lease.take(address.cell_lease(cell), address.transport.mode)
-            if lease is not None:
-                if control is not None:
-                    _clear(control, cell)
-                lease.release()
+        lease = _lease.take(address.cell_lease(cell), address.transport.mode)
+        if lease is not None:  # so its reader is dead
+            if control is not None:
+                _clear(control, cell)
+            lease.release()

@@ -83,11 +83,6 @@ MUTANTS = {
         "os.posix_fallocate(fd, offset, min(_RESERVE_STEP, size - offset))",
         "os.ftruncate(fd, size)",
     ),
-    "cells of the living are spared": (
-        "_cell.py",
-        "if cell < CELLS and not _lease.probe(address.cell_lease(cell)):",
-        "if cell < CELLS:",
-    ),
 }
 for fence in ("W0", "W1", "W2", "W3", "W4", "R0", "R1", "R2", "R3", "R6", "R7"):
     MUTANTS[f"fence {fence}"] = ("_seqlock.py", f'("{fence}")', f'.__class__  # "{fence}"')

@@ -535,6 +535,24 @@ def test_a_frame_that_was_whole_but_not_published_is_never_delivered(pair: Pair)
     assert (reader.last == A + 1).all()
 
 
+def test_after_an_interrupt_newest_is_stored_again_before_a_slot_is_taken(pair: Pair) -> None:
+    pair.slots = 2
+    writer, _ = attached_reader(pair)  # position 4 is newest, in slot 0
+    pair.recorder.before["store newest = 11"] = interrupt
+    with pytest.raises(Stop):
+        writer.write(A + 1)  # position 5: recorded as newest, not published
+    late: list[int] = []
+
+    def look() -> None:  # slot 0 is being overwritten now
+        reader = pair.reader()
+        assert reader.read()
+        late.extend(reader.last)
+
+    pair.recorder.before["copy in slot0"] = look
+    writer.write(A + 2)
+    assert late == (A + 1).tolist()
+
+
 def test_a_writer_far_past_newest_grows(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer._frames.side.position += 2**15
