@@ -14,7 +14,7 @@ from typing import Callable, Optional
 
 from . import _cell, _lease
 from ._address import Address, parse_lease
-from ._leftovers import is_foreign, remove_array
+from ._leftovers import exists, is_foreign, remove_array
 from .backends.base import Transport
 
 __all__ = ["sweep"]
@@ -64,5 +64,8 @@ def _sweep_one(address: Address) -> None:
         return
     remove_array(address)
     _cell.clear_dead(address)
+    if exists(address):  # mapped, on Windows: next time
+        lease.abandon()
+        return
     lease.release()
     log.info("swept %s, which a killed writer left", address.control)

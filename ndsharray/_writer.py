@@ -267,7 +267,8 @@ class Writer:
                 self._adopted, self._frames = (0, frame), None
                 self._control.close(frame)
                 _cell.clear_dead(self._address)
-                self._lease.release()
+                if not exists(self._address):  # else (mapped, on Windows) a sweep tries again
+                    self._lease.release()
             self._let_go()
 
     def give_up(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 from console import Failed
 
 import ndsharray._sweep
-from ndsharray import ClosedError, NdShArray
+from ndsharray import ClosedError, MmapTransport, NdShArray
 from ndsharray.backends.base import control_name
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX")
@@ -295,6 +295,44 @@ def test_what_a_killed_writer_left_is_swept_by_any_later_writer(
         for i in range(3):
             assert segments_of(root, name + str(i)) == []
         assert len(left(root)) == (2 if sweeper == "mmap" else 1)
+
+
+def test_names_that_cannot_be_removed_yet_are_swept_later(
+    name: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = MmapTransport.unlink
+
+    def unlink(self: MmapTransport, segment: str) -> bool:
+        raise PermissionError("mapped by another process")  # as Windows says
+
+    writer = NdShArray(name, np.zeros(3), "w", transport="mmap")
+    monkeypatch.setattr(MmapTransport, "unlink", unlink)
+    writer.write(np.zeros(5000))
+    writer.close()
+    assert len(segments_of(root, name)) == 4  # control, two frame segments, lease
+    monkeypatch.setattr(MmapTransport, "unlink", real)
+    ndsharray._sweep._swept.clear()
+    NdShArray(name + "other", r_w="w", transport="mmap").close()
+    assert left(root) == []
+
+
+def test_a_control_segment_that_cannot_be_removed_is_adopted_closed(
+    name: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = NdShArray(name, np.arange(3), "w", transport="mmap")
+    reader = NdShArray(name, r_w="r", transport="mmap")
+    with monkeypatch.context() as windows:
+
+        def unlink(self: MmapTransport, segment: str) -> bool:
+            raise PermissionError("mapped by another process")
+
+        windows.setattr(MmapTransport, "unlink", unlink)
+        writer.close()
+        assert reader.read()[1].tolist() == [0, 1, 2]
+        with NdShArray(name, np.arange(4), "w", transport="mmap"):
+            assert reader.read()[1].tolist() == [0, 1, 2, 3]
+    reader.close()
+    NdShArray(name, r_w="w", transport="mmap").close()
 
 
 def test_a_sweep_spares_the_living(name: str, transport: str, console: Any) -> None:
