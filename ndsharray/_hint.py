@@ -12,13 +12,19 @@ __all__ = ["Hint"]
 
 
 class Hint:
-    """Warns once when an array is not on the reader's transport but on another one."""
+    """Warns once when an array of that name is written on another transport."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, role: str) -> None:
         self._address = address
+        self._problem = (
+            "is not on transport {own!r}, it is on {other!r}"
+            if role == "r"
+            else "has another living writer, on transport {other!r} (this one is on {own!r})"
+        )
         self._warned = False
 
     def __call__(self) -> None:
+        """Look at the other transports with the same root."""
         if self._warned:
             return
         own = self._address.transport
@@ -26,10 +32,10 @@ class Hint:
             other = None if name == own.name else backends.beside(own, name)
             if other is not None and _is_written(address_of(other, self._address.name)):
                 self._warned = True
+                problem = self._problem.format(own=own.name, other=other.name)
                 warnings.warn(
-                    f"array {self._address.name!r} is not on transport {own.name!r}, "
-                    f"it is on {other.name!r}: give both sides the same one (transport=, "
-                    f"{backends.TRANSPORT_VARIABLE})",
+                    f"array {self._address.name!r} {problem}: give both sides the same one "
+                    f"(transport=, {backends.TRANSPORT_VARIABLE})",
                     stacklevel=_level_of_caller(),
                 )
 

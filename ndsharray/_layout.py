@@ -32,10 +32,14 @@ the slots that the writer took, from 1; it lies in slot ``p mod slots``.
        608    32             reserved
        640     8  word       writer      newest: 2 * position + table copy; position 0: none yet
        648   120             reserved    (newest has cache lines of its own, also of 128 bytes)
-       768    62  bytes      readers     waiting, one byte per cell: 0 or 1
-       830     2             reserved
+       768    62  bytes      readers     waiting, one byte per cell: 1 while its reader sleeps
+       830     2             reserved    (no reader of this version does)
        832   248  bytes      readers     pins, four per cell: 0 none, else slot + 1
       1080  3016             reserved
+
+A *cell* (one waiting byte, four pins) belongs to the reader that holds the cell's lease, a lock
+file beside the array; a reader beyond the 62nd has none. *Next* is stored before the segment is
+made, so that whoever comes after a killed writer knows every name there can be.
 
 **A table copy** tells where the frames are; the copy named by *newest* counts, and the writer
 changes only the other one::

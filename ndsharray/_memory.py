@@ -19,9 +19,10 @@ byte, which breaks that argument: it is refused.
 **A fence** orders the accesses of this thread before it against those after it. Pure Python has
 no such instruction, but ``release(); acquire()`` of a lock that is held is one: a store-release
 followed by a load-acquire of the same word keeps everything before from passing everything
-after (checked with herd7 for AArch64, every CPython lock from 3.9 on; ``with lock: pass`` is
-not one before 3.13). x86 keeps all orders by itself but one, a store before a later load of
-something else; so it needs the instruction at four places only, and `Fences.order` is None there.
+after (checked with herd7 for AArch64, with the semaphore beneath Linux' lock up to 3.12 and the
+PyMutex since; ``with lock: pass`` is not one before 3.13. Where a lock is a mutex, each of the two
+calls is a lock and an unlock of it). x86 keeps all orders by itself but one, a store before a later
+load of something else; so few places need the instruction, and `Fences.order` is None there.
 """
 
 from __future__ import annotations

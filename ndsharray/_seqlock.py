@@ -8,7 +8,11 @@ or out of it, which segment is which, when to try again, who waits; no file, pro
 
     writer:  seq = 2p-1 -W1-> look at pins -W4-> store .. -W2-> seq = 2p   newest = 2p|copy -W3->
     copier:  load newest   seq == 2p? -R1-> load .. -R2-> seq == 2p?
-    looker:  pin = slot+1 -R3-> seq == 2p? -R1-> load .. -R5-> pin = 0
+    looker:  load newest   pin = slot+1 -R3-> seq == 2p? -R1-> load .. -R5-> pin = 0
+
+`p` is the position: every slot that the writer takes counts, also those that it then passes by, so
+a position occurs in one slot of one segment only. Frames are numbered apart from that. Nothing
+orders ``seq = 2p`` and newest: a reader that sees newest first misses ``2p``, and tries again.
 
 Why a copy is whole: if it took one byte that was stored for a later position, then W1 (seq before
 payload) with R2 (payload before seq) makes the second look at seq see that position's ``2p-1``. If
@@ -16,8 +20,11 @@ it took one byte from before ``2p``, then W2 with R1 makes the first look miss `
 
 Why a pinned slot stays: the looker stores its pin and then loads seq (R3), the writer stores seq
 and then loads the pins (W1). Whichever comes first, at least one of them sees the other: the writer
-restores seq and passes by, or the looker gives up. W4 keeps the payload behind that look, R5
-keeps the last loads before the unpin.
+restores seq (its payload is untouched, so no fence is needed) and passes by, or the looker gives
+up. W4 keeps the payload's stores behind that look, R5 the last loads before the unpin: partners.
+While the pin stands, no second look at seq is needed. A reader has four pins in a *cell* of its
+own; without one it copies, and the promise is the same. A writer that finds no free slot first
+clears the cells of readers that died (it can take their leases), then grows. It never waits.
 
 **The segment**: newest names a table copy, and the writer changes only the other one. A reader
 loads newest, R6, the copy, R7, newest again: unchanged means that the copy was not written
@@ -26,9 +33,11 @@ names it, W3 orders a newest before the next change of the other copy).
 
 **A control segment** is stored whole before its ready word (W0), and read after it (R0).
 
-On x86 only the orders of a store before a load (W1, W3, R3) need an instruction; the others
-are kept by the processor, and `Fences.order` is None. Models: tried by exhaustive search with
-and without each fence, under sequential consistency, store buffers and weak memory.
+On x86 only the order of a store before a later load needs an instruction: W1, R3, and W3, which
+also stands before the look at the *waiting* bytes (its partner there is R4, in a reader that goes
+to sleep; this version has none, so nobody looks yet). The others are kept by the processor, and
+`Fences.order` is None. The order was tried by exhaustive search, with and without each fence,
+under sequential consistency, store buffers and weak memory.
 """
 
 from __future__ import annotations

@@ -40,10 +40,10 @@ def check_array(array: npt.NDArray[Any]) -> None:
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError("a masked array would lose its mask: share .filled(), or .data and .mask")
     if not is_supported(array.dtype):
-        names = ", ".join(kind.__name__ for kind in supported_types)
+        names = ", ".join(name for name in _NUMPY_TYPES.split() if hasattr(np, name))
         raise NotImplementedError(
-            f"arrays of dtype {array.dtype} cannot be shared; supported are {names}, datetime64, "
-            "timedelta64, and structured dtypes of these"
+            f"arrays of dtype {array.dtype} cannot be shared; supported are {names}, bool, "
+            "datetime64, timedelta64, and structured dtypes without objects"
         )
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import errno
 import io
-from typing import Any
+from typing import Any, Optional
 
 __all__ = [
     "AccessError",
@@ -92,7 +92,7 @@ class WriterExistsError(NdShArrayError, FileExistsError):
         The other writer's process id as it wrote it down itself (0: not known). For people.
     """
 
-    errno: int = errno.EEXIST
+    errno: Optional[int] = errno.EEXIST
 
     def __init__(self, name: str, pid: int) -> None:
         by = f" (process {pid})" if pid else ""

@@ -107,10 +107,11 @@ class NdShArray:
             self._writer = Writer(self._address, slots)
             self._finalizer = weakref.finalize(self, self._writer.close)
             sweep(self._transport.root, self._transport_of)
+            Hint(self._address, "w")()
             if array is not _NO_ARRAY:
                 self._write_first(array)
         else:
-            self._reader = Reader(self._address, array, Hint(self._address))
+            self._reader = Reader(self._address, array, Hint(self._address, "r"))
             self._finalizer = weakref.finalize(self, self._reader.close)
 
     @property

@@ -128,9 +128,8 @@ class TransportContract:
         for other in fresh:
             np.frombuffer(other.buf, np.uint8)[:] = 9  # would land in the view, had it gone
         assert (view == 5).all()
-        for other in fresh:
-            other.close()
-        del fresh, other
+        while fresh:
+            fresh.pop().close()
         for i in range(3):
             transport.unlink(f"{name}x{i}"[:29])
 
@@ -168,10 +167,9 @@ class TransportContract:
     def test_many_segments_at_once_stay_apart(self, transport: Transport, name: str) -> None:
         names = [name[:-2] + f"{i:02}" for i in range(20)]
         segments = [transport.create(each, 4096) for each in names]
-        for i, segment in enumerate(segments):
-            segment.buf[0] = i + 1
+        for i in range(20):
+            segments[i].buf[0] = i + 1
         assert [transport.open(each, writable=False).buf[0] for each in names] == list(range(1, 21))
-        del segment
         segments.clear()
         for each in names:
             transport.unlink(each)

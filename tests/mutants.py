@@ -79,7 +79,7 @@ MUTANTS = {
         "    pass",
     ),
     "pages reserved": (
-        "backends/base.py",
+        "backends/pages.py",
         "os.posix_fallocate(fd, offset, min(_RESERVE_STEP, size - offset))",
         "os.ftruncate(fd, size)",
     ),

@@ -41,8 +41,9 @@ ALLOWED = {
     "testing": "backends.base",
     "backends.__init__": "backends.base backends.mmap backends.posix_shm errors",
     "backends.base": "",
-    "backends.mmap": "backends.base",
-    "backends.posix_shm": "backends.base",
+    "backends.pages": "",
+    "backends.mmap": "backends.base backends.pages",
+    "backends.posix_shm": "backends.base backends.pages",
 }
 OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}
 # What knows no file, no process and no operating system.

@@ -421,8 +421,8 @@ def test_dtypes_that_cannot_be_shared(sides: Sides, name: str, array: Any, root:
 def test_the_error_lists_the_supported_dtypes(sides: Sides) -> None:
     with pytest.raises(NotImplementedError) as caught:
         sides[0].write(np.array(["text"]))
-    for kind in supported_types:
-        assert kind.__name__ in str(caught.value)
+    for kind in ("int8", "uint64", "float16", "complex128", "bool", "datetime64", "structured"):
+        assert kind in str(caught.value)
 
 
 def test_user_defined_dtypes_are_refused(sides: Sides) -> None:

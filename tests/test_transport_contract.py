@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from multiprocessing import shared_memory
@@ -15,7 +16,7 @@ from inprocess import InProcessTransport
 
 import ndsharray
 from ndsharray import MmapTransport, PosixShmTransport, Transport
-from ndsharray.backends import base
+from ndsharray.backends import base, pages
 from ndsharray.testing import TransportContract
 
 LINUX = sys.platform.startswith("linux")
@@ -166,6 +167,15 @@ def test_a_failed_attach_leaves_the_writers_segment(root: Path, console: Any) ->
         assert caught.value.args[0] in ("OSError", "MemoryError")
         assert transport.open("ndlimit", writable=False).size == 64 << 20
         transport.unlink("ndlimit")
+
+
+def test_a_hopeless_size_is_refused_before_anything_is_filled(linux: Transport) -> None:
+    free = pages.free_bytes("/dev/shm")
+    with pytest.raises(OSError, match=f"asked for {2**44} bytes, [0-9]+ bytes are free") as caught:
+        linux.create("ndhopeless", 2**44)
+    assert caught.value.errno == errno.ENOSPC
+    assert not behind(linux, "ndhopeless").exists()
+    assert pages.free_bytes("/dev/shm") > free // 2
 
 
 def test_names_fit_every_system() -> None:

@@ -1,8 +1,8 @@
 """The contract between the library and whatever makes named shared memory.
 
-A `Transport` makes segments, a `Segment` is one. Here too: how segments are named, the root
-directory, and how pages are reserved, which every transport needs alike. Not here: arrays,
-frames, locks, and when something is created or removed; that is the callers' policy.
+A `Transport` makes segments, a `Segment` is one. Here too: how segments are named, and the root
+directory, which every transport needs alike. Not here: arrays, frames, locks, and when something
+is created or removed; that is the callers' policy.
 """
 
 from __future__ import annotations
@@ -23,11 +23,6 @@ __all__ = ["Segment", "Transport", "check_name", "control_name", "frame_name"]
 MAX_NAME = 255
 MAX_ROOT = 1024
 DIR_VARIABLE = "NDSHARRAY_DIR"
-
-# A signal restarts a whole posix_fallocate call (EINTR), so one call must not take long.
-_RESERVE_STEP = 64 * 2**20
-_CANNOT_RESERVE = {errno.EINVAL, errno.EOPNOTSUPP}  # odd file systems; glibc makes up for most
-_FULL = {errno.ENOSPC, errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @final
@@ -233,68 +228,3 @@ def check_root(root: str, mode: int) -> None:
             "between users, MmapTransport(directory=..., mode=0o660)",
             root,
         )
-
-
-def reserve(fd: int, size: int, place: str) -> None:
-    """Give a new, empty file its size, with pages behind every byte of it.
-
-    A sparse file on a full tmpfs kills whoever stores into it, and even who loads from it
-    (SIGBUS). The size grows only after the pages exist, so nobody can open holes.
-
-    Raises
-    ------
-    OSError
-        ENOSPC with the asked-for and the free bytes, if the room is not there.
-    """
-    try:
-        if sys.platform == "win32":
-            os.ftruncate(fd, size)  # NTFS allocates
-        elif sys.platform == "darwin":  # no posix_fallocate there
-            _write_zeros(fd, size)
-        else:
-            try:
-                for offset in range(0, size, _RESERVE_STEP):
-                    os.posix_fallocate(fd, offset, min(_RESERVE_STEP, size - offset))
-            except OSError as error:
-                if error.errno not in _CANNOT_RESERVE:
-                    raise
-                _write_zeros(fd, size)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise _no_room(error.errno or errno.ENOSPC, size, place) from None
-
-
-def _write_zeros(fd: int, size: int) -> None:
-    if sys.platform != "win32":
-        zeros = bytes(min(size, 2**20))
-        offset = 0
-        while offset < size:
-            offset += os.pwrite(fd, zeros[: size - offset], offset)
-
-
-def _no_room(code: int, size: int, place: str) -> OSError:
-    """Return the error for `size` bytes that `place` has no room for."""
-    free = "?"
-    if hasattr(os, "statvfs"):
-        disk = os.statvfs(place)
-        free = str(disk.f_bavail * disk.f_frsize)
-    return OSError(
-        code,
-        f"{os.strerror(code)}: asked for {size} bytes, {free} bytes are free; make it larger "
-        f"(docker run --shm-size=...), or choose another directory (NDSHARRAY_DIR, directory=)",
-        place,
-    )
-
-
-def has_holes(found: os.stat_result) -> bool:
-    """Tell whether a file on the system's shared-memory tmpfs lacks pages: it is being made.
-
-    Only there: other file systems compress, and a hole of theirs raises no SIGBUS when loaded.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        return found.st_dev == os.stat("/dev/shm").st_dev and found.st_blocks * 512 < found.st_size
-    except FileNotFoundError:
-        return False

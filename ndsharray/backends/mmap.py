@@ -13,7 +13,7 @@ import stat
 import sys
 from typing import Optional, Union
 
-from . import base
+from . import base, pages
 
 __all__ = ["MmapTransport"]
 
@@ -51,7 +51,7 @@ class MmapTransport(base.Transport):
             try:
                 if sys.platform != "win32" and self.mode & 0o077:
                     os.fchmod(fd, self.mode)  # the umask took away what the user asked for
-                base.reserve(fd, size, self.root)
+                pages.reserve(fd, size, self.root)
                 return base.Segment(name, memoryview(_map(fd, size, mmap.ACCESS_WRITE)))
             finally:
                 os.close(fd)  # before the name goes: Windows
@@ -77,7 +77,7 @@ class MmapTransport(base.Transport):
             sys.platform != "win32" and not self.mode & 0o077 and found.st_uid != os.geteuid()
         ):
             raise PermissionError(errno.EACCES, "not a file of yours", path)
-        if found.st_size == 0 or base.has_holes(found):
+        if found.st_size == 0 or pages.has_holes(found):
             raise FileNotFoundError(errno.ENOENT, "still being made", path)
         return found.st_size
 

@@ -19,7 +19,7 @@ import os
 import sys
 from typing import Optional, Union
 
-from . import base
+from . import base, pages
 
 __all__ = ["PosixShmTransport"]
 
@@ -74,12 +74,12 @@ else:
     def _reserve(fd: int, size: int) -> None:
         """Put pages behind a new object; Linux alone would leave holes."""
         if sys.platform.startswith("linux"):
-            base.reserve(fd, size, "/dev/shm")
+            pages.reserve(fd, size, "/dev/shm")
 
     def _checked_size(fd: int, name: str) -> int:
         """Return an opened object's size, if it is whole and this user's own."""
         found = os.fstat(fd)
-        if found.st_size == 0 or base.has_holes(found):
+        if found.st_size == 0 or pages.has_holes(found):
             raise _not_there(name)
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
             raise PermissionError(errno.EACCES, "not a segment of yours alone", name)
