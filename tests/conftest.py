@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,9 +73,7 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     left = sorted(os.listdir(directory)) if directory.is_dir() else []
     shutil.rmtree(directory, ignore_errors=True)
     assert left == [], f"left in the root: {left}"
-    left = sorted(
-        entry for entry in _shm_names() - shm if not _is_of_another_root(entry, str(directory))
-    )
+    left = _left_in_shm(shm, str(directory))
     assert left == [], f"left in {SHM}: {left}"
     left = sorted(_temporary_names() - temporary)
     assert left == [], f"left in the temporary directory: {left}"
@@ -86,6 +85,17 @@ def _shm_names() -> set[str]:
     if not SHM.is_dir():
         return set()
     return {entry for entry in os.listdir(SHM) if entry.startswith("nd") and entry.isalnum()}
+
+
+def _left_in_shm(before: set[str], root: str) -> list[str]:
+    """Return what was left; what another program is using at this moment goes within seconds."""
+    for _ in range(60):
+        new = sorted(_shm_names() - before)
+        left = [entry for entry in new if not _is_of_another_root(entry, root)]
+        if not left:
+            break
+        threading.Event().wait(0.05)
+    return left
 
 
 def _is_of_another_root(segment: str, root: str) -> bool:

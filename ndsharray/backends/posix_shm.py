@@ -114,7 +114,9 @@ if sys.platform == "win32" or sys.version_info >= (3, 13):
             # A living view makes close() keep the descriptor; nobody needs it once it is mapped.
             os.close(shm._fd)
             shm._fd = -1
-        return base.Segment(name, buf if writable else buf.toreadonly(), shm)
+        # A view of our own: close() releases the class's, also in the hands of others.
+        view = memoryview(buf)
+        return base.Segment(name, view if writable else view.toreadonly(), shm)
 
     def _create(name: str, size: int) -> base.Segment:
         shm = _shared_memory(name, create=True, size=size)
