@@ -41,11 +41,11 @@ def main() -> None:
     args = parser.parse_args()
 
     arrivals: list[float] = []
+    told, count_told = 0.0, 0
     ages: list[float] = []
     with NdShArray(args.name, r_w="r", transport=args.transport) as reader:
         print(f"waiting for '{args.name}'")
-        told, count_told = time.monotonic(), 0
-        give_up = told + args.wait
+        give_up = time.monotonic() + args.wait
         with contextlib.suppress(KeyboardInterrupt):
             while time.monotonic() < give_up:
                 valid, frame = reader.read()
@@ -53,6 +53,8 @@ def main() -> None:
                     time.sleep(0.001)
                     continue
                 now = time.monotonic()
+                if not arrivals:
+                    told, count_told = now, 1
                 give_up = now + args.patience
                 arrivals.append(now)
                 ages.append(reader.read_time_ms)
