@@ -46,10 +46,11 @@ class Buffers:
 
     def _collect(self) -> None:
         while self._returned:
-            lent = self._lent.pop(id(self._returned[-1]), None)
+            # From the front: another thread may let an array go just now, at the end.
+            lent = self._lent.pop(id(self._returned[0]), None)
             if lent is not None:
                 self._free.append(lent[1])
-            self._returned.pop()
+            self._returned.pop(0)
 
     def _take(self, nbytes: int) -> npt.NDArray[np.uint8]:
         while self._free:

@@ -96,7 +96,10 @@ def clear_dead(address: Address, control: Optional[Memory] = None) -> None:
     if control is not None:
         cells.update(cell for cell in range(CELLS) if _is_marked(control, cell))
     for cell in sorted(cells):
-        lease = _lease.take(address.cell_lease(cell), address.transport.mode)
+        try:
+            lease = _lease.take(address.cell_lease(cell), address.transport.mode)
+        except OSError:
+            continue  # another user's: it stays a hint
         if lease is not None:  # so its reader is dead
             if control is not None:
                 _clear(control, cell)

@@ -102,18 +102,23 @@ class OwnedControl:
 
         May be called again after an interrupt.
         """
-        if self.memory is not None:
-            self.memory.words[_layout.LAST_FRAME_WORD] = frame
-            self.memory.words[_layout.STATE_WORD] = _layout.CLOSED
+        memory = self.memory
+        if memory is not None:
+            memory.words[_layout.LAST_FRAME_WORD] = frame
+            memory.words[_layout.STATE_WORD] = _layout.CLOSED
+        del memory
         self.drop()
+        self.remove_frames()  # by our own record, whatever became of the shared one
         remove_array(self._address)
 
     def is_named(self) -> bool:
         """Tell whether the array's name still stands for this segment."""
         try:
             segment = self._address.transport.open(self._address.control, writable=False)
-        except OSError:
+        except FileNotFoundError:
             return False
+        except OSError:
+            return True  # no descriptor, no rights: nobody says that it is gone
         whole = segment.size >= _layout.CONTROL_SIZE
         return whole and bool(Memory(segment.buf).words[_layout.INSTANCE_WORD] == self.instance)
 

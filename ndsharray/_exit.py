@@ -6,12 +6,15 @@ registered with multiprocessing itself. Everywhere else ``weakref.finalize`` doe
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import weakref
 from typing import Any
 
 __all__ = ["close_at_exit"]
+
+log = logging.getLogger("ndsharray")
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
 _registered_in = 0
@@ -32,4 +35,7 @@ def close_at_exit(side: Any) -> None:
 
 def _close_all() -> None:
     for side in list(_open):
-        side.close()
+        try:
+            side.close()
+        except Exception:
+            log.exception("could not be closed")  # the others still can

@@ -67,6 +67,7 @@ changes only the other one::
 from __future__ import annotations
 
 import ast
+import copy
 import re
 import struct
 import uuid as uuids
@@ -188,7 +189,8 @@ class Layout:
     def __init__(self, uuid: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], header: bytes):
         self.uuid = uuid
         self.words: tuple[int, int] = struct.unpack("=QQ", uuid)
-        self.dtype = dtype
+        # The fields of a structured dtype can be renamed in place: have a copy of our own.
+        self.dtype = dtype if dtype.names is None else copy.copy(dtype)
         self.shape = shape
         self.header = header
         self.nbytes = dtype.itemsize

@@ -222,8 +222,8 @@ def probe(path: str) -> bool:
         fd = os.open(path, _FLAGS)
     except FileNotFoundError:
         return False
-    except PermissionError:
-        return True  # another user's, or (Windows) just being removed: not ours to judge
+    except OSError:
+        return True  # another user's, no file, (Windows) just being removed: not ours to judge
     try:
         return _is_locked(fd)
     finally:

@@ -10,6 +10,7 @@ own cell.
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import Any, Callable, Optional
 
@@ -87,7 +88,8 @@ class Reader:
         if attached is not None and attached.live:
             if self._take_newest(attached):
                 return True
-            return self._is_due() and self._go_on(self._look_up())
+            if not self._is_due():
+                return False
         found = self._look_up()
         if attached is None or (found is not None and found.has_frame):
             return self._go_on(found)
@@ -125,14 +127,15 @@ class Reader:
         now = self._looked = _clock.now_ns()
         transport = self._address.transport
         try:
-            segment = transport.open(self._address.control, writable=True)
+            try:
+                segment = transport.open(self._address.control, writable=True)
+            except PermissionError:
+                segment = transport.open(self._address.control, writable=False)
         except FileNotFoundError:
             if now - self._hinted >= 4 * _LOOK_NS:
                 self._hinted = now
                 self._missed()
             return None
-        except PermissionError:
-            segment = transport.open(self._address.control, writable=False)
         memory = Memory(segment.buf)
         fences = make_fences()
         if segment.size >= _layout.CONTROL_SIZE and not is_ready(memory, fences):
@@ -148,8 +151,12 @@ class Reader:
         self._accepted = 0
         self._failed = False
         self._attached = attached
-        if self._cell is not None and self._cell.held:
-            self._cell.clear(attached.memory)
+        cell = self._cell
+        if cell is not None and attached.memory.cells.readonly:
+            cell.release()
+            self._cell = None
+        elif cell is not None and cell.held:
+            cell.clear(attached.memory)
         self._claim_cell(attached)
         log.debug("%r attached: instance %016x", self._address.name, attached.instance)
 
@@ -191,10 +198,13 @@ class Reader:
     def _copy(self, frames: Memory, view: View) -> npt.NDArray[Any]:
         layout = view.layout
         if layout.nbytes < SMALLEST:
-            return frames.copied(view.array)
-        array = self._buffers.empty(layout.shape, layout.dtype, layout.nbytes)
-        frames.copy(array, view.array)
-        return array
+            array = frames.copied(view.array)
+        else:
+            array = self._buffers.empty(layout.shape, layout.dtype, layout.nbytes)
+            frames.copy(array, view.array)
+        if layout.dtype.names is None:
+            return array
+        return array.view(copy.copy(layout.dtype))  # its fields may be renamed in place
 
     def _accept(self, word: int, frame: Frame) -> None:
         self._failed = False

@@ -47,16 +47,16 @@ def sweep(root: str, transport_of: Callable[[str], Optional[Transport]]) -> None
     for control, name in sorted(leases):
         transport = transport_of(name)
         if transport is not None:
-            _sweep_one(Address(transport, "", control))
+            try:
+                _sweep_one(Address(transport, "", control))
+            except OSError as error:
+                log.debug("%s was not swept: %s", control, error)
 
 
 def _sweep_one(address: Address) -> None:
     if _lease.probe(address.writer_lease()) or _cell.has_readers(address):
         return
-    try:
-        lease = _lease.take(address.writer_lease(), address.transport.mode)
-    except OSError:
-        return  # another user's
+    lease = _lease.take(address.writer_lease(), address.transport.mode)
     if lease is None:
         return
     if is_foreign(address) or _cell.has_readers(address):

@@ -141,12 +141,12 @@ class Writer:
         with self._lock:
             self._refuse_nesting()
             try:
-                self._busy = True
                 self._write(array)
             finally:
                 self._busy = False
 
     def _write(self, array: npt.NDArray[Any]) -> None:
+        self._busy = True  # in here, where the stack shows it (`_is_writing`)
         if self._gone is not None:
             raise ClosedError(self._gone)
         now = _clock.now_ns()
@@ -232,43 +232,46 @@ class Writer:
     def _look_at_lease(self, now: int) -> None:
         """Find out whether a lease file was removed, and perhaps taken by somebody else."""
         self._looked = now
-        standing = self._lease.standing()
-        if standing == "held":
-            return
-        if standing == "gone":
+        if self._lease.standing() != "held":
             make_root(self._address.transport.root, self._address.transport.mode)
-            lease = _lease.take(self._lease.path, self._address.transport.mode)
-            if lease is not None:
-                self._lease.abandon()
-                self._lease = lease
-                if not self._control.is_named():  # a cleaner took that as well
-                    self._adopted, self._frames = (0, self.newest_frame[1]), None
-                    self._control.close(self._adopted[1])
-                    self._obtain()
-                return
-        self._gone = "its lease was removed, and another writer took the array"
-        self._let_go()
-        raise WriterExistsError(self._address.name, recorded_pid(self._address))
+            lease = _lease.take(self._lease.path, self._address.transport.mode, _PATIENCE)
+            if lease is None:
+                self._gone = "its lease was removed, and another writer took the array"
+                self._let_go()
+                raise WriterExistsError(self._address.name, recorded_pid(self._address))
+            if not self._control.is_named():  # a cleaner took that as well
+                self._adopted, self._frames = (0, self.newest_frame[1]), None
+                self._control.close(self._adopted[1])
+            self._lease.abandon()
+            self._lease = lease
+        if self._control.memory is None:
+            self._obtain()
 
     def close(self) -> None:
         """End the array: mark it closed and remove all its names. Harmless when repeated.
 
         One that was interrupted goes on when it is called again.
+
+        Raises
+        ------
+        RuntimeError
+            From a signal handler that interrupted a write of the same thread.
         """
         if self._control is None:
             return
         with self._lock:
             self._refuse_nesting()
-            if self._control is None:
+            control, lease = self._control, self._lease  # a nested call may come to the end first
+            if control is None or lease is None:
                 return
             frame = self.newest_frame[1]
             self._gone = self._gone or "it was closed"
-            if self._lease.standing() != "other":
+            if lease.standing() != "other":
                 self._adopted, self._frames = (0, frame), None
-                self._control.close(frame)
+                control.close(frame)
                 _cell.clear_dead(self._address)
                 if not exists(self._address):  # else (mapped, on Windows) a sweep tries again
-                    self._lease.release()
+                    lease.release()
             self._let_go()
 
     def give_up(self) -> None:
@@ -277,7 +280,7 @@ class Writer:
             self._gone = self._gone or "it could not be made"
             if self._control is not None and not self._adopted[0] >> 1:
                 self.close()  # there is nothing that anybody could go on from
-            elif self._control is None and not exists(self._address):
+            elif self._control is None and self._lease and not exists(self._address):
                 self._lease.release()
             self._let_go()
 
@@ -299,10 +302,10 @@ class Writer:
             # nothing to close.
             self._gone = self._gone or "a newer writer of this process took the array over"
             self._control = self._frames = None
-            if self._lease.standing() == "held":
-                new._lease = self._lease
-            else:
-                self._lease.abandon()
+            lease = self._lease
+            if lease is not None and lease.standing() == "held":
+                new._lease = lease
+                self._lease = None  # or a late end of ours would let the new one's go
 
     def _refuse_nesting(self) -> None:
         # An interrupt may leave `_busy` standing: it counts if a write is on this thread's stack.

@@ -106,10 +106,14 @@ class NdShArray:
                 Layout.of(array)  # whatever is wrong with it, before anything is made
             self._writer = Writer(self._address, slots)
             self._finalizer = weakref.finalize(self, self._writer.close)
-            sweep(self._transport.root, self._transport_of)
-            Hint(self._address, "w")()
-            if array is not _NO_ARRAY:
-                self._write_first(array)
+            try:
+                sweep(self._transport.root, self._transport_of)
+                Hint(self._address, "w")()
+                if array is not _NO_ARRAY:
+                    self._writer.write(array)
+            except BaseException:
+                self._writer.give_up()  # the last frame of a writer before us stays readable
+                raise
         else:
             self._reader = Reader(self._address, array, Hint(self._address, "r"))
             self._finalizer = weakref.finalize(self, self._reader.close)
@@ -248,14 +252,6 @@ class NdShArray:
         if self._reader is None:
             raise TypeError("a writer cannot be pickled: make it in the process that writes")
         return _reader_of, (self.name, self._transport)
-
-    def _write_first(self, array: npt.NDArray[Any]) -> None:
-        assert self._writer is not None
-        try:
-            self._writer.write(array)
-        except BaseException:
-            self._writer.give_up()  # the last frame of a writer before us stays readable
-            raise
 
     def _transport_of(self, name: str) -> Optional[Transport]:
         """Return our own transport, or a known one with the same root."""

@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 import numpy as np
 import pytest
+from console import Failed
 
 import ndsharray._cell
 import ndsharray._clock
@@ -20,6 +21,7 @@ import ndsharray._reader
 import ndsharray._sweep
 import ndsharray._writer
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
+from ndsharray._buffers import SMALLEST, Buffers
 from ndsharray.backends.base import control_name
 
 
@@ -189,3 +191,110 @@ def test_a_cell_claimed_in_a_forked_child_goes_with_it(
             assert child.exitcode == 0
             child.close()
             assert sorted(os.listdir(root)) == before
+
+
+def test_a_late_end_of_the_old_writer_leaves_the_new_ones_lease(
+    name: str, transport: str, console: Any
+) -> None:
+    old = NdShArray(name, np.arange(3), "w", transport=transport)
+    with NdShArray(name, r_w="w", transport=transport) as new:
+        assert old._writer is not None
+        old._writer.give_up()  # as its own constructor would, had its first write failed just now
+        old.close()
+        assert new._writer is not None
+        assert new._writer._lease.held
+        with pytest.raises(Failed, match="WriterExistsError"):
+            console().run(f"NdShArray({name!r}, r_w='w', transport={transport!r})")
+        new.write(np.arange(4))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed on Windows")
+def test_a_writer_that_could_not_make_its_control_segment_anew_tries_again(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+    core: Any = writer._writer
+    for entry in os.listdir(root):
+        os.unlink(root / entry)
+    core._control._address.transport.unlink(core._control._address.control)
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    core._looked = 0
+    once(monkeypatch, ndsharray._writer, "obtain", full)
+    with pytest.raises(OSError, match="full"):
+        writer.write(np.arange(4))
+    writer.write(np.arange(5))
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        assert reader.read()[1].tolist() == [0, 1, 2, 3, 4]
+    writer.close()
+
+
+def test_close_removes_frames_by_its_own_record(name: str, transport: str, root: Path) -> None:
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+    core: Any = writer._writer
+    core._control.memory.cells[384:520] = bytes(136)  # both table copies and next
+    writer.close()
+    assert left(root, name) == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "link"])
+def test_odd_files_in_the_root_disturb_nobody(
+    name: str, transport: str, root: Path, kind: str
+) -> None:
+    odd = root / f"nd{'0' * 16}-{transport}-w"
+    if kind == "directory":
+        odd.mkdir()
+    elif os.name == "posix":
+        odd.symlink_to(root / "nowhere")
+    ndsharray._sweep._swept.clear()
+    with NdShArray(name, np.arange(3), "w", transport=transport):
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read()[0]
+    if kind == "directory":
+        odd.rmdir()
+    else:
+        odd.unlink()
+
+
+def test_a_nested_close_comes_to_the_end_first(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+    once(monkeypatch, ndsharray._lease.Lease, "standing", writer.close)  # a signal handler's
+    writer.close()
+    assert left(root, name) == []
+
+
+def test_an_array_that_dies_in_another_thread_is_not_forgotten() -> None:
+    buffers = Buffers()
+    size = SMALLEST
+    one, two = (buffers.empty((size,), np.dtype("u1"), size) for _ in range(2))
+    del one
+
+    class Lent(dict[int, Any]):
+        def pop(self, *args: Any) -> Any:
+            nonlocal two
+            two = None  # type: ignore[assignment]  # just now
+            return super().pop(*args)
+
+    buffers._lent = Lent(buffers._lent)
+    buffers._collect()
+    assert buffers._lent == {}
+    assert len(buffers._free) == 2
+
+
+@pytest.mark.parametrize("size", [3, 30_000])
+def test_renaming_fields_of_an_array_renames_nobody_elses(
+    name: str, transport: str, size: int
+) -> None:
+    mine = np.zeros(size, [("a", "i4"), ("b", "f8")])
+    with NdShArray(name, mine, "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            reader.read()[1].dtype.names = ("x", "y")
+            writer.write(mine)
+            assert reader.read()[1].dtype.names == ("a", "b")
+            mine.dtype.names = ("c", "d")
+            writer.write(mine)
+            assert reader.read()[1].dtype.names == ("c", "d")

@@ -170,7 +170,13 @@ def default_root() -> str:
         return given
     if sys.platform.startswith("linux") and os.access("/dev/shm", os.W_OK | os.X_OK):
         return f"/dev/shm/ndsharray-{os.getuid()}"
-    return os.path.join(tempfile.gettempdir(), f"ndsharray-{getpass.getuser()}")
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        if sys.platform == "win32":
+            raise
+        user = str(os.getuid())
+    return os.path.join(tempfile.gettempdir(), f"ndsharray-{user}")
 
 
 def resolve_root(directory: Optional[str]) -> str:

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 
-__all__ = ["free_bytes", "has_holes", "reserve"]
+__all__ = ["check_room", "free_bytes", "has_holes", "reserve"]
 
 # A signal restarts a whole posix_fallocate call (EINTR), so one call must not take long.
 _RESERVE_STEP = 64 * 2**20
@@ -29,8 +29,7 @@ def reserve(fd: int, size: int, place: str) -> None:
     OSError
         ENOSPC with the asked-for and the free bytes, if the room is not there.
     """
-    if size > free_bytes(place):  # do not fill what others need, only to find that out
-        raise _no_room(errno.ENOSPC, size, place)
+    check_room(size, place)
     try:
         if sys.platform == "win32":
             os.ftruncate(fd, size)  # NTFS allocates
@@ -58,6 +57,18 @@ def _write_zeros(fd: int, size: int) -> None:
             offset += os.pwrite(fd, zeros[: size - offset], offset)
 
 
+def check_room(size: int, place: str) -> None:
+    """Refuse what cannot fit, before others' room is filled only to find that out.
+
+    Raises
+    ------
+    OSError
+        ENOSPC with the asked-for and the free bytes.
+    """
+    if size > free_bytes(place):
+        raise _no_room(errno.ENOSPC, size, place)
+
+
 def free_bytes(place: str) -> int:
     """Return how many bytes a new segment may have, as far as the system tells.
 
@@ -67,13 +78,15 @@ def free_bytes(place: str) -> int:
     if sys.platform == "win32":
         return shutil.disk_usage(place).free
     disk = os.statvfs(place)
+    if disk.f_blocks == 0:  # a file system without a size, or that does not tell
+        return sys.maxsize
     free = disk.f_bavail * disk.f_frsize
     try:
         if os.stat(place).st_dev == os.stat("/dev/shm").st_dev:
-            with open("/proc/meminfo", encoding="ascii") as file:
-                kib = {line.split(":")[0]: int(line.split()[1]) for line in file}
-            free = min(free, 1024 * (kib["MemAvailable"] + kib["SwapFree"]))
-    except (OSError, KeyError):
+            with open("/proc/meminfo", "rb") as file:
+                kib = {line.split(b":")[0]: int(line.split()[1]) for line in file}
+            free = min(free, 1024 * (kib[b"MemAvailable"] + kib[b"SwapFree"]))
+    except (OSError, LookupError, ValueError):
         pass
     return free
 

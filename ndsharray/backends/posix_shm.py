@@ -119,7 +119,15 @@ if sys.platform == "win32" or sys.version_info >= (3, 13):
         return base.Segment(name, view if writable else view.toreadonly(), shm)
 
     def _create(name: str, size: int) -> base.Segment:
-        shm = _shared_memory(name, create=True, size=size)
+        if sys.platform.startswith("linux"):
+            pages.check_room(size, "/dev/shm")
+        try:
+            shm = _shared_memory(name, create=True, size=size)
+        except FileExistsError:
+            raise
+        except BaseException:
+            _unlink(name)  # made, and then not mapped
+            raise
         try:
             if sys.platform != "win32":
                 _reserve(shm._fd, size)
