@@ -112,8 +112,8 @@ if sys.platform == "win32" or sys.version_info >= (3, 13):
         assert buf is not None  # it is open
         if sys.platform != "win32":
             # A living view makes close() keep the descriptor; nobody needs it once it is mapped.
-            os.close(shm._fd)
-            shm._fd = -1
+            fd, shm._fd = shm._fd, -1  # first, or an interrupt would have it closed twice
+            os.close(fd)
         # A view of our own: close() releases the class's, also in the hands of others.
         view = memoryview(buf)
         return base.Segment(name, view if writable else view.toreadonly(), shm)
