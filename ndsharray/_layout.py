@@ -1,7 +1,7 @@
 """Format v1: where the bytes are. This docstring is the specification.
 
 What may live here: offsets, encoding, decoding, checks. Not here: the order of accesses
-(``_seqlock``), names and files (``backends``), who may write (``_lease``). It has some 380 lines
+(``_seqlock``), names and files (``backends``), who may write (``_lease``). It has some 430 lines
 because the specification stands in one place with all the code that has to agree with it.
 
 Native byte order throughout; a foreign order shows in the magic. A *word* is 8 bytes, 8-byte

@@ -7,7 +7,7 @@ A write that fits costs one copy and no system call. Everything else (another sh
 not fit, no free slot, the first frame) is a *grow*: a new frame segment, and one store of
 newest that publishes frame and segment together.
 
-Some 310 lines, as one object has one lock: write, grow, hand over and close exclude each other.
+Some 350 lines, as one object has one lock: write, grow, hand over and close exclude each other.
 """
 
 from __future__ import annotations
