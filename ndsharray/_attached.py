@@ -21,6 +21,7 @@ from ._layout import (
     TIME_WORD,
     UUID_WORD,
     Layout,
+    Table,
 )
 from ._memory import Fences, Memory
 from ._seqlock import ReadSide
@@ -35,19 +36,16 @@ Take = Callable[[Memory, "View"], npt.NDArray[Any]]
 
 
 class View(NamedTuple):
-    """A slot's layout, and an array over its payload."""
+    """A slot's layout, an array over its payload, and the payload's bytes."""
 
     layout: Layout
     array: npt.NDArray[Any]
+    payload: memoryview
 
 
-class Frame(NamedTuple):
-    """A whole frame that was taken."""
-
-    array: npt.NDArray[Any]
-    number: int
-    written_ns: int
-    uuid: bytes
+# A whole frame that was taken: array, frame number, when it was written, slot, view of the slot. A
+# plain tuple, as every read makes one.
+Frame = tuple[npt.NDArray[Any], int, int, int, View]
 
 
 class Attached:
@@ -61,6 +59,8 @@ class Attached:
         Its instance id.
     side : ReadSide
         The steps of reading it.
+    views : dict of int to View
+        What is known of each slot of the segment that is followed.
     """
 
     def __init__(self, segment: Segment, memory: Memory, instance: int, fences: Fences) -> None:
@@ -68,34 +68,38 @@ class Attached:
         self.memory = memory
         self.instance = instance
         self.side = ReadSide(memory, fences)
-        self._views: dict[int, View] = {}  # by slot
+        self.views: dict[int, View] = {}  # by slot
         self._layouts: dict[tuple[int, int], Layout] = {}  # by uuid
-
-    @property
-    def live(self) -> bool:
-        """Whether its writer has not closed it (it may have been killed)."""
-        return bool(self.memory.words[_layout.STATE_WORD] == _layout.LIVE)
 
     @property
     def has_frame(self) -> bool:
         """Whether anything was published."""
         return _layout.check_newest(self.side.newest()) > 0
 
-    def follow(self, address: Address, word: int) -> bool:
-        """Follow the segment that newest word `word` names; False: begin again.
+    def table(self, word: int) -> Optional[Table]:
+        """Return the table copy that newest word `word` names; None: begin again.
 
         Raises
         ------
         FormatError
-            If the table cannot be true, or the segment is smaller than it says.
+            If it cannot be true.
+        """
+        table = self.side.load_table(word)
+        if table is not None:
+            _layout.check_table(table)
+        return table
+
+    def follow(self, address: Address, table: Table, copy: int) -> bool:
+        """Follow the segment of a table; False: begin again.
+
+        Raises
+        ------
+        FormatError
+            If the segment is smaller than the table says.
         """
         side = self.side
-        table = side.load_table(word)
-        if table is None:
-            return False
-        _layout.check_table(table)
         if side.frames is not None and table[:3] == side.table[:3]:
-            side.follow(side.frames, table, word & 1)
+            side.follow(side.frames, table, copy)
             return True
         name = address.frames(self.instance, table.segment)
         try:
@@ -104,52 +108,36 @@ class Attached:
             return False  # the writer went on to another one, or closed
         if segment.size < table.size:
             raise FormatError("frame segment", f"{segment.size} of {table.size} bytes")
-        self._views, self._layouts = {}, {}
-        side.follow(Memory(segment.buf), table, word & 1)
+        self.views, self._layouts = {}, {}
+        side.follow(Memory(segment.buf), table, copy)
         return True
 
-    def take(self, position: int, take: Take) -> Optional[Frame]:
-        """Take the frame of `position` out of its slot.
+    def load(self, index: int, at: int, take: Take) -> Frame:
+        """Load the frame out of a slot, for `ReadSide.attempt`.
 
         Parameters
         ----------
-        position : int
-            Its position.
+        index : int
+            The slot.
+        at : int
+            The index of its first word.
         take : callable
             Makes the array that is returned from the memory and the slot's `View`.
-
-        Returns
-        -------
-        Frame or None
-            None: the frame was not there whole, or was overrun meanwhile.
 
         Raises
         ------
         FormatError
-            If the slot is whole, and does not hold what the format says.
+            If the slot does not hold what the format says, which may be as it was overrun.
         """
-        side = self.side
-        if not side.snapshot(position):
-            return None
-        assert side.frames is not None
-        index = position % side.table.slots
-        at = index * side.table.stride // 8
-        words = side.frames.words
+        frames = self.side.frames
+        assert frames is not None
+        words = frames.words
         number, written = words[at + FRAME_WORD], words[at + TIME_WORD]
         uuid = (words[at + UUID_WORD], words[at + UUID_WORD + 1])
-        view = self._views.get(index)
-        if view is None or view.layout.words != uuid:
-            try:
-                view = self._decode(side.frames, index, uuid)
-            except FormatError:
-                if side.still_valid(position):
-                    raise
-                return None  # it was only an unfinished frame
-        array = take(side.frames, view)
-        if not side.still_valid(position):
-            return None
-        self._remember(index, view)
-        return Frame(array, number, written, view.layout.uuid)
+        view = self.views.get(index)
+        if view is None or view[0].words != uuid:
+            view = self._decode(frames, index, uuid)
+        return take(frames, view), number, written, index, view
 
     def _decode(self, frames: Memory, index: int, uuid: tuple[int, int]) -> View:
         """Return the layout of a slot and an array over its payload.
@@ -166,11 +154,12 @@ class Attached:
         if layout is None or (len(layout.header), layout.nbytes) != (header, payload):
             encoded = frames.group(record, record + header).tobytes()
             layout = _layout.decode_layout(_layout.uuid_bytes(uuid), encoded, payload)
-        return View(layout, layout.view(frames, record))
+        start = record + header
+        return View(layout, layout.view(frames, record), frames.cells[start : start + payload])
 
-    def _remember(self, index: int, view: View) -> None:
+    def remember(self, index: int, view: View) -> None:
         """Keep what was decoded, now that it is known to be true."""
-        self._views[index] = view
+        self.views[index] = view
         if view.layout.words not in self._layouts:
             if len(self._layouts) >= _LAYOUTS:
                 self._layouts.clear()

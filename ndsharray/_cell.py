@@ -8,6 +8,7 @@ nobody ever takes away the pin of a living reader.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Optional
 
 from . import _lease
@@ -15,7 +16,7 @@ from ._address import Address, parse_lease
 from ._layout import CELLS, PINS_BYTE, PINS_PER_CELL, WAITING_BYTE
 from ._memory import Memory
 
-__all__ = ["Cell", "claim", "clear_dead", "has_readers"]
+__all__ = ["Cell", "claim", "clear_dead", "clear_if_dead", "has_readers", "marked"]
 
 
 class Cell:
@@ -90,11 +91,21 @@ def has_readers(address: Address) -> bool:
     return any(_lease.probe(address.cell_lease(cell)) for cell in _cells_on_file(address))
 
 
+def marked(control: Memory) -> set[int]:
+    """Return the cells with any byte set."""
+    return {cell for cell in range(CELLS) if _is_marked(control, cell)}
+
+
 def clear_dead(address: Address, control: Optional[Memory] = None) -> None:
     """Free the cells of readers that died: their bytes, if `control` is given, and lease files."""
     cells = set(_cells_on_file(address))
     if control is not None:
-        cells.update(cell for cell in range(CELLS) if _is_marked(control, cell))
+        cells |= marked(control)
+    clear_if_dead(address, control, cells)
+
+
+def clear_if_dead(address: Address, control: Optional[Memory], cells: Iterable[int]) -> None:
+    """Free those of some cells whose readers died."""
     for cell in sorted(cells):
         try:
             lease = _lease.take(address.cell_lease(cell), address.transport.mode)

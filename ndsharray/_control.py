@@ -21,6 +21,7 @@ from ._layout import Table
 from ._leftovers import mark_closed, remove_array, unlink
 from ._memory import Fences, Memory
 from ._seqlock import is_ready, set_ready
+from ._wait import Waiter
 from .backends.base import Segment
 from .errors import FormatError
 
@@ -49,7 +50,8 @@ class OwnedControl:
     def __init__(self, address: Address, segment: Segment, instance: int) -> None:
         self._address = address
         self._segment = segment  # keeps the mapping
-        self.memory: Any = Memory(segment.buf)  # None once it is dropped
+        self.memory: Any = Memory(segment.buf)  # None once it is dropped, as is the next
+        self._waiter: Any = Waiter(self.memory.group(*_layout.NEWEST_BYTES))
         self.instance = instance
         self.adopted = False
         self.newest_frame = (0, 0)
@@ -63,6 +65,11 @@ class OwnedControl:
         words[_layout.PID_WORD] = os.getpid()
         words[_layout.TAKEN_WORD] = time.time_ns()
         words[_layout.STATE_WORD] = _layout.LIVE
+
+    def wake(self) -> None:
+        """Wake the readers that wait."""
+        if self._waiter is not None:
+            self._waiter.wake()
 
     def next_segment(self, keep: int) -> str:
         """Record the id of the frame segment about to be made, and return its name.
@@ -106,6 +113,8 @@ class OwnedControl:
         if memory is not None:
             memory.words[_layout.LAST_FRAME_WORD] = frame
             memory.words[_layout.STATE_WORD] = _layout.CLOSED
+            # Whoever is just going to sleep misses it, and learns it at the end of its nap.
+            self.wake()
         del memory
         self.drop()
         self.remove_frames()  # by our own record, whatever became of the shared one
@@ -124,7 +133,7 @@ class OwnedControl:
 
     def drop(self) -> None:
         """Give the mapping back; names stay. It goes before the name does: Windows."""
-        self.memory = None
+        self.memory = self._waiter = None
         self._segment.close()
 
     def adopt(self) -> None:

@@ -1,18 +1,21 @@
-"""Closing what is still open at the end of a ``multiprocessing`` child.
+"""Closing what is still open at the end of a process.
 
-Such a child ends with ``os._exit``: neither ``atexit`` nor finalizers run there, only what is
-registered with multiprocessing itself. Everywhere else ``weakref.finalize`` does the work.
+A ``multiprocessing`` child ends with ``os._exit``: neither ``atexit`` nor finalizers run there,
+only what is registered with multiprocessing itself. Everywhere else ``weakref.finalize`` closes
+writers and readers, and what they left for others to end (a cell, while arrays in place are alive)
+ends here, as late as possible: other handlers may still use those arrays.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
 import weakref
 from typing import Any
 
-__all__ = ["close_at_exit"]
+__all__ = ["close_at_exit", "ended", "linger"]
 
 log = logging.getLogger("ndsharray")
 
@@ -34,8 +37,39 @@ def close_at_exit(side: Any) -> None:
 
 
 def _close_all() -> None:
-    for side in list(_open):
+    _close_each(list(_open))
+    _end_lingering()
+
+
+def _close_each(things: list[Any]) -> None:
+    for each in things:
         try:
-            side.close()
+            each.close()
         except Exception:
             log.exception("could not be closed")  # the others still can
+
+
+_lingering: set[Any] = set()
+_exiting = False
+
+
+def linger(thing: Any) -> None:
+    """Keep `thing` alive, and have ``thing.close()`` called at the very end."""
+    _lingering.add(thing)
+    if _exiting:
+        ended(thing)
+        thing.close()
+
+
+def ended(thing: Any) -> None:
+    """Do not keep it any more."""
+    _lingering.discard(thing)
+
+
+def _end_lingering() -> None:
+    global _exiting
+    _exiting = True
+    _close_each(list(_lingering))
+
+
+atexit.register(_end_lingering)  # at import: so it runs after whatever is registered later

@@ -55,22 +55,28 @@ class Frames:
         """Tell whether a slot has room for a frame of this layout."""
         return len(layout.header) + layout.nbytes <= self.room
 
-    def fill(
-        self, position: int, layout: Layout, array: npt.NDArray[Any], frame: int, now: int
-    ) -> None:
-        """Put a frame into the slot that was begun for `position`."""
+    def prepare(self, position: int, layout: Layout) -> npt.NDArray[Any]:
+        """Put the header into the slot that was begun; return an array over its payload."""
         index = position % self.table.slots
         at = index * self.table.stride
-        words = self._frames.words
         held = self._views[index]
         if held is None or held[0] is not layout:
             self._views[index] = None  # an interrupt from here on leaves "not known"
-            record = at + RECORD_BYTE
+            words, record = self._frames.words, at + RECORD_BYTE
             self._frames.cells[record : record + len(layout.header)] = layout.header
             words[at // 8 + HEADER_WORD] = len(layout.header)
             words[at // 8 + PAYLOAD_WORD] = layout.nbytes
             words[at // 8 + UUID_WORD], words[at // 8 + UUID_WORD + 1] = layout.words
             held = self._views[index] = (layout, layout.view(self._frames, record))
-        self._frames.copy(held[1], array)
-        words[at // 8 + FRAME_WORD] = frame
-        words[at // 8 + TIME_WORD] = now
+        return held[1]
+
+    def fill(self, position: int, layout: Layout, array: npt.NDArray[Any]) -> None:
+        """Put a frame into the slot that was begun."""
+        self._frames.copy(self.prepare(position, layout), array)
+
+    def finish(self, position: int, frame: int, now: int) -> None:
+        """Say which frame it is and when it was written; then it is whole."""
+        at = position % self.table.slots * self.table.stride // 8
+        self._frames.words[at + FRAME_WORD] = frame
+        self._frames.words[at + TIME_WORD] = now
+        self.side.commit(position)

@@ -120,6 +120,7 @@ TABLE_WORDS = (48, 56)
 NEXT_WORD = 64
 STATE_WORD, LAST_FRAME_WORD, PID_WORD, TAKEN_WORD = 72, 73, 74, 75
 NEWEST_WORD = 80
+NEWEST_BYTES = (640, 648)
 # Byte offsets in the control segment.
 BOOT_BYTE, NAME_BYTE, MAX_NAME = 32, 72, 255
 WAITING_BYTE, PINS_BYTE = 768, 832
@@ -206,23 +207,26 @@ class Layout:
         NotImplementedError
             For a dtype that a ``.npy`` header cannot name (`encode_header`).
         """
-        header, uuid = encode_header(array.dtype, array.shape), uuids.uuid4().bytes
-        layout = cls(uuid, array.dtype, array.shape, header)
-        if array.dtype.names is not None:
+        return cls.of_shape(array.dtype, array.shape)
+
+    @classmethod
+    def of_shape(cls, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Layout:
+        """Return a new layout for arrays of this dtype and shape (the same errors)."""
+        header, uuid = encode_header(dtype, shape), uuids.uuid4().bytes
+        layout = cls(uuid, dtype, shape, header)
+        if dtype.names is not None:
             try:
                 decode_layout(uuid, header, layout.nbytes)
             except FormatError as error:  # nested too deep, or too many fields, for any reader
-                raise NotImplementedError(
-                    f"dtype {array.dtype} cannot be shared: {error}"
-                ) from None
+                raise NotImplementedError(f"dtype {dtype} cannot be shared: {error}") from None
         return layout
 
     def view(self, frames: Memory, offset: int) -> npt.NDArray[Any]:
         """Return an array of this layout over `frames`, its record's header at `offset`."""
         if self.nbytes == 0:
             return np.empty(self.shape, self.dtype)
-        raw = frames.array(offset + len(self.header), self.nbytes)
-        return raw.view(self.dtype).reshape(self.shape)
+        flat = frames.array(offset + len(self.header), self.nbytes, self.dtype)
+        return flat if len(self.shape) == 1 else flat.reshape(self.shape)
 
 
 def uuid_bytes(words: tuple[int, int]) -> bytes:

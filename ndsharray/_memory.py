@@ -34,7 +34,15 @@ from typing import Any, Callable, NamedTuple, Optional
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Fence", "Fences", "Memory", "make_fence", "make_fences", "require_whole_words"]
+__all__ = [
+    "Fence",
+    "Fences",
+    "Memory",
+    "fence_callbacks",
+    "make_fence",
+    "make_fences",
+    "require_whole_words",
+]
 
 Fence = Callable[[str], None]
 
@@ -78,6 +86,17 @@ def make_fence() -> Fence:
     return fence
 
 
+def fence_callbacks() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Return the two halves of a full fence, each a callback that is given one number, 0.
+
+    They are C functions, so no signal handler runs inside them or between them: ``__exit__`` of
+    a lock releases it whatever it is given, and ``acquire(0)`` does not wait.
+    """
+    lock: Any = threading.Lock()
+    lock.acquire()
+    return lock.__exit__, lock.acquire
+
+
 class Fences(NamedTuple):
     """The fences of one endpoint (never shared between threads).
 
@@ -116,13 +135,13 @@ class Memory:
         """Return a view of some bytes, to be loaded at once by its ``tobytes()``."""
         return self.cells[start:stop]
 
-    def array(self, offset: int, nbytes: int) -> npt.NDArray[np.uint8]:
-        """Return uint8 (nbytes,) over the memory, which it keeps mapped while it lives.
+    def array(self, offset: int, nbytes: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """Return one dimension of `dtype` over the memory, which it keeps mapped while it lives.
 
         ``np.frombuffer`` holds an export of the buffer; ``np.ndarray(buffer=)`` does not, and
         would dangle once the mapping goes.
         """
-        return np.frombuffer(self.cells[offset : offset + nbytes], np.uint8)
+        return np.frombuffer(self.cells[offset : offset + nbytes], dtype)
 
     @staticmethod
     def copy(target: npt.NDArray[Any], source: npt.NDArray[Any]) -> None:

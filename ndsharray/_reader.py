@@ -1,36 +1,46 @@
-"""A reader: it finds an array, follows its writer through every restart, and takes frames.
+"""A reader: it finds an array, follows its writer through every restart, takes frames, and waits.
 
-What may live here: when a name is looked up, which segment is followed, when to try again, what
-a frame becomes for the caller. Not here: the order of loads (``_seqlock``), where bytes are
-(``_layout``).
+What may live here: which instance is followed, whose turn it is, how long to wait. Not here: what a
+name stands for (``_find``), which frame is next and when to try again (``_follow``), the order of
+loads (``_seqlock``).
 
-It never waits for the writer and never stores anything that the writer depends on, but for its
-own cell.
+Some 330 lines, as one object has one turn: read, wait, attach and close exclude each other.
+
+It never waits for the writer to do anything but publish, and never stores anything that the
+writer depends on, but for its own cell.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
+import math
+import time
+import weakref
 from typing import Any, Callable, Optional
 
+import numpy as np
 import numpy.typing as npt
 
-from . import _cell, _clock, _layout
+from . import _clock
 from ._address import Address
-from ._attached import Attached, Frame, View
-from ._buffers import SMALLEST, Buffers
-from ._exit import close_at_exit
-from ._memory import Memory, make_fences
-from ._seqlock import is_ready
+from ._attached import Attached, Frame
+from ._buffers import Buffers
+from ._find import LOOK_NS, Finder
+from ._follow import Follower
+from ._layout import Layout
+from ._pins import OwnCell
+from ._take import Copy, InPlace, Into, Take
+from ._turn import CALLS, Turn, refuse_nested, refuse_thread
+from ._wait import LONGEST_PAUSE
 from .errors import ClosedError, FormatError
 
 __all__ = ["Reader"]
 
 log = logging.getLogger("ndsharray")
 
-_TRIES = 3  # from the second on with the slot pinned: what was overrun once is not overrun again
-_LOOK_NS = 250_000_000  # how often a reader that gets nothing new looks up the name
+_NAP = LOOK_NS / 1e9  # seconds of sleep at most before the name is looked up again
+
+_NOTHING: npt.NDArray[Any] = np.empty((0,), np.uint8)
 
 
 class Reader:
@@ -41,8 +51,8 @@ class Reader:
     address : Address
         The array's.
     array : numpy.ndarray
-        What `read` returns before any frame.
-    missed : callable
+        What `last` is before any frame.
+    hint : callable
         Called at most once a second while the array is not there.
 
     Attributes
@@ -51,171 +61,266 @@ class Reader:
         The last frame.
     frame : int
         Its number, 0 before any.
-    uuid : bytes
-        Its layout's uuid.
     age_ns : int
         Nanoseconds from its writing to the end of its read.
     """
 
-    def __init__(
-        self, address: Address, array: npt.NDArray[Any], missed: Callable[[], None]
-    ) -> None:
+    def __init__(self, address: Address, array: npt.NDArray[Any], hint: Callable[[], None]) -> None:
         self._address = address
-        self._missed = missed
+        self._finder = Finder(address, hint)
+        self._turn = Turn()
         self._buffers = Buffers()
-        self._attached: Optional[Attached] = None
-        self._cell: Optional[_cell.Cell] = None
-        self._accepted = 0  # the newest word of the last frame
-        self._failed = False  # whether the try before failed
-        self._looked = self._hinted = 0
+        self.by_copy = Copy(self._buffers)
+        self.in_place = InPlace(self._buffers)
+        self._follower: Optional[Follower] = None
+        self._ended: Optional[Follower] = None  # whose end was told
+        self._reserved: Optional[weakref.ref[_Mark]] = None  # by a read_async
+        self._cell = OwnCell(address, self)
         self.closed = False
         self.last = array
         self.frame = self.age_ns = 0
-        self.uuid = bytes(16)
+        self._layout: Optional[Layout] = None
         self.is_valid()
 
-    def read(self) -> bool:
-        """Take the newest frame; True if there was a new one (then it is `last`).
+    def into(self, out: npt.NDArray[Any]) -> Take:
+        """Return the way to take a frame that copies it into `out`."""
+        return Into(self._buffers, out)
+
+    def read(self, take: Take, timeout: Optional[float] = 0.0) -> bool:
+        """Take the newest frame, or wait for it; True if there was a new one (then it is `last`).
+
+        Parameters
+        ----------
+        take : Take
+            What becomes of it.
+        timeout : float or None
+            Seconds to wait at most; None: for ever.
 
         Raises
         ------
+        ClosedError
+            After `close`, also if that comes while it waits.
         FormatError
             If shared memory is not what it says.
+        RuntimeError
+            If another thread is reading, or inside another call of this one.
         """
-        if self.closed:
-            raise ClosedError("the reader was closed")
-        attached = self._attached
-        if attached is not None and attached.live:
-            if self._take_newest(attached):
+        if self._reserved is not None:
+            self._refuse_reserved()
+        return self._call(self._newest, take, timeout)
+
+    def next(self, take: Take, timeout: Optional[float]) -> bool:
+        """Do the same with the oldest frame that was not had.
+
+        False also when the writer has closed the array and all of it was had; then the next call
+        waits for another writer.
+        """
+        if self._reserved is not None:
+            self._refuse_reserved()
+        return self._call(self._oldest, take, timeout)
+
+    def _call(
+        self, attempt: Callable[[Take], Optional[bool]], take: Take, timeout: Optional[float]
+    ) -> bool:
+        turn = self._turn  # the name that `Turn.is_nested` looks for
+        lock = turn.lock
+        if not lock.acquire(False):
+            refuse_thread()
+        nested = turn.busy and turn.is_nested()
+        try:
+            if nested:
+                refuse_nested()
+            turn.busy = True
+            if self.closed:
+                raise ClosedError("the reader was closed")
+            found = attempt(take)
+            if found is None and timeout != 0.0:
+                return self._wait_for(attempt, take, _deadline(timeout))
+            return found is True
+        finally:
+            turn.busy = nested
+            lock.release()
+            if self.closed:  # by another thread or a signal handler, meanwhile
+                self.close()
+
+    def _wait_for(
+        self, attempt: Callable[[Take], Optional[bool]], take: Take, deadline: float
+    ) -> bool:
+        found = None
+        while found is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._sleep(min(left, _NAP))
+            if self.closed:
+                raise ClosedError("the reader was closed while it waited")
+            found = attempt(take)
+        return found
+
+    async def read_async(self, take: Take, timeout: Optional[float]) -> bool:
+        """Do the same as `read` in an event loop, which goes on meanwhile."""
+        mark = _Mark()  # dies with this call, however it ends
+        if self._reserved is not None:
+            self._refuse_reserved()
+        self._reserved = weakref.ref(mark)
+        try:
+            deadline = _deadline(timeout)
+            while not self._call(self._newest, take, 0.0):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                await self._sleep_async(min(left, _NAP))
+            return True
+        finally:
+            self._reserved = None
+            if self.closed:
+                self.close()
+
+    def _refuse_reserved(self) -> None:
+        if self._is_reserved():
+            raise RuntimeError("a read_async of this reader is under way: give each task its own")
+
+    def _is_reserved(self) -> bool:
+        return self._reserved is not None and self._reserved() is not None
+
+    async def _sleep_async(self, seconds: float) -> None:
+        from ._asleep import in_thread, sleep_until  # asyncio costs more to import than all of us
+
+        follower = self._follower
+        if follower is None or not follower.side.is_live():
+            await sleep_until(lambda: False, min(seconds, LONGEST_PAUSE))
+        elif follower.can_sleep():
+            await in_thread(follower.sleep, seconds, follower.waiter.wake)
+        else:
+            await sleep_until(follower.has_news, seconds)
+
+    def _sleep(self, seconds: float) -> None:
+        follower = self._follower
+        if follower is not None and follower.side.is_live():
+            follower.sleep(seconds)
+        else:  # nothing there that could wake us
+            time.sleep(min(seconds, LONGEST_PAUSE))
+
+    def _newest(self, take: Take) -> Optional[bool]:
+        """Take the newest frame of whatever the name stands for: True; None if there is none."""
+        follower = self._follower
+        if follower is not None and follower.side.is_live():
+            if self._accept(follower, follower.newest(take)):
                 return True
-            if not self._is_due():
+            if not self._finder.is_due():
+                return None
+        found = self._look_up()
+        # The final frame of the closed instance, while no other one has any.
+        stays = follower is not None and (found is None or not found.has_frame)
+        if follower is not None and stays and self._accept(follower, follower.newest(take)):
+            return True
+        if found is None:
+            return None
+        follower = self._attach(found)
+        return self._accept(follower, follower.newest(take))
+
+    def _oldest(self, take: Take) -> Optional[bool]:
+        """Take the next frame: True; None if there is none yet, False if the array has ended."""
+        follower = self._follower
+        if follower is not None:
+            live = follower.side.is_live()
+            if self._accept(follower, follower.next(take)):
+                return True
+            if live and not self._finder.is_due():
+                return None
+            if not live and self._ended is not follower:
+                self._ended = follower
                 return False
         found = self._look_up()
-        if attached is None or (found is not None and found.has_frame):
-            return self._go_on(found)
-        # the final frame of the closed instance, while no other one has any
-        return self._take_newest(attached) or self._go_on(found)
-
-    def _go_on(self, found: Optional[Attached]) -> bool:
         if found is None:
-            return False
-        self._attach(found)
-        return self._take_newest(found)
+            return None
+        follower = self._attach(found)
+        return self._accept(follower, follower.next(take))
 
     def is_valid(self) -> bool:
         """Tell whether an array with a frame is attached; look it up if it is time to."""
-        if self.closed:
-            return False
+        return not self.closed and self._call(self._is_valid, self.by_copy, 0.0)
+
+    def _is_valid(self, _take: Take) -> bool:
         try:
-            if self._attached is None or not self._attached.live or self._is_due():
+            follower = self._follower
+            if follower is None or not follower.side.is_live() or self._finder.is_due():
                 found = self._look_up()
-                if found is not None and (self._attached is None or found.has_frame):
+                if found is not None and (follower is None or found.has_frame):
                     self._attach(found)
-            attached = self._attached
-            if attached is None or not attached.has_frame:
+            follower = self._follower
+            if follower is None or not follower.attached.has_frame:
                 return False
-            side = attached.side
-            return side.frames is not None or attached.follow(self._address, side.newest())
+            attached = follower.attached
+            if attached.side.frames is not None:
+                return True
+            word = attached.side.newest()
+            table = attached.table(word)
+            return table is not None and attached.follow(self._address, table, word & 1)
         except FormatError:
             return False
 
-    def _is_due(self) -> bool:
-        return _clock.now_ns() - self._looked >= _LOOK_NS
-
     def _look_up(self) -> Optional[Attached]:
-        """Return what the name stands for now, unless that is attached already."""
-        now = self._looked = _clock.now_ns()
-        transport = self._address.transport
-        try:
-            try:
-                segment = transport.open(self._address.control, writable=True)
-            except PermissionError:
-                segment = transport.open(self._address.control, writable=False)
-        except FileNotFoundError:
-            if now - self._hinted >= 4 * _LOOK_NS:
-                self._hinted = now
-                self._missed()
-            return None
-        memory = Memory(segment.buf)
-        fences = make_fences()
-        if segment.size >= _layout.CONTROL_SIZE and not is_ready(memory, fences):
-            return None  # being made: opened by name again next time
-        static = _layout.load_control(memory, self._address.name)
-        if self._attached is not None and self._attached.instance == static.instance:
-            return None
-        if not _clock.same_boot(static.boot, static.clock_ns, static.wall_ns):
-            return None
-        return Attached(segment, memory, static.instance, fences)
+        follower = self._follower
+        return self._finder.find(follower.attached.instance if follower is not None else 0)
 
-    def _attach(self, attached: Attached) -> None:
-        self._accepted = 0
-        self._failed = False
-        self._attached = attached
-        cell = self._cell
-        if cell is not None and attached.memory.cells.readonly:
-            cell.release()
-            self._cell = None
-        elif cell is not None and cell.held:
-            cell.clear(attached.memory)
-        self._claim_cell(attached)
+    def _attach(self, attached: Attached) -> Follower:
+        follower = self._follower = Follower(self._address, attached, self._cell)
         log.debug("%r attached: instance %016x", self._address.name, attached.instance)
+        return follower
 
-    def _claim_cell(self, attached: Attached) -> None:
-        if (self._cell is None or not self._cell.held) and not attached.memory.cells.readonly:
-            self._cell = _cell.claim(self._address, attached.memory)
-            close_at_exit(self)
-
-    def _take_newest(self, attached: Attached) -> bool:
-        side = attached.side
-        for attempt in range(_TRIES):
-            word = side.newest()
-            position = word >> 1
-            if word == self._accepted or position == 0:
-                return False
-            _layout.check_newest(word)
-            again = self._failed
-            self._failed = True  # until this try succeeds, however it ends
-            if (again or word & 1 != side.copy) and not attached.follow(self._address, word):
-                continue
-            frame = self._take_frame(attached, position, pinned=attempt > 0)
-            if frame is not None:
-                self._accept(word, frame)
-                return True
-        return False
-
-    def _take_frame(self, attached: Attached, position: int, *, pinned: bool) -> Optional[Frame]:
-        if pinned:
-            self._claim_cell(attached)
-        cell = self._cell
-        if not pinned or cell is None or not cell.held:
-            return attached.take(position, self._copy)
-        try:
-            attached.side.pin(cell.number, 0, position % attached.side.table.slots)
-            return attached.take(position, self._copy)
-        finally:
-            attached.side.unpin(cell.number, 0)
-
-    def _copy(self, frames: Memory, view: View) -> npt.NDArray[Any]:
-        layout = view.layout
-        if layout.nbytes < SMALLEST:
-            array = frames.copied(view.array)
-        else:
-            array = self._buffers.empty(layout.shape, layout.dtype, layout.nbytes)
-            frames.copy(array, view.array)
-        if layout.dtype.names is None:
-            return array
-        return array.view(copy.copy(layout.dtype))  # its fields may be renamed in place
-
-    def _accept(self, word: int, frame: Frame) -> None:
-        self._failed = False
-        self.last, self.frame, written, self.uuid = frame
+    def _accept(self, follower: Follower, taken: Optional[tuple[int, Frame]]) -> Optional[bool]:
+        if taken is None:
+            return None
+        position, (self.last, number, written, _, view) = taken
+        self.frame, self._layout = number, view[0]
         self.age_ns = _clock.now_ns() - written
-        self._accepted = word  # last: an interrupt before it makes the frame come again
+        before, last, missed = follower.had
+        if before and number > last + 1:
+            missed += number - last - 1
+        follower.had = (position, number, missed)  # last: an interrupt before makes it come again
+        return True
+
+    @property
+    def uuid(self) -> bytes:
+        """The last frame's layout's uuid."""
+        return bytes(16) if self._layout is None else self._layout.uuid
+
+    @property
+    def missed(self) -> int:
+        """How many frames of this instance passed unseen since the first one that was seen."""
+        return 0 if self._follower is None else self._follower.had[2]
 
     def close(self) -> None:
-        """Let the array go; the last frame stays. Harmless when repeated."""
+        """Let the array go. Harmless when repeated; ends a wait of another thread or task.
+
+        Arrays in place stay as they are; the cell goes with the last of them.
+        """
         self.closed = True
-        self._attached = None
-        if self._cell is not None:
-            self._cell.release()
-            self._cell = None
+        if self._turn.lock.acquire(False):
+            try:
+                if not self._turn.is_nested() and not self._is_reserved():
+                    self._let_go()
+                    return
+            finally:
+                self._turn.lock.release()
+        follower = self._follower  # whoever is inside lets go at its end
+        if follower is not None:
+            follower.waiter.wake()
+
+    def _let_go(self) -> None:
+        self.last = _NOTHING  # it may be an array in place
+        follower = self._follower
+        self._cell.release(follower.pins if follower is not None else None)
+        self._follower = self._ended = None
+
+
+CALLS.add(Reader._call.__code__)
+
+
+class _Mark:
+    """Something that a weak reference can tell to be alive."""
+
+
+def _deadline(timeout: Optional[float]) -> float:
+    return math.inf if timeout is None else time.monotonic() + timeout

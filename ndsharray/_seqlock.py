@@ -2,7 +2,8 @@
 
 What may live here: the steps of writing and of reading, each callable by itself, so that a
 test interleaves a writer and a reader by hand. Not here: how payload and header get into a slot
-or out of it, which segment is which, when to try again, who waits; no file, process or clock.
+or out of it, which segment is which, when to try again; no file, process or clock. It has some 380
+lines because both sides, and why they fit, belong on one page.
 
 **One slot**, `p` being a position and F a fence (``..`` stands for header and payload)::
 
@@ -31,33 +32,57 @@ loads newest, R6, the copy, R7, newest again: unchanged means that the copy was 
 meanwhile, for that needs another newest first (W2 orders the copy before the newest that
 names it, W3 orders a newest before the next change of the other copy).
 
+**In order**: whoever wants every frame looks through the seqs of all slots for the oldest that it
+has not had (positions have gaps), up to newest. R8, newest before those seqs, pairs with W3, a
+newest before the next write: each frame up to newest is found stable, or was overwritten. R9,
+"closed" before the last newest, pairs with W3 as well: nothing that was published before the end is
+missed.
+
+**Waiting**::
+
+    writer:   newest = 2p|copy -W3-> any waiting byte set? wake all
+    waiter:   waiting = 1      -R4-> newest still the one last seen? sleep, while it is
+
+Each stores one and then loads the other's: at least one of them sees the other. Was the waiter
+just about to sleep, the system compares the word once more in one step with going to sleep.
+
 **A control segment** is stored whole before its ready word (W0), and read after it (R0).
 
-On x86 only the order of a store before a later load needs an instruction: W1, R3, and W3, which
-also stands before the look at the *waiting* bytes (its partner there is R4, in a reader that goes
-to sleep; this version has none, so nobody looks yet). The others are kept by the processor, and
-`Fences.order` is None. The order was tried by exhaustive search, with and without each fence,
-under sequential consistency, store buffers and weak memory.
+On x86 only the order of a store before a later load needs an instruction: W1, W3, R3, R4. The
+others are kept by the processor, and `Fences.order` is None. The order was tried by exhaustive
+search, with and without each fence, under sequential consistency, store buffers and weak memory.
 """
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
+from typing import Any, Callable, TypeVar
+
 from . import _layout
 from ._layout import (
     CELLS,
+    LIVE,
+    NEWEST_BYTES,
     NEWEST_WORD,
     PINS_BYTE,
     PINS_END,
     PINS_PER_CELL,
     READY_WORD,
     SEQ_WORD,
+    STATE_WORD,
+    WAITING_BYTE,
     Table,
 )
-from ._memory import Fences, Memory, make_fence
+from ._memory import Fences, Memory, fence_callbacks, make_fence
+from .errors import FormatError
 
-__all__ = ["ReadSide", "WriteSide", "is_ready", "set_ready"]
+__all__ = ["ReadSide", "Watch", "WriteSide", "is_ready", "set_ready"]
+
+_T = TypeVar("_T")
 
 _ALL_PINS = CELLS * PINS_PER_CELL
+_NOBODY = bytes(CELLS)
 
 
 def set_ready(control: Memory, fences: Fences) -> None:
@@ -99,6 +124,7 @@ class WriteSide:
         "_pins",
         "_seq_at",
         "_stable",
+        "_waiting",
         "copy",
         "frames",
         "newest_frame",
@@ -112,6 +138,7 @@ class WriteSide:
     ) -> None:
         self._control = control.words
         self._pins = control.group(PINS_BYTE, PINS_END)
+        self._waiting = control.group(WAITING_BYTE, WAITING_BYTE + CELLS)
         self._full, self._order = fences
         self.frames = frames
         self.slots = table.slots
@@ -173,11 +200,20 @@ class WriteSide:
         """
         self.newest_frame = (2 * position + self.copy, frame)
 
-    def publish(self) -> None:
-        """Make the recorded frame the newest one, for all readers at once."""
+    def publish(self) -> bool:
+        """Make the recorded frame the newest one, for all readers at once.
+
+        Returns
+        -------
+        bool
+            Whether any reader waits for it, and is to be woken.
+        """
         self._control[NEWEST_WORD] = self.newest_frame[0]
-        self._full("W3")  # newest before the next change of a table; R7
+        # newest before the look at who waits; R4. And before the next change of a table or of a
+        # slot, and before "closed"; R7, R8, R9
+        self._full("W3")
         self.open_position = 0
+        return bool(self._waiting.tobytes() != _NOBODY)
 
     def settle(self) -> None:
         """Clean up after a write that did not end normally (an exception anywhere in it)."""
@@ -209,7 +245,19 @@ class ReadSide:
         The table copy it was read from; -1: none is followed.
     """
 
-    __slots__ = ("_bytes", "_control", "_full", "_memory", "_order", "copy", "frames", "table")
+    __slots__ = (
+        "_bytes",
+        "_control",
+        "_frame_words",
+        "_full",
+        "_memory",
+        "_order",
+        "_slots",
+        "_step",
+        "copy",
+        "frames",
+        "table",
+    )
 
     def __init__(self, control: Memory, fences: Fences) -> None:
         self._memory = control
@@ -217,11 +265,29 @@ class ReadSide:
         self._full, self._order = fences
         self.frames: Memory | None = None
         self.table, self.copy = _layout.NO_TABLE, -1
+        self._frame_words: Any = None
+        self._slots: int = 0
+        self._step: int = 0
+
+    def is_live(self) -> bool:
+        """Tell whether the writer has not closed the array (it may have been killed).
+
+        If not, whatever is loaded afterwards is from after the writer's last publish.
+        """
+        if self._control[STATE_WORD] == LIVE:
+            return True
+        if self._order is not None:
+            self._order("R9")  # "closed" before the last newest; W3
+        return False
 
     def newest(self) -> int:
         """Return the newest word: ``2 * position + table copy``."""
         word: int = self._control[NEWEST_WORD]
         return word
+
+    def newest_word(self) -> Any:
+        """Return the 8 bytes of the newest word, for whoever sleeps on them."""
+        return self._memory.group(*NEWEST_BYTES)
 
     def load_table(self, word: int) -> Table | None:
         """Return the table copy that newest word `word` names.
@@ -241,25 +307,78 @@ class ReadSide:
     def follow(self, frames: Memory, table: Table, copy: int) -> None:
         """Look for frames in another segment from now on."""
         self.frames, self.table, self.copy = frames, table, copy
+        self._frame_words = frames.words
+        self._slots, self._step = table.slots, table.stride // 8
 
-    def snapshot(self, position: int) -> bool:
-        """Tell whether the slot of `position` holds its frame; then it may be loaded."""
-        if not self._holds(position):
-            return False
+    def oldest(self, above: int, limit: int) -> int:
+        """Return the smallest stable position above `above` and up to `limit`; 0: there is none.
+
+        `limit` is newest's position, loaded before; or, in a segment that the writer has left,
+        the one that the next segment's table records.
+        """
         if self._order is not None:
-            self._order("R1")  # seq before payload; W2
-        return True
+            self._order("R8")  # newest before the slots' seqs; W3
+        words, slots, step = self._frame_words, self._slots, self._step
+        following = above + 1
+        if following <= limit and self.holds(following):
+            return following
+        seqs = [words[at] for at in range(0, slots * step, step)]  # the first word of each
+        stable = [seq for seq in seqs if 2 * above < seq <= 2 * limit and not seq & 1]
+        return min(stable, default=0) >> 1
+
+    def attempt(self, position: int, load: Callable[[int, int, Any], _T], how: Any) -> _T | None:
+        """Load the frame of a position, if its slot holds it whole from first to last.
+
+        Parameters
+        ----------
+        position : int
+            Its position.
+        load : callable
+            Called with the slot's number, the index of its first word, and `how`; loads.
+        how : object
+            Handed on.
+
+        Returns
+        -------
+        object or None
+            What `load` returned. None: the frame was not there, or was overrun meanwhile.
+
+        Raises
+        ------
+        FormatError
+            If `load` did, and the frame was there all the time.
+        """
+        index, seq = position % self._slots, 2 * position
+        at = index * self._step
+        words, order = self._frame_words, self._order
+        if words[at] != seq:  # the first word
+            return None
+        if order is not None:
+            order("R1")  # seq before payload; W2
+        try:
+            loaded = load(index, at, how)
+        except FormatError:
+            if self.still_valid(position):
+                raise
+            return None  # it was only an unfinished frame
+        if order is not None:
+            order("R2")  # payload before seq; W1
+        return loaded if words[at] == seq else None
+
+    def holds(self, position: int) -> bool:
+        """Tell whether the slot of a position holds its frame whole."""
+        return bool(self._frame_words[position % self._slots * self._step] == 2 * position)
 
     def still_valid(self, position: int) -> bool:
-        """Tell whether all that was loaded since `snapshot` was of that one frame."""
+        """Tell whether all that was loaded since it was held is of that one frame."""
         if self._order is not None:
-            self._order("R2")  # payload before seq; W1
-        return self._holds(position)
+            self._order("R2")
+        return self.holds(position)
 
-    def _holds(self, position: int) -> bool:
-        assert self.frames is not None
-        at = position % self.table.slots * self.table.stride // 8 + SEQ_WORD
-        return bool(self.frames.words[at] == 2 * position)
+    def own_pins(self, cell: int) -> Any:
+        """Return a view of a cell's pins, by whose ``tobytes()`` the free ones are found."""
+        at = PINS_BYTE + cell * PINS_PER_CELL
+        return self._memory.group(at, at + PINS_PER_CELL)
 
     def pin(self, cell: int, which: int, index: int) -> None:
         """Mark slot `index` as looked at, by one of the four pins of a cell."""
@@ -275,3 +394,35 @@ class ReadSide:
         if self._order is not None:
             make_fence()("R5")  # the last loads of the payload before the unpin; W4
         self._bytes[PINS_BYTE + cell * PINS_PER_CELL + which] = 0
+
+    def unpin_callbacks(self, cell: int, which: int) -> list[Callable[[Any], Any]]:
+        """Return what takes a pin away: callbacks for `Watch` references, to be made in this order.
+
+        Nothing of it is Python code, so that no signal handler runs in the middle: one that
+        raises there would lose both its exception and the pin.
+        """
+        at = PINS_BYTE + cell * PINS_PER_CELL + which
+        store: Callable[[Any], Any] = partial(self._bytes.__setitem__, at)
+        if self._order is None:
+            return [store]
+        # R5: the last loads of the payload before the unpin; W4. Callbacks run from the one that
+        # was made last to the one that was made first (Doc/library/weakref.rst).
+        release, acquire = fence_callbacks()
+        return [store, acquire, release]
+
+    def begin_waiting(self, cell: int) -> int:
+        """Say that this reader is going to sleep; return the newest word that it may sleep on."""
+        self._bytes[WAITING_BYTE + cell] = 1
+        self._full("R4")  # waiting before newest; W3
+        return self.newest()
+
+    def end_waiting(self, cell: int) -> None:
+        """Say that this reader is awake."""
+        self._bytes[WAITING_BYTE + cell] = 0
+
+
+class Watch(weakref.ref):  # type: ignore[type-arg]  # Python 3.9 evaluates it
+    """A weak reference that is the number 0 where one is asked for: in C, ``int()`` is called."""
+
+    __slots__ = ()
+    __index__ = int

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["check_array", "is_supported", "supported_types"]
+__all__ = ["check_array", "check_dtype", "is_supported", "supported_types"]
 
 _NUMPY_TYPES = (
     "int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
@@ -39,10 +39,21 @@ def check_array(array: npt.NDArray[Any]) -> None:
         raise TypeError(f"array must be a numpy.ndarray, not {type(array).__name__}")
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError("a masked array would lose its mask: share .filled(), or .data and .mask")
-    if not is_supported(array.dtype):
+    check_dtype(array.dtype)
+
+
+def check_dtype(dtype: np.dtype[Any]) -> None:
+    """Check that arrays of `dtype` can be shared.
+
+    Raises
+    ------
+    NotImplementedError
+        For objects, text and user-defined dtypes.
+    """
+    if not is_supported(dtype):
         names = ", ".join(name for name in _NUMPY_TYPES.split() if hasattr(np, name))
         raise NotImplementedError(
-            f"arrays of dtype {array.dtype} cannot be shared; supported are {names}, bool, "
+            f"arrays of dtype {dtype} cannot be shared; supported are {names}, bool, "
             "datetime64, timedelta64, and structured dtypes without objects"
         )
 

@@ -7,17 +7,16 @@ A write that fits costs one copy and no system call. Everything else (another sh
 not fit, no free slot, the first frame) is a *grow*: a new frame segment, and one store of
 newest that publishes frame and segment together.
 
-Some 350 lines, as one object has one lock: write, grow, hand over and close exclude each other.
+Some 400 lines, as one object has one lock: write, lend, grow, hand over and close exclude each
+other.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import weakref
-from types import FrameType
 from typing import Any, Optional
 
 import numpy as np
@@ -30,12 +29,14 @@ from ._exit import close_at_exit
 from ._frames import Frames
 from ._layout import MAX_SLOTS, Layout, stride_for
 from ._leftovers import exists, recorded_pid
+from ._loan import Begun
 from ._memory import make_fences
 from ._seqlock import WriteSide
+from ._turn import Turn
 from .backends.base import make_root
 from .errors import ClosedError, WriterExistsError
 
-__all__ = ["Writer"]
+__all__ = ["NO_LAYOUT", "Writer"]
 
 log = logging.getLogger("ndsharray")
 
@@ -48,7 +49,7 @@ _LOOK_NS = 1_000_000_000  # how often a writer looks whether its lease is still 
 _TAKE_OVER_JUMP = 2**16
 _MAX_AHEAD = 2**15
 
-_NO_LAYOUT = Layout.of(np.empty((0,), np.uint8))
+NO_LAYOUT = Layout.of(np.empty((0,), np.uint8))
 
 
 class Writer:
@@ -73,17 +74,16 @@ class Writer:
         self._address = address
         self._slots = slots
         self._fences = make_fences()
-        # Re-entrant, so that a signal handler or a finalizer that comes in between fails instead
-        # of waiting for its own thread; `_busy` tells it.
-        self._lock = threading.RLock()
-        self._busy = False
+        self._turn = Turn()
+        self._loan: Optional[weakref.ref[Begun]] = None  # weak: one that was never ended is over
         self._gone: Optional[str] = None
         self._frames: Optional[Frames] = None
         self._control: Any = None  # an OwnedControl until it is closed or handed over
         self._lease: Any = None
         self._adopted = (0, 0)  # what the last writer left: newest word, frame number
         self._looked = _clock.now_ns()
-        self.layout = _NO_LAYOUT
+        self._marked: set[int] = set()  # cells with bytes set at the last look
+        self.layout = NO_LAYOUT
         with _taking:
             make_root(address.transport.root, address.transport.mode)
             self._claim()
@@ -138,58 +138,131 @@ class Writer:
         """
         if self._gone is not None:  # also before the lock: a forked child's copy may be locked
             raise ClosedError(self._gone)
-        with self._lock:
-            self._refuse_nesting()
-            try:
-                self._write(array)
-            finally:
-                self._busy = False
+        self._turn.wait(self._write, array)
 
     def _write(self, array: npt.NDArray[Any]) -> None:
-        self._busy = True  # in here, where the stack shows it (`_is_writing`)
+        now = self._begin_call()
+        layout = self._layout_for(array)
+        frames, position = self._next_slot(layout, now)
+        frames.fill(position, layout, array)
+        self._publish(frames, position, layout, now)
+
+    def lend(self, layout: Layout) -> Begun:
+        """Begin the next slot for a loan.
+
+        Raises
+        ------
+        RuntimeError
+            While another loan is open.
+        """
         if self._gone is not None:
             raise ClosedError(self._gone)
+        return self._turn.wait(self._lend, layout)
+
+    def _lend(self, layout: Layout) -> Begun:
+        now = self._begin_call()
+        frames, position = self._next_slot(layout, now)
+        begun = Begun(self._control, frames, position, layout)
+        self._loan = weakref.ref(begun)
+        return begun
+
+    def take_back(self, begun: Begun, publish: bool) -> None:
+        """Publish a slot that was lent, or drop it.
+
+        Raises
+        ------
+        ClosedError
+            If the writer was closed or replaced meanwhile, and the frame was to be published.
+        """
+        if self._gone is None:
+            self._turn.wait(self._take_back, begun, publish)
+        elif publish:
+            raise ClosedError(self._gone)
+
+    def _take_back(self, begun: Begun, publish: bool) -> None:
+        frames, self._loan, now = begun.frames, None, _clock.now_ns()
+        if publish:
+            self._check_open()
+            if now - self._looked > _LOOK_NS:
+                self._look_at_lease(now)
+            if begun.control is not self._control:
+                raise ClosedError("a cleaner removed the array during the loan: it was made anew")
+            self._publish(frames, begun.position, begun.layout, now)
+        elif frames is self._frames:
+            frames.side.settle()
+        elif begun.control is self._control:  # made for the loan: nobody follows it
+            self._control.remove_frames(self._table_of_newest())
+
+    def _check_open(self) -> None:
+        if self._gone is not None:
+            raise ClosedError(self._gone)
+
+    def _begin_call(self) -> int:
+        """Check that a slot may be taken now, and clean up after a call that was interrupted."""
+        self._check_open()
+        if self._loan is not None and self._loan() is not None:
+            raise RuntimeError("a loan of this writer is open: its with block has to end first")
         now = _clock.now_ns()
         if now - self._looked > _LOOK_NS:
             self._look_at_lease(now)
-        frames = self._frames
-        if frames is not None:
-            frames.side.settle()
+            self._clear_dead_cells()
+        if self._frames is not None:
+            self._frames.side.settle()
+        return now
+
+    def _layout_for(self, array: npt.NDArray[Any]) -> Layout:
         layout = self.layout
-        if array.dtype != layout.dtype or array.shape != layout.shape or layout is _NO_LAYOUT:
-            layout = Layout.of(array)
+        if array.dtype == layout.dtype and array.shape == layout.shape and layout is not NO_LAYOUT:
+            return layout
+        return Layout.of(array)
+
+    def _next_slot(self, layout: Layout, now: int) -> tuple[Frames, int]:
+        """Begin a slot for a frame of this layout: in the segment there is, or in a new one."""
+        frames = self._frames
         if frames is not None and frames.fits(layout) and not self._too_far(frames.side):
             position = frames.side.begin() or self._begin_after_clearing(frames.side)
             if position:
-                self._fill(frames, position, layout, array, now)
-                self._publish(frames, layout)
-                return
-        del frames  # so that the old segment can be unmapped
-        self._grow(layout, array, now)
+                return frames, position
+        return self._grow(layout, now)
 
-    def _fill(
-        self, frames: Frames, position: int, layout: Layout, array: npt.NDArray[Any], now: int
-    ) -> None:
-        """Make the frame whole, and write down that it is the newest."""
+    def _publish(self, frames: Frames, position: int, layout: Layout, now: int) -> None:
+        """Make a filled slot the newest frame; of its segment too, if that is new."""
         number = self.newest_frame[1] + 1
-        frames.fill(position, layout, array, number, now)
-        frames.side.commit(position)
+        frames.finish(position, number, now)
         frames.side.record(position, number)
-
-    def _publish(self, frames: Frames, layout: Layout) -> None:
-        frames.side.publish()
+        grown = frames is not self._frames
+        # From here on the record says that this frame is newest. The mapping of an old segment
+        # goes now, before its name does: Windows.
+        self._frames = frames
+        if frames.side.publish():
+            self._control.wake()
         self.layout = layout
+        if grown:
+            self._control.remove_frames(frames.table.segment)
+
+    def _clear_dead_cells(self) -> None:
+        """Clear what has been set for a second, if its reader died: it costs a wake-up, or a slot.
+
+        The cells of living readers stay; looking at one costs a few system calls.
+        """
+        marked = _cell.marked(self._control.memory)
+        stale, self._marked = marked & self._marked, marked
+        _cell.clear_if_dead(self._address, self._control.memory, stale)
 
     @property
     def newest_frame(self) -> tuple[int, int]:
         """Own record of the newest word and of the number of the frame that it names."""
         return self._adopted if self._frames is None else self._frames.side.newest_frame
 
-    def _grow(self, layout: Layout, array: npt.NDArray[Any], now: int) -> None:
-        """Write and publish a frame in a new frame segment."""
+    def _table_of_newest(self) -> int:
+        """Return the id of the segment that newest names; 0: none."""
+        newest = self.newest_frame[0]
+        return int(self._control.tables[newest & 1].segment) if newest >> 1 else 0
+
+    def _grow(self, layout: Layout, now: int) -> tuple[Frames, int]:
+        """Begin a slot in a new frame segment, which nobody follows before it is published."""
         self._look_at_lease(now)
-        old, newest = self._frames, self.newest_frame[0]
-        keep = self._control.tables[newest & 1].segment if newest >> 1 else 0
+        old, keep = self._frames, self._table_of_newest()
         stride, slots = stride_for(len(layout.header), layout.nbytes), self._slots
         if old is not None:
             self._start = max(self._start, old.side.position)
@@ -203,12 +276,8 @@ class Writer:
             fresh = self._new_frames(keep, slots, stride)
             position = fresh.side.begin()
         self._start = fresh.side.position
-        self._fill(fresh, position, layout, array, now)
-        self._frames = fresh  # from here on the record says that this frame is newest
-        self._publish(fresh, layout)
-        log.debug("%r grew: %d slots of %d bytes", self._address.name, slots, stride)
-        del old  # our mapping goes before the name does: Windows
-        self._control.remove_frames(fresh.table.segment)
+        log.debug("%r grows: %d slots of %d bytes", self._address.name, slots, stride)
+        return fresh, position
 
     def _new_frames(self, keep: int, slots: int, stride: int) -> Frames:
         """Make a frame segment that nobody follows yet."""
@@ -259,7 +328,7 @@ class Writer:
         """
         if self._control is None:
             return
-        with self._lock:
+        with self._turn.lock:
             self._refuse_nesting()
             control, lease = self._control, self._lease  # a nested call may come to the end first
             if control is None or lease is None:
@@ -276,7 +345,7 @@ class Writer:
 
     def give_up(self) -> None:
         """End without ending the array, for whoever takes it next; before the first frame only."""
-        with self._lock:
+        with self._turn.lock:
             self._gone = self._gone or "it could not be made"
             if self._control is not None and not self._adopted[0] >> 1:
                 self.close()  # there is nothing that anybody could go on from
@@ -296,7 +365,7 @@ class Writer:
         Under the write lock, so that no late store of this writer lands in the new one's segment;
         and without letting the lease go in between.
         """
-        with self._lock:
+        with self._turn.lock:
             self._refuse_nesting()
             # First of all, and before any call: a finalizer of ours that runs from here on finds
             # nothing to close.
@@ -308,23 +377,13 @@ class Writer:
                 self._lease = None  # or a late end of ours would let the new one's go
 
     def _refuse_nesting(self) -> None:
-        # An interrupt may leave `_busy` standing: it counts if a write is on this thread's stack.
-        if self._busy and _is_writing(self):
+        if self._turn.is_nested():
             raise RuntimeError("a write of this thread is under way: this call interrupted it")
 
     def _forget(self) -> None:
         """In a forked child: never store anything, the parent goes on writing."""
         self._gone = "it belongs to the parent process; make the writer in the process that writes"
         self._frames = self._control = None
-
-
-def _is_writing(writer: Writer) -> bool:
-    frame: Optional[FrameType] = sys._getframe(2)
-    while frame is not None:
-        if frame.f_code is Writer._write.__code__ and frame.f_locals.get("self") is writer:
-            return True
-        frame = frame.f_back
-    return False
 
 
 _taking = threading.RLock()  # re-entrant: garbage collection may finalize a writer inside it

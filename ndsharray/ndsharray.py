@@ -1,12 +1,14 @@
 """`NdShArray`: checks arguments, picks the role, and ends it when its time comes.
 
 What may live here: what users see. Not here: how frames get from one process to another
-(``_writer``, ``_reader``).
+(``_writer``, ``_reader``). Some 460 lines, most of which are what users read.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Optional, Union
 
@@ -16,13 +18,16 @@ from typing_extensions import Self
 
 from . import backends
 from ._address import address_of
+from ._arguments import as_shape, check_out, check_slots, check_timeout
 from ._hint import Hint
-from ._layout import MAX_SLOTS, MIN_SLOTS, Layout
+from ._layout import Layout
+from ._loan import Loan
 from ._memory import require_whole_words
 from ._reader import Reader
 from ._sweep import sweep
-from ._types import check_array, supported_types
-from ._writer import Writer
+from ._take import Take
+from ._types import check_array, check_dtype, supported_types
+from ._writer import NO_LAYOUT, Writer
 from .backends.base import Transport, check_name
 from .errors import AccessError
 
@@ -93,7 +98,7 @@ class NdShArray:
         if not isinstance(r_w, str) or r_w.lower() not in ("r", "w"):
             raise ValueError(f"r_w must be 'r' (reader) or 'w' (writer), not {r_w!r}")
         check_array(array)
-        _check_slots(slots)
+        check_slots(slots)
         require_whole_words()
         self._transport = backends.resolve(transport)
         self._address = address_of(self._transport, name)
@@ -140,7 +145,7 @@ class NdShArray:
         The digits are new whenever dtype, shape or dimension change, and the same while they
         stay; the reader's are those of its last frame (zeros before it).
         """
-        uuid = self._writer.layout.uuid if self._writer else self._get_reader().uuid
+        uuid = self._reader.uuid if self._reader else self._get_writer().layout.uuid
         return f"{self.name}_{uuid.hex()}"
 
     @property
@@ -152,6 +157,23 @@ class NdShArray:
         return self._reader.age_ns / 1e6 if self._reader else 0.0
 
     @property
+    def frame_id(self) -> int:
+        """The number of the last frame that was read or written, counted by writers from 1.
+
+        0 before any. It goes on through crashes and restarts; after a writer has closed the
+        array, the next one begins again with 1.
+        """
+        return self._reader.frame if self._reader else self._get_writer().newest_frame[1]
+
+    @property
+    def missed(self) -> int:
+        """How many frames this reader never saw, since the first one that it saw.
+
+        0 again once it follows a new writer after a clean close, and on a writer.
+        """
+        return self._reader.missed if self._reader else 0
+
+    @property
     def is_valid(self) -> bool:
         """Reader: an array with a live or last frame is attached. Writer: it is open."""
         return self._reader.is_valid() if self._reader else not self.closed
@@ -161,7 +183,7 @@ class NdShArray:
         """Whether `close` was called, or a newer writer took the array."""
         if self._writer is not None:
             return self._writer.gone is not None
-        return self._get_reader().closed
+        return self._get_reader("closed").closed
 
     def write(self, array: npt.NDArray[Any]) -> None:
         """Publish an array of any shape and supported dtype as the newest frame.
@@ -197,30 +219,180 @@ class NdShArray:
             self._dtype = array.dtype
         self._writer.write(array)
 
-    def read(self) -> tuple[bool, npt.NDArray[Any]]:
+    def loan(
+        self,
+        shape: Optional[Union[int, Sequence[int]]] = None,
+        dtype: Optional[npt.DTypeLike] = None,
+    ) -> AbstractContextManager[npt.NDArray[Any]]:
+        """Lend the next frame's memory, to be filled where it lies: no copy at all.
+
+        At the end of the ``with`` block the frame is published; if the block ends with an
+        exception, nothing is. Meanwhile `write` and another loan are refused, and readers keep the
+        last frame.
+
+        Parameters
+        ----------
+        shape : int or sequence of int, optional
+            Default: that of the last frame that was written.
+        dtype : data-type, optional
+            Default: that of the last frame that was written.
+
+        Returns
+        -------
+        context manager
+            Gives a writable, C-ordered array; its values are arbitrary, as those of ``np.empty``.
+            After the block it is read-only and must not be used any more: it is the memory of this
+            frame and of later ones.
+
+        Raises
+        ------
+        AccessError
+            On a reader.
+        ValueError
+            Without `shape` or `dtype` if nothing was written yet; for a negative length.
+        NotImplementedError
+            For a dtype that cannot be shared.
+        RuntimeError
+            At the start of the block, if another loan is open.
+        ClosedError, OSError, WriterExistsError
+            At the start of the block, as `write`; ClosedError also at its end, if the writer
+            was closed or replaced meanwhile.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from ndsharray import NdShArray
+        >>> with NdShArray("doc-example", r_w="w") as writer:
+        ...     with writer.loan((2, 3), np.float32) as frame:
+        ...         frame[:] = 7
+        """
+        if self._writer is None:
+            raise AccessError(f"loan() on a reader: {self.name!r} was opened with r_w='r'")
+        return Loan(self._writer, self._layout_of(shape, dtype))
+
+    def _layout_of(
+        self, shape: Optional[Union[int, Sequence[int]]], dtype: Optional[npt.DTypeLike]
+    ) -> Layout:
+        last = self._get_writer().layout
+        if last is NO_LAYOUT and (shape is None or dtype is None):
+            raise ValueError("nothing was written yet: a loan needs shape and dtype")
+        wanted = last.dtype if dtype is None else np.dtype(dtype)
+        check_dtype(wanted)
+        lengths = last.shape if shape is None else as_shape(shape)
+        if lengths == last.shape and wanted == last.dtype and last is not NO_LAYOUT:
+            return last
+        return Layout.of_shape(wanted, lengths)
+
+    def read(
+        self,
+        timeout: Optional[float] = 0.0,
+        *,
+        out: Optional[npt.NDArray[Any]] = None,
+        copy: bool = True,
+    ) -> tuple[bool, npt.NDArray[Any]]:
         """Return the newest frame, if it is new, and whether it is.
+
+        Parameters
+        ----------
+        timeout : float or None
+            Seconds to wait for a new frame at most; 0: not at all; None: for ever. It holds with
+            no writer there, too.
+        out : numpy.ndarray, optional
+            Where to copy the frame to: of its shape and dtype, writable, any strides. Nothing is
+            allocated then.
+        copy : bool
+            False: do not copy. The array lies in shared memory, is read-only, and **cannot change
+            while it or any slice of it is alive**: the writer passes its slot by. So let it go when
+            you are done; somebody who holds several makes the writer take more memory. A reader
+            can hold four such arrays at a time (the last one that was read counts, held or not);
+            further ones, and all those of a 63rd reader, are private read-only copies.
 
         Returns
         -------
         valid : bool
             True once for each frame that is returned.
         array : numpy.ndarray
-            A whole frame as the writer published it: an array of the caller's own, writable.
-            If there is nothing new, the same object as last time (before any frame, the
-            constructor's array).
+            A whole frame as the writer published it: an array of the caller's own, writable, if
+            not chosen otherwise. If there is nothing new, the same object as last time (before
+            any frame, the constructor's array); with `out`, always `out`, untouched.
 
         Raises
         ------
         AccessError
             On a writer.
         ClosedError
-            After `close`.
+            After `close`, also if another thread calls it while this one waits.
         FormatError
             If the shared memory is not what it says: damaged, or of another format version.
+        ValueError
+            For a `timeout` that is negative or NaN; if `out` has another shape or dtype than the
+            frame (which then comes again), or is read-only, or `copy` is False as well.
+        TypeError
+            If `timeout` is not a number, or `out` not an ``ndarray`` (or a masked one).
+        RuntimeError
+            If another thread is reading with this object, or in a signal handler that interrupted
+            a read of it.
         """
-        if self._reader is None:
-            raise AccessError(f"read() on a writer: {self.name!r} was opened with r_w='w'")
-        return self._reader.read(), self._reader.last
+        reader = self._get_reader("read")
+        if timeout != 0.0:
+            timeout = check_timeout(timeout)
+        if out is None:
+            take = reader.by_copy if copy else reader.in_place
+            return reader.read(take, timeout), reader.last
+        return reader.read(_into(reader, out, copy), timeout), out
+
+    async def read_async(
+        self,
+        timeout: Optional[float] = None,
+        *,
+        out: Optional[npt.NDArray[Any]] = None,
+        copy: bool = True,
+    ) -> tuple[bool, npt.NDArray[Any]]:
+        """Do the same as `read` inside an ``asyncio`` event loop, which goes on meanwhile.
+
+        Parameters and results are those of `read`, but that it waits for ever by default. It can be
+        cancelled at any time, and leaves no thread behind. While it waits, the reader is its own:
+        other calls raise RuntimeError.
+        """
+        reader = self._get_reader("read_async")
+        timeout = check_timeout(timeout)
+        if out is None:
+            take = reader.by_copy if copy else reader.in_place
+            return await reader.read_async(take, timeout), reader.last
+        return await reader.read_async(_into(reader, out, copy), timeout), out
+
+    def frames(
+        self, timeout: Optional[float] = None, *, copy: bool = True
+    ) -> Iterator[npt.NDArray[Any]]:
+        """Iterate over every frame in order, as far as the writer's slots reach back.
+
+        It begins after the last frame that was read; on a new reader with the oldest one that is
+        there. A reader that falls behind by more than the writer's ``slots`` misses frames, and
+        `missed` says how many. It waits through a writer's crash and restart.
+
+        Parameters
+        ----------
+        timeout : float or None
+            Seconds to wait for each frame at most; None: for ever.
+        copy : bool
+            As for `read`.
+
+        Returns
+        -------
+        iterator of numpy.ndarray
+            It ends when the timeout passes, or when the writer has closed the array and all that
+            is left of it was returned. The next call goes on where this one ended, and then waits
+            for another writer.
+
+        Raises
+        ------
+        AccessError, ValueError, TypeError
+            At once, as `read`.
+        ClosedError, FormatError, RuntimeError
+            While iterating, as `read`.
+        """
+        reader = self._get_reader("frames")
+        return _Frames(reader, reader.by_copy if copy else reader.in_place, check_timeout(timeout))
 
     def close(self) -> None:
         """End this side. Harmless when repeated.
@@ -228,7 +400,7 @@ class NdShArray:
         A writer's array ends with it: its names are removed, readers keep their last frame
         and go on with the next writer. Happens by itself with ``with``, ``del``, and at exit.
         """
-        (self._writer or self._get_reader()).close()
+        (self._writer or self._get_reader("close")).close()
         self._finalizer.detach()
 
     def __enter__(self) -> Self:
@@ -244,9 +416,9 @@ class NdShArray:
 
     def __repr__(self) -> str:
         role = "writer" if self._writer else "reader"
-        frame = self._writer.newest_frame[1] if self._writer else self._get_reader().frame
         state = "closed" if self.closed else "open"
-        return f"<NdShArray {self.name!r} {role} on {self._transport.name}, {state}, frame {frame}>"
+        on = self._transport.name
+        return f"<NdShArray {self.name!r} {role} on {on}, {state}, frame {self.frame_id}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reader is None:
@@ -258,17 +430,41 @@ class NdShArray:
         own = self._transport
         return own if name == own.name else backends.beside(own, name)
 
-    def _get_reader(self) -> Reader:
-        assert self._reader is not None
+    def _get_reader(self, method: str) -> Reader:
+        if self._reader is None:
+            raise AccessError(f"{method}() on a writer: {self.name!r} was opened with r_w='w'")
         return self._reader
+
+    def _get_writer(self) -> Writer:
+        assert self._writer is not None
+        return self._writer
+
+
+class _Frames:
+    """The iterator of `NdShArray.frames`: an exception does not end it, so no frame is lost."""
+
+    def __init__(self, reader: Reader, take: Take, timeout: Optional[float]) -> None:
+        self._reader: Optional[Reader] = reader
+        self._take = take
+        self._timeout = timeout
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> npt.NDArray[Any]:
+        reader = self._reader
+        if reader is not None and reader.next(self._take, self._timeout):
+            return reader.last
+        self._reader = None  # an iterator that ended stays so
+        raise StopIteration
+
+
+def _into(reader: Reader, out: npt.NDArray[Any], copy: bool) -> Take:
+    if not copy:
+        raise ValueError("out= and copy=False exclude each other")
+    check_out(out)
+    return reader.into(out)
 
 
 def _reader_of(name: str, transport: Transport) -> NdShArray:
     return NdShArray(name, r_w="r", transport=transport)
-
-
-def _check_slots(slots: int) -> None:
-    if isinstance(slots, bool) or not isinstance(slots, int):
-        raise TypeError(f"slots is an int, not {type(slots).__name__}")
-    if not MIN_SLOTS <= slots <= MAX_SLOTS:
-        raise ValueError(f"slots must be {MIN_SLOTS} to {MAX_SLOTS}, not {slots}")

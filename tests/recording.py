@@ -6,14 +6,16 @@ The real memory is beneath, so the operation really happens.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import pytest
 
 import ndsharray._attached
 import ndsharray._control
+import ndsharray._find
+import ndsharray._follow
 import ndsharray._frames
-import ndsharray._reader
 import ndsharray._seqlock
 import ndsharray._writer
 from ndsharray import _layout
@@ -55,7 +57,8 @@ class _Cells(_Words):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         what = self.name(index.start if isinstance(index, slice) else index)
-        self.log.append(f"store {what}" + (f" = {value}" if what.startswith("pin") else ""))
+        shown = what.startswith(("pin", "waiting"))
+        self.log.append(f"store {what}" + (f" = {operator.index(value)}" if shown else ""))
         self.words[index] = value
 
 
@@ -78,13 +81,16 @@ class Recorder:
         for module in (
             ndsharray._attached,
             ndsharray._control,
+            ndsharray._find,
             ndsharray._frames,
-            ndsharray._reader,
         ):
             monkeypatch.setattr(module, "Memory", self.memory)
-        for module in (ndsharray._writer, ndsharray._reader):
+        for module in (ndsharray._writer, ndsharray._find):
             monkeypatch.setattr(module, "make_fences", self.fences)
         monkeypatch.setattr(ndsharray._seqlock, "make_fence", self.fence)
+        monkeypatch.setattr(ndsharray._seqlock, "fence_callbacks", self.fence_callbacks)
+        for module in (ndsharray._control, ndsharray._follow):
+            monkeypatch.setattr(module, "Waiter", self.waiter)
         outer = self
 
         class Log(list[str]):
@@ -98,6 +104,12 @@ class Recorder:
 
     def fence(self) -> Any:
         return lambda name: self.log.append(f"fence {name}")
+
+    def fence_callbacks(self) -> Any:
+        return lambda _: self.log.append("fence R5"), lambda _: None
+
+    def waiter(self, _word: Any) -> Any:
+        return _Waiter(self.log)
 
     def fences(self) -> Fences:
         return Fences(self.fence(), self.fence())
@@ -131,13 +143,18 @@ class _RecordingMemory(Memory):
             self.cells = _Cells(self.cells, log, lambda at: f"slot{at // recorder.stride}.header")
 
     def group(self, start: int, stop: int) -> Any:
-        names = {_layout.PINS_BYTE: "pins", _layout.NAME_BYTE: "name", _layout.BOOT_BYTE: "boot"}
+        names = {
+            _layout.PINS_BYTE: "own pins" if stop - start == 4 else "pins",
+            _layout.WAITING_BYTE: "waiting",
+            _layout.NAME_BYTE: "name",
+            _layout.BOOT_BYTE: "boot",
+        }
         slot = f"slot{start // self._recorder.stride}.header"
         what = names.get(start, slot) if len(self.cells) == _layout.CONTROL_SIZE else slot
         return _Group(self.cells.words[start:stop], self._recorder.log, what)
 
-    def array(self, offset: int, nbytes: int) -> Any:
-        raw = super().array(offset, nbytes)
+    def array(self, offset: int, nbytes: int, dtype: Any) -> Any:
+        raw = super().array(offset, nbytes, dtype)
         self._arrays[raw.__array_interface__["data"][0]] = f"slot{offset // self._recorder.stride}"
         return raw
 
@@ -151,6 +168,24 @@ class _RecordingMemory(Memory):
         out = self._arrays[source.__array_interface__["data"][0]]
         self._recorder.log.append(f"copy out {out}")
         return Memory.copied(source)
+
+
+class _Waiter:
+    """Writes down who would sleep and who is woken; nobody is."""
+
+    sleeps = True
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def spin(self, value: int) -> bool:
+        return False
+
+    def sleep(self, value: int, seconds: float) -> None:
+        self.log.append(f"sleep on {value}")
+
+    def wake(self) -> None:
+        self.log.append("wake")
 
 
 def _cell_name(offset: int) -> str:

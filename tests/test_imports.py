@@ -16,22 +16,32 @@ PACKAGE = Path(ndsharray.__file__).parent
 # ones were split into.
 ALLOWED = {
     "__init__": "backends errors ndsharray",
-    "ndsharray": "_address _hint _layout _memory _reader _sweep _types _writer "
-    "backends backends.base errors",
-    "_writer": "_address _cell _clock _control _exit _frames _layout _lease _leftovers _memory "
-    "_seqlock backends.base errors",
+    "ndsharray": "_address _arguments _hint _layout _loan _memory _reader _sweep _take _types "
+    "_writer backends backends.base errors",
+    "_writer": "_address _cell _clock _control _exit _frames _layout _lease _leftovers _loan "
+    "_memory _seqlock _turn backends.base errors",
+    "_loan": "_control _frames _layout",
     "_frames": "_layout _memory _seqlock backends.base",
-    "_control": "_address _clock _layout _leftovers _memory _seqlock backends.base errors",
-    "_reader": "_address _attached _buffers _cell _clock _exit _layout _memory _seqlock errors",
+    "_control": "_address _clock _layout _leftovers _memory _seqlock _wait backends.base errors",
+    "_reader": "_address _asleep _attached _buffers _clock _find _follow _pins _take _turn "
+    "_layout _wait errors",
+    "_find": "_address _attached _clock _layout _memory _seqlock backends.base",
+    "_follow": "_address _attached _layout _pins _take _wait",
+    "_pins": "_address _attached _cell _clock _exit _layout _memory _seqlock",
+    "_take": "_attached _buffers _memory",
     "_attached": "_address _layout _memory _seqlock backends.base errors",
     "_sweep": "_address _cell _leftovers _lease backends.base",
     "_leftovers": "_address _layout _memory backends.base",
     "_cell": "_address _layout _lease _memory",
     "_address": "backends.base",
-    "_seqlock": "_layout _memory",
+    "_seqlock": "_layout _memory errors",
     "_layout": "_memory _types errors",
     "_memory": "",
     "_buffers": "",
+    "_turn": "",
+    "_wait": "",
+    "_asleep": "_wait",
+    "_arguments": "_layout",
     "_clock": "",
     "_exit": "",
     "_hint": "_address _lease backends",

@@ -156,21 +156,20 @@ def test_a_forked_reader_leaves_its_parents_pins_alone(name: str, transport: str
     with NdShArray(name, r_w="r", transport=transport) as reader:
         assert reader.read()[0]
         core: Any = reader._reader
-        pins = 832 + 4 * core._cell.number
-        core._attached.memory.cells[pins] = 3
+        pins = 832 + 4 * core._follower.pins.cell.number
+        core._follower.attached.memory.cells[pins] = 3
         child = os.fork()
         if child == 0:
-            core._attach(core._attached)  # as for another instance
-            os._exit(core._attached.memory.cells[pins])
+            core._attach(core._follower.attached)  # as for another instance
+            os._exit(core._follower.attached.memory.cells[pins])
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-        core._attached.memory.cells[pins] = 0
+        core._follower.attached.memory.cells[pins] = 0
     writer.close()
 
 
 def read_pinned(reader: NdShArray) -> None:
     core: Any = reader._reader
-    core._claim_cell(core._attached)  # as a second try does
-    assert core._cell.held
+    assert core._follower._held_pins().cell.held  # as a second try does
     kept.append(reader)
 
 

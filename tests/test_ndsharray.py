@@ -655,7 +655,7 @@ def test_frame_numbers_go_on_through_a_take_over(name: str, transport: str, cons
     with NdShArray(name, np.arange(4), "w", transport=transport):
         assert reader.read()[0]
         assert reader._reader.frame == 8  # type: ignore[union-attr]
-        word = reader._reader._attached.side.newest()  # type: ignore[union-attr]
+        word = reader._reader._follower.side.newest()  # type: ignore[union-attr]
         assert word >> 1 == 7 + 2**16 + 1
-        assert reader._reader._attached.memory.words[NEWEST_WORD] == word  # type: ignore[union-attr]
+        assert reader._reader._follower.attached.memory.words[NEWEST_WORD] == word  # type: ignore[union-attr]
     reader.close()

@@ -1,0 +1,75 @@
+"""What an array's name stands for now, as a reader sees it.
+
+What may live here: opening a control segment by name, and whether what it holds counts as there.
+Not here: when that is asked (``_reader``).
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from . import _clock, _layout
+from ._address import Address
+from ._attached import Attached
+from ._memory import Memory, make_fences
+from ._seqlock import is_ready
+from .backends.base import Segment
+
+__all__ = ["LOOK_NS", "Finder"]
+
+LOOK_NS = 250_000_000  # how often a reader that gets nothing new looks up the name
+
+
+class Finder:
+    """Looks up one name.
+
+    Parameters
+    ----------
+    address : Address
+        The array's.
+    hint : callable
+        Called at most once a second while there is no such array.
+    """
+
+    def __init__(self, address: Address, hint: Callable[[], None]) -> None:
+        self._address = address
+        self._hint = hint
+        self._looked = self._hinted = 0
+
+    def is_due(self) -> bool:
+        """Tell whether it is time to look again."""
+        return _clock.now_ns() - self._looked >= LOOK_NS
+
+    def find(self, known: int) -> Optional[Attached]:
+        """Return the instance that the name stands for; None: there is none but `known`.
+
+        Raises
+        ------
+        FormatError
+            If the memory of that name is not what it says.
+        """
+        now = self._looked = _clock.now_ns()
+        try:
+            segment = self._open()
+        except FileNotFoundError:
+            if now - self._hinted >= 4 * LOOK_NS:
+                self._hinted = now
+                self._hint()
+            return None
+        memory = Memory(segment.buf)
+        fences = make_fences()
+        if segment.size >= _layout.CONTROL_SIZE and not is_ready(memory, fences):
+            return None  # being made: opened by name again next time
+        static = _layout.load_control(memory, self._address.name)
+        if static.instance == known:
+            return None
+        if not _clock.same_boot(static.boot, static.clock_ns, static.wall_ns):
+            return None
+        return Attached(segment, memory, static.instance, fences)
+
+    def _open(self) -> Segment:
+        transport, control = self._address.transport, self._address.control
+        try:
+            return transport.open(control, writable=True)
+        except PermissionError:
+            return transport.open(control, writable=False)

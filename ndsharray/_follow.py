@@ -1,0 +1,176 @@
+"""What a reader has had of one instance, and how it takes what comes next: newest, or in order.
+
+What may live here: which position is next, when to try again, when to pin, when to go to sleep. Not
+here: which instance is followed (``_reader``), the order of the loads (``_seqlock``), what a
+frame becomes (``_take``).
+
+A try can fail only because the writer went on meanwhile. The first one just looks; from the second
+on the slot is pinned, so what was overrun once is not overrun again.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from . import _layout
+from ._address import Address
+from ._attached import Attached, Frame
+from ._pins import OwnCell, Pins
+from ._take import Take
+from ._wait import Waiter
+
+__all__ = ["Follower"]
+
+_TRIES = 3
+
+
+class Follower:
+    """One instance of an array, followed.
+
+    Attributes
+    ----------
+    attached : Attached
+        The instance.
+    side : ReadSide
+        The steps of reading it.
+    pins : Pins or None
+        The reader's pins there; None: it has no cell.
+    had : tuple of int
+        Position and number of the last frame that was had, and how many passed unseen since the
+        first one. One tuple, so that no interrupt comes between its parts.
+    """
+
+    def __init__(self, address: Address, attached: Attached, cell: OwnCell) -> None:
+        self._address = address
+        self._cell = cell
+        self.attached = attached
+        self.side = attached.side
+        self.pins = cell.pins(attached, None)
+        self.had: tuple[int, int, int] = (0, 0, 0)
+        self._seen = 0  # the newest word that was looked at last
+        self._table_word = -1  # the newest word whose table was read last
+        self._failed = False  # whether the try before failed
+        self.waiter = Waiter(attached.side.newest_word())
+
+    def newest(self, take: Take) -> Optional[tuple[int, Frame]]:
+        """Take the newest frame, with its position; None: nothing new, or every try failed."""
+        side = self.side
+        for attempt in range(_TRIES):
+            word = self._seen = side.newest()
+            position = word >> 1
+            if position == self.had[0] or position == 0:
+                return None
+            again, self._failed = self._failed, True  # until this try succeeds, however it ends
+            # After two grows the same copy stands for another segment: hence also when it failed.
+            if (again or word & 1 != side.copy) and not self._follow(word):
+                continue
+            frame = self._take(position, take, attempt)
+            if frame is not None:
+                self._failed = False
+                return position, frame
+        return None
+
+    def _follow(self, word: int) -> bool:
+        _layout.check_newest(word)
+        table = self.attached.table(word)
+        return table is not None and self.attached.follow(self._address, table, word & 1)
+
+    def next(self, take: Take) -> Optional[tuple[int, Frame]]:
+        """Do the same with the oldest frame that was not had, as far as the slots reach back."""
+        side = self.side
+        for attempt in range(_TRIES):
+            word = self._seen = side.newest()
+            if word >> 1 == self.had[0] or word >> 1 == 0:
+                return None
+            limit = self._go_on_in_order(word)
+            position = side.oldest(self.had[0], limit) if limit else 0
+            frame = self._take(position, take, attempt) if position else None
+            if frame is not None:
+                return position, frame
+        return None
+
+    def _go_on_in_order(self, word: int) -> int:
+        """Follow what newest word `word` names, when all before it was had.
+
+        Returns
+        -------
+        int
+            The last position to be taken from the segment that is followed now; 0: begin again.
+        """
+        if word == self._table_word:
+            return word >> 1
+        attached, side = self.attached, self.side
+        # Whenever newest moved, also within one copy: in a segment that the writer has left there
+        # may be a stable slot that was never published, and only the table tells.
+        _layout.check_newest(word)
+        table = attached.table(word)
+        if table is None:
+            return 0
+        if (
+            side.frames is not None
+            and side.table.segment == table.previous != table.segment
+            and side.oldest(self.had[0], table.before)
+        ):
+            return table.before
+        if not attached.follow(self._address, table, word & 1):
+            return 0
+        self._table_word = word
+        return word >> 1
+
+    def _take(self, position: int, take: Take, attempt: int) -> Optional[Frame]:
+        attached, side, pins = self.attached, self.side, self.pins
+        if pins is not None and pins.open is not None:
+            pins.settle()  # after an interrupt
+        if attempt >= take.pinned_from and (pins := self._held_pins()) is not None:
+            try:
+                which = pins.pin(position % side.table[1])
+                if which >= 0:
+                    frame = side.attempt(position, attached.load, take.take)
+                    if frame is not None:
+                        if attached.views.get(frame[3]) is not frame[4]:
+                            attached.remember(frame[3], frame[4])
+                        if take.stays and frame[0].nbytes:
+                            pins.guard(which, frame[0])
+                    return frame
+            finally:
+                if pins.open is not None:
+                    pins.settle()
+        frame = side.attempt(position, attached.load, take.copy)
+        if frame is not None:
+            if attached.views.get(frame[3]) is not frame[4]:
+                attached.remember(frame[3], frame[4])
+            if take.finishes:
+                return (take.finish(frame[0]), *frame[1:])
+        return frame
+
+    def _held_pins(self) -> Optional[Pins]:
+        pins = self.pins
+        if pins is None or not pins.ours:
+            pins = self.pins = self._cell.pins(self.attached, pins)
+        return pins
+
+    def can_sleep(self) -> bool:
+        """Tell whether the writer would wake us."""
+        return self.waiter.sleeps and self._held_pins() is not None
+
+    def has_news(self) -> bool:
+        """Tell whether newest moved since it was looked at."""
+        return self.side.newest() != self._seen
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until newest may have moved since it was looked at, for so long at most."""
+        if self.waiter.spin(self._seen):
+            return
+        side, pins = self.side, self._held_pins()
+        if pins is None or not self.waiter.sleeps:
+            self.waiter.poll(self._seen, seconds)
+            return
+        cell = pins.cell.number
+        try:
+            # The word itself as it is now, not the last frame's: one that cannot be read yet
+            # must not keep us awake.
+            word = side.begin_waiting(cell)
+            if word == self._seen and side.is_live():
+                self.waiter.sleep(word, seconds)
+        finally:
+            side.end_waiting(cell)

@@ -1,0 +1,79 @@
+"""A loan: the next slot in its writer's user's hands, filled where it lies.
+
+What may live here: the ``with`` block. Not here: which slot, and how it is published (``_writer``).
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Optional, Protocol
+
+import numpy.typing as npt
+
+from ._control import OwnedControl
+from ._frames import Frames
+from ._layout import Layout
+
+__all__ = ["Begun", "Lender", "Loan"]
+
+
+class Begun:
+    """A slot that was begun and is not published yet; it is dropped with the last reference."""
+
+    __slots__ = ("__weakref__", "control", "frames", "layout", "position")
+
+    def __init__(
+        self, control: OwnedControl, frames: Frames, position: int, layout: Layout
+    ) -> None:
+        self.control = control
+        self.frames = frames
+        self.position = position
+        self.layout = layout
+
+
+class Lender(Protocol):
+    """What a loan needs of a writer."""
+
+    def lend(self, layout: Layout) -> Begun:
+        """Begin a slot."""
+        ...
+
+    def take_back(self, begun: Begun, publish: bool) -> None:
+        """Publish it, or drop it."""
+        ...
+
+
+class Loan:
+    """The ``with`` block of ``NdShArray.loan``.
+
+    On a normal end the frame is published; after an exception it is not. Afterwards the array is
+    read-only, and may change: it is the memory of later frames.
+    """
+
+    def __init__(self, writer: Lender, layout: Layout) -> None:
+        self._writer = writer
+        self._layout = layout
+        self._begun: Optional[Begun] = None
+        self._array: Optional[npt.NDArray[Any]] = None
+
+    def __enter__(self) -> npt.NDArray[Any]:
+        if self._begun is not None:
+            raise RuntimeError("this loan is in use: call loan() for each with block")
+        self._begun = begun = self._writer.lend(self._layout)
+        # A view of its own, to be made read-only at the end.
+        array: npt.NDArray[Any] = begun.frames.prepare(begun.position, begun.layout).view()
+        self._array = array
+        return array
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        begun, self._begun = self._begun, None
+        if self._array is not None:
+            self._array.flags.writeable = False
+            self._array = None
+        if begun is not None:
+            self._writer.take_back(begun, publish=error is None)

@@ -1,0 +1,211 @@
+"""A reader's pins: each stands as long as somebody holds an array that lies in its slot.
+
+What may live here: which of the four pins is free, and what lets one go. Not here: which slot is
+pinned and when (``_follow``), nor the order of the stores (``_seqlock``).
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from functools import partial
+from typing import Any, Optional
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _clock, _exit
+from ._address import Address
+from ._attached import Attached
+from ._cell import Cell, claim
+from ._layout import PINS_PER_CELL
+from ._memory import Memory
+from ._seqlock import ReadSide, Watch
+
+__all__ = ["OwnCell", "Pins"]
+
+_TRY_NS = 1_000_000_000  # how often a reader without a cell tries to get one
+
+
+def _lifeline(array: npt.NDArray[Any]) -> Any:
+    """Return what lives exactly as long as an array made by ``np.frombuffer``, or any slice of it.
+
+    numpy ends every chain of views at the array that ``np.frombuffer`` returned, whose base is a
+    memoryview of numpy's own (never the one that it was given, which dies at once).
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base
+
+
+class Pins:
+    """The four pins of one cell, on slots of one instance.
+
+    Parameters
+    ----------
+    cell : Cell
+        The reader's.
+    control : Memory
+        The instance's control segment.
+    side : ReadSide
+        The steps of reading it.
+
+    Attributes
+    ----------
+    ours : bool
+        False once the cell was let go, and in a forked child: there it is still the parent's.
+    open : int or None
+        A pin that is set and not guarded; left standing by an exception.
+    """
+
+    def __init__(self, cell: Cell, control: Memory, side: ReadSide) -> None:
+        self.cell = cell
+        self._control = control
+        self._side = side
+        self.ours = True
+        self.open: Optional[int] = None
+        self._own = side.own_pins(cell.number)
+        # For each pin what let it go last, or will.
+        self._watches: list[Optional[list[Watch]]] = [None] * PINS_PER_CELL
+        self._unpin = [side.unpin_callbacks(cell.number, pin) for pin in range(PINS_PER_CELL)]
+        self._last: dict[int, weakref.ref[Any]] = {}  # once it is retired
+        _living.add(self)
+
+    def pin(self, index: int) -> int:
+        """Pin a slot; return the number of the pin, -1 if all four are in use."""
+        # By what stands in memory: zero is stored as the last thing when an array dies, perhaps in
+        # another thread just now.
+        which: int = self._own.tobytes().find(0)
+        if which >= 0:
+            self.open = which
+            self._side.pin(self.cell.number, which, index)
+        return which
+
+    def guard(self, which: int, array: npt.NDArray[Any]) -> None:
+        """Let pin `which` go when nobody holds `array` or a slice of it any more, not before."""
+        base = _lifeline(array)
+        watches = []
+        for unpin in self._unpin[which]:
+            watches.append(Watch(base, unpin))  # no frame more
+        self._watches[which] = watches
+        self.open = None
+
+    def settle(self) -> None:
+        """Let go of a pin that was set and is not guarded."""
+        which = self.open
+        if which is not None:
+            watches = self._watches[which]
+            if watches is None or watches[0]() is None:
+                self._side.unpin(self.cell.number, which)
+            self.open = None
+
+    def retire(self) -> None:
+        """Let the cell go, now or as soon as no array needs a pin of it any more."""
+        self.settle()
+        _exit.linger(self)
+        for which, watches in enumerate(self._watches):
+            base = watches[0]() if watches else None
+            if base is not None:
+                # From now on in Python: whoever is the last gives the cell back.
+                self._last[which] = weakref.ref(base, partial(self._let_go, which))
+                self._watches[which] = None
+            del base
+        if not self._last:
+            self.close()
+
+    def _let_go(self, which: int, _dead: object) -> None:
+        if self._last.pop(which, None) is None:
+            return
+        if self._last:
+            self._side.unpin(self.cell.number, which)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Let the cell go, whatever still needs it. Harmless when repeated."""
+        _exit.ended(self)
+        self._forget()
+        if self.cell.held:
+            for which in range(PINS_PER_CELL):
+                self._side.unpin(self.cell.number, which)
+            self.cell.release()
+
+    def _forget(self) -> None:
+        """Let go of nothing any more."""
+        self._watches = [None] * PINS_PER_CELL
+        self._last.clear()
+        self.open = None
+        self.ours = False
+
+
+class OwnCell:
+    """A reader's cell, if it can have one; it goes with the reader from instance to instance.
+
+    Parameters
+    ----------
+    address : Address
+        The array's.
+    reader : object
+        Who is to be closed at the end of the process.
+    """
+
+    def __init__(self, address: Address, reader: Any) -> None:
+        self._address = address
+        self._reader = weakref.ref(reader)
+        self._cell: Optional[Cell] = None
+        self._tried = -_TRY_NS
+
+    def pins(self, attached: Attached, pins: Optional[Pins]) -> Optional[Pins]:
+        """Return the pins to use in an instance.
+
+        Parameters
+        ----------
+        attached : Attached
+            The instance.
+        pins : Pins or None
+            Those that were used there last; a forked child has to get itself other ones.
+
+        Returns
+        -------
+        Pins or None
+            None: without the right to write there, or while all cells are taken.
+        """
+        memory, cell = attached.memory, self._cell
+        if memory.cells.readonly:
+            return None
+        if cell is None or not cell.held:
+            now = _clock.now_ns()
+            if now - self._tried < _TRY_NS and cell is None:
+                return None
+            self._tried = now
+            cell = self._cell = claim(self._address, memory)
+            _exit.close_at_exit(self._reader())  # again: this may be a forked child
+        elif pins is None:
+            cell.clear(memory)  # the same cell, of another instance
+        if cell is None:
+            return None
+        same = pins is not None and pins.cell is cell
+        return pins if same else Pins(cell, memory, attached.side)
+
+    def release(self, pins: Optional[Pins]) -> None:
+        """Let the cell go, as soon as no array in place needs one of its pins."""
+        if pins is not None:
+            pins.retire()
+        if self._cell is not None and (pins is None or pins.cell is not self._cell):
+            self._cell.release()
+        self._cell = None
+
+
+_living: weakref.WeakSet[Pins] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # The pins are the parent's: an array that dies in the child must not take them away.
+    for pins in list(_living):
+        pins._forget()
+        _exit.ended(pins)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

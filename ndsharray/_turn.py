@@ -1,0 +1,96 @@
+"""One call at a time on one object, whatever threads, signal handlers and finalizers do.
+
+Knows nothing of arrays. A call that a signal handler or a finalizer makes inside another call of
+the same thread is refused: it could not wait, and would find half of the other's work done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from types import FrameType
+from typing import Callable, NoReturn, Optional, TypeVar
+
+__all__ = ["CALLS", "Turn", "refuse_nested", "refuse_thread"]
+
+_T = TypeVar("_T")
+
+
+class Turn:
+    """Whose turn it is on an object.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+        Held during a call. Re-entrant, so that a nested call is refused instead of waiting for
+        its own thread.
+    busy : bool
+        Whether a call is under way; an interrupt may leave it standing.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.busy = False
+        _all.add(self)
+
+    def wait(self, act: Callable[..., _T], *args: object) -> _T:
+        """Call ``act(*args)`` after what other threads do is done.
+
+        Raises
+        ------
+        RuntimeError
+            Inside another call of this thread.
+        """
+        turn = self  # the name that `is_nested` looks for
+        with turn.lock:
+            nested = turn.busy and turn.is_nested()
+            try:
+                if nested:
+                    refuse_nested()
+                turn.busy = True
+                return act(*args)
+            finally:
+                turn.busy = nested
+
+    def is_nested(self) -> bool:
+        """Tell whoever holds the lock whether it is inside another call of this thread."""
+        if not self.busy:
+            return False
+        frame: Optional[FrameType] = sys._getframe(2)
+        while frame is not None:
+            if frame.f_code in CALLS and frame.f_locals.get("turn") is self:
+                return True
+            frame = frame.f_back
+        return False
+
+
+# The code of what runs as a call: a local named `turn` says whose.
+CALLS = {Turn.wait.__code__}
+
+
+def refuse_nested() -> NoReturn:
+    """Raise RuntimeError: this call interrupted another one of its thread."""
+    raise RuntimeError("a call of this thread is under way: this one interrupted it")
+
+
+def refuse_thread() -> NoReturn:
+    """Raise RuntimeError: another thread has the turn."""
+    raise RuntimeError(
+        "another thread is reading with this object just now: one reader belongs to one thread "
+        "at a time, so give each thread a reader of its own"
+    )
+
+
+_all: weakref.WeakSet[Turn] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # In the child nobody else has a turn: the other threads are the parent's.
+    for turn in list(_all):
+        turn.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,225 @@
+"""Sleeping until a word of shared memory moves, and waking those who sleep.
+
+Knows one word and the operating system; nothing of arrays, frames and readers. Whoever sleeps says
+which value of the word's low half (32 bits) it has seen, and returns when the word holds
+another one, or somebody wakes it, or the time is up, or a signal came: the caller looks again. So
+a wake-up that nobody needed costs a look, and one that got lost costs the rest of the time.
+
+* Linux: a *futex*. The kernel compares the word and puts the caller to sleep in one step, so a
+  store followed by a wake-up cannot fall in between.
+  Before that it looks again and again for 0.1 ms, if the wait before was shorter than 0.3 ms: a
+  partner that answers at once is then met awake.
+* Everywhere else, and where a sandbox forbids futexes: looking now and then. The pauses grow with
+  the
+  time waited, to an eighth of it, and are 0.05 to 5 ms long: so that is how late a frame can be
+  noticed (Windows before Python 3.11: 15.6 ms, the step of its timer).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import struct
+import sys
+import time
+from functools import cache
+from typing import Any, Optional
+
+import numpy as np
+
+__all__ = ["LONGEST_PAUSE", "Waiter", "pause"]
+
+LONGEST_PAUSE = 0.005  # seconds
+_SHORTEST_PAUSE = 0.00005
+_QUICK, _SPIN = 0.0003, 0.0001  # seconds: a wait that counts as short, and for how long to spin
+# Not time.sleep(0): that is a sleep of 85 us on Linux since Python 3.11 (cpython gh-125997).
+_yield = getattr(os, "sched_yield", None)
+
+# The number of the futex call. By the process's own ABI: a 32-bit process on a 64-bit kernel is
+# told the kernel's machine. From the kernel's tables, arch/*/**/syscall*.tbl; aarch64 and
+# loongarch64: include/uapi/asm-generic/unistd.h. On 32-bit systems the call of old, with a timespec
+# of two longs: its successor (futex_time64) is unknown to older sandboxes.
+_FUTEX_64 = {
+    "x86_64": 202,
+    "aarch64": 98,
+    "loongarch64": 98,
+    "ppc64": 221,
+    "ppc64le": 221,
+    "s390x": 238,
+    "sparc64": 142,
+    "mips64": 5194,
+}
+_FUTEX_32 = {
+    "x86_64": 240,
+    "i386": 240,
+    "i486": 240,
+    "i586": 240,
+    "i686": 240,
+    "aarch64": 240,
+    "armv6l": 240,
+    "armv7l": 240,
+    "armv8l": 240,
+    "ppc": 221,
+    "ppc64": 221,
+    "mips": 4238,
+    "mips64": 4238,
+}
+_WAIT, _WAKE = 0, 1  # without the "private" flag: the word is shared between processes
+_EVERYBODY = 2**31 - 1
+_NOTHING_WRONG = {0, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT}
+
+
+def futex_number(machine: str, pointer_bytes: int) -> Optional[int]:
+    """Return the number of the futex call; None where it is not known."""
+    return (_FUTEX_64 if pointer_bytes == 8 else _FUTEX_32).get(machine)
+
+
+class Futex:
+    """The futex call.
+
+    Parameters
+    ----------
+    number : int
+        Its number.
+
+    Raises
+    ------
+    ImportError, OSError, AttributeError
+        Where Python cannot call it.
+    """
+
+    def __init__(self, number: int) -> None:
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)  # an object of our own: nobody else sets its types
+        self._syscall, self._errno = libc.syscall, ctypes.get_errno
+        # Every argument as a long, which is how syscall(2) takes them (a bare int would be a C
+        # int). Made once: that is most of what a call costs.
+        self._number, self.long = ctypes.c_long(number), ctypes.c_long
+        self._wait, self._wake = ctypes.c_long(_WAIT), ctypes.c_long(_WAKE)
+        self._everybody = ctypes.c_long(_EVERYBODY)
+        self.timespec: Any = ctypes.c_long * 2
+
+    def wait(self, address: Any, low: int, timespec: Any) -> int:
+        """Sleep while the word at `address` (a long) is `low`; return an errno, 0 if woken."""
+        value = self.long(low)
+        if self._syscall(self._number, address, self._wait, value, timespec, None, None) == -1:
+            return int(self._errno())
+        return 0
+
+    def wake(self, address: Any) -> None:
+        """Wake all who sleep on the word at `address`."""
+        self._syscall(self._number, address, self._wake, self._everybody)
+
+
+@cache
+def working_futex() -> Optional[Futex]:
+    """Return the futex call if it works here: a sandbox may forbid it."""
+    number = futex_number(platform.machine(), struct.calcsize("P"))
+    # x32: 64-bit calls by another door, with 32-bit longs.
+    x32 = getattr(sys.implementation, "_multiarch", "").endswith("x32")
+    if not sys.platform.startswith("linux") or number is None or x32:
+        return None
+    try:
+        futex = Futex(number)
+    except (ImportError, AttributeError, OSError):
+        return None
+    word = np.zeros(1, np.uint32)
+    # The word does not hold 1, so the kernel says "again" instead of sleeping.
+    answer = futex.wait(futex.long(word.ctypes.data), 1, futex.timespec(0, 0))
+    return futex if answer == errno.EAGAIN else None
+
+
+def pause(waited: float) -> float:
+    """Return how long to pause before the next look, after so many seconds without news."""
+    return min(max(waited / 8, _SHORTEST_PAUSE), LONGEST_PAUSE)
+
+
+class Waiter:
+    """One word that processes sleep on.
+
+    Parameters
+    ----------
+    word : memoryview
+        Its 8 bytes, aligned; read-only ones will do.
+
+    Attributes
+    ----------
+    sleeps : bool
+        Whether somebody can be woken; False: it looks now and then.
+    """
+
+    def __init__(self, word: memoryview) -> None:
+        array = np.frombuffer(word, np.uint8)  # keeps the memory mapped
+        self._halves = array.data.cast("I")
+        self._low = 0 if sys.byteorder == "little" else 1
+        self._futex = futex = working_futex()
+        if futex is not None:
+            self._address = futex.long(array.__array_interface__["data"][0] + 4 * self._low)
+            self._timespec = futex.timespec()  # seconds and nanoseconds
+        self._missed = 0
+        self._began, self._quick = 0.0, False  # when the last wait began; whether it was short
+
+    @property
+    def sleeps(self) -> bool:
+        return self._futex is not None
+
+    def spin(self, value: int) -> bool:
+        """Look again and again for a moment, if the last wait was a short one.
+
+        A partner that answers at once is met awake, at half the time of going to sleep and being
+        woken; whoever waits for the next picture of a camera never spins.
+
+        Returns
+        -------
+        bool
+            Whether the word moved.
+        """
+        self._began = time.perf_counter()
+        if not self._quick or _yield is None:
+            return False
+        low, end = value & 0xFFFFFFFF, self._began + _SPIN
+        while self._halves[self._low] == low:
+            _yield()
+            if time.perf_counter() > end:
+                return False
+        return True
+
+    def sleep(self, value: int, seconds: float) -> None:
+        """Sleep while the low half of the word is that of `value`, for so long at most."""
+        if self._futex is None:
+            self.poll(value, seconds)
+        else:
+            self._sleep(self._futex, value & 0xFFFFFFFF, seconds)
+        self._quick = time.perf_counter() - self._began < _QUICK
+
+    def _sleep(self, futex: Futex, low: int, seconds: float) -> None:
+        timespec = self._timespec
+        timespec[0] = whole = int(seconds)
+        timespec[1] = int((seconds - whole) * 1e9)
+        answer = futex.wait(self._address, low, timespec)
+        if answer == errno.ETIMEDOUT and self._halves[self._low] != low:
+            # It moved, and nobody woke us: the other side may be unable to (another sandbox).
+            self._missed += 1
+            if self._missed > 1:  # once can happen: it moved just when the time was up
+                self._futex = None
+        elif answer in _NOTHING_WRONG:
+            self._missed = 0
+        else:  # forbidden since the first try
+            self._futex = None
+            self.poll(low, seconds)
+
+    def poll(self, value: int, seconds: float) -> None:
+        """Do the same without help: look now and then."""
+        low, start = value & 0xFFFFFFFF, time.monotonic()
+        while self._halves[self._low] == low:
+            waited = time.monotonic() - start
+            if waited >= seconds:
+                return
+            time.sleep(min(pause(waited), seconds - waited))
+
+    def wake(self) -> None:
+        """Wake all who sleep on the word; nothing to do where nobody can sleep."""
+        if self._futex is not None:
+            self._futex.wake(self._address)
