@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -173,6 +175,77 @@ def test_the_two_consoles_show_the_same_arrays(transport: str, tag: str) -> None
     assert any("uint8" in line for line in second[second.index("supported types:") :])
 
 
+@both_transports
+def test_frames_in_place_are_seen_as_they_were_made(transport: str, tag: str) -> None:
+    # The last frame stays until the consumer has had time for it.
+    result = run(
+        "in_place", "--frames=25", "--linger=1", f"--name={tag}", f"--transport={transport}"
+    )
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    told = "\n".join(lines_of("consumer", result.stdout))
+    fill = functions_of("in_place/producer.py")["fill"]
+    frame = np.empty((2160, 3840, 3), np.uint8)
+    seen = re.findall(r"^frame (\d+): mean brightness (\S+)$", told, re.MULTILINE)
+    assert seen
+    for number, brightness in seen:
+        fill(frame, int(number))
+        assert float(brightness) == pytest.approx(frame[::8, ::8].mean(), abs=0.001)
+    counts = re.search(r"^(\d+) frames seen, (\d+) missed, the last is 25$", told, re.MULTILINE)
+    assert counts, told
+    assert 1 <= int(counts[1]) <= 25 - int(counts[2])
+    costs = re.findall(r"(\d+\.\d+) ms (?:from written to read|to compute|more)", told)
+    assert len(costs) == 3, told
+    assert min(map(float, costs[1:])) > 0
+
+
+@both_transports
+def test_every_record_is_logged(transport: str, tag: str, tmp_path: Path) -> None:
+    log = tmp_path / "log of the machine"
+    result = run("every_frame", f"--log={log}", f"--name={tag}", f"--transport={transport}")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    assert lines_of("consumer", result.stdout)[-2:] == [
+        "logged 640 records, missed 0",
+        f"the log is in {log}",
+    ]
+    assert_holds_records(log, 640)
+
+
+@both_transports
+def test_three_arrays_in_one_loop(transport: str, tag: str) -> None:
+    result = run("one_loop", "--seconds=1", f"--name={tag}", f"--transport={transport}")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    written = lines_of("producer", result.stdout)
+    told = lines_of("consumer", result.stdout)
+    for sensor, layout, count in [
+        ("camera", "(480, 640, 3) uint8", 30),
+        ("lidar", "(16, 900) float32", 10),
+        ("imu", "(6,) float64", 200),
+    ]:
+        assert f"{tag}_{sensor}: the last frame is {count}" in written
+        (line,) = (line for line in told if line.startswith(f"{tag}_{sensor}: "))
+        start, _, end = line.partition(f" frames of {layout}, ")
+        missed = re.fullmatch(rf"[0-9.]+ a second, (\d+) missed, the last is {count}", end)
+        assert missed, line
+        seen = int(start.rpartition(" ")[2])
+        assert 1 <= seen <= count - int(missed[1]), line
+    ticks = re.match(r"heartbeat: (\d+) ticks, the longest pause was [0-9.]+ ms", told[-1])
+    assert ticks, told
+    assert int(ticks[1]) > 20  # of some 200; a blocked loop would have one for each frame at most
+
+
+def functions_of(script: str) -> dict[str, Any]:
+    """What a script defines, without running its main part."""
+    return runpy.run_path(str(EXAMPLES / script))
+
+
+def assert_holds_records(log: Path, count: int) -> None:
+    measure = functions_of("every_frame/producer.py")["measure"]
+    records = np.load(log)
+    expected = np.stack([measure(number) for number in range(count)])
+    assert records.dtype == expected.dtype
+    assert np.array_equal(records, expected)
+
+
 # Two terminals, in either order
 
 
@@ -204,6 +277,58 @@ def test_video_in_two_terminals(
         producer.interrupt()
     code, output, errors = producer.end()
     assert (code, errors) == (0, ""), output
+
+
+@both_transports
+@either_order
+@pytest.mark.parametrize("example", ["in_place", "one_loop"])
+def test_a_stream_in_two_terminals(
+    transport: str, first: str, example: str, tag: str, terminals: list[Terminal]
+) -> None:
+    common = [f"--name={tag}", f"--transport={transport}"]
+    # As above: a producer that starts first stays until the consumer is done.
+    stay = TIMEOUT if os.name == "posix" else 10.0
+    linger = 1.0 if first == "consumer" else stay
+    amount = {"in_place": "--frames=25", "one_loop": "--seconds=1"}[example]
+    producer_command = (f"{example}/producer.py", amount, f"--linger={linger}", *common)
+    consumer_command = (f"{example}/consumer.py", *common)
+    if first == "consumer":
+        terminals.append(consumer := Terminal(*consumer_command))
+        consumer.wait_for_line("waiting")
+        terminals.append(producer := Terminal(*producer_command))
+    else:
+        terminals.append(producer := Terminal(*producer_command))
+        producer.wait_for_line("")  # its first line
+        terminals.append(consumer := Terminal(*consumer_command))
+    code, output, errors = consumer.end()
+    assert (code, errors) == (0, ""), output
+    lasts = {"in_place": {"25"}, "one_loop": {"30", "10", "200"}}[example]
+    assert set(re.findall(r"the last is (\d+)$", output, re.MULTILINE)) == lasts, output
+    if linger == TIMEOUT:
+        producer.interrupt()
+    code, output, errors = producer.end()
+    assert (code, errors) == (0, ""), output
+
+
+@both_transports
+@either_order
+def test_the_logger_in_two_terminals(
+    transport: str, first: str, tag: str, tmp_path: Path, terminals: list[Terminal]
+) -> None:
+    log = tmp_path / "records.npy"
+    common = [f"--name={tag}", f"--transport={transport}"]
+    commands = {
+        "consumer": ("every_frame/consumer.py", f"--log={log}", *common),
+        "producer": ("every_frame/producer.py", "--bursts=5", *common),
+    }
+    terminals.append(Terminal(*commands.pop(first)))
+    terminals[0].wait_for_line("waiting")
+    for other in commands.values():
+        terminals.append(Terminal(*other))
+    for terminal in terminals:
+        code, output, errors = terminal.end()
+        assert (code, errors) == (0, ""), output
+    assert_holds_records(log, 160)
 
 
 @both_transports
@@ -336,17 +461,78 @@ def test_a_picture_that_cannot_be_written(
     assert_says(run("video", photographs[0], *options), f"cannot be written to {picture}")
 
 
-@pytest.mark.parametrize("example", ["changing_shapes", "console"])
-@pytest.mark.parametrize("side", ["producer", "consumer"])
-def test_the_other_side_never_comes(example: str, side: str, tag: str) -> None:
-    options = ["--no-pause"] if example == "console" else []
-    result = run(f"{example}/{side}.py", *options, "--wait=0.1", f"--name={tag}")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "changing_shapes/producer.py", "changing_shapes/consumer.py",
+        "console/producer.py", "console/consumer.py",
+        "every_frame/producer.py", "every_frame/consumer.py",
+        "in_place/consumer.py", "one_loop/consumer.py",
+    ],
+)  # fmt: skip
+def test_the_other_side_never_comes(script: str, tag: str, tmp_path: Path) -> None:
+    options = ["--no-pause"] if script.startswith("console") else []
+    result = run(script, *options, "--wait=0.1", f"--name={tag}", cwd=tmp_path)
     assert result.returncode == 1
+    assert result.stderr
     assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_that_cannot_be_written(tag: str, tmp_path: Path) -> None:
+    log = tmp_path / "missing" / "records.npy"
+    result = run("every_frame", "--bursts=1", f"--log={log}", f"--name={tag}")
+    assert_says(result, "the log cannot be written")
 
 
 def test_an_option_that_nobody_knows_ends_the_pair(tag: str) -> None:
     assert_says(run("changing_shapes", "--unheard-of", f"--name={tag}"), "--unheard-of")
+
+
+@pytest.mark.parametrize("example", ["in_place", "one_loop", "every_frame"])
+def test_a_second_producer_is_told(example: str, tag: str, terminals: list[Terminal]) -> None:
+    terminals.append(producer := Terminal(f"{example}/producer.py", f"--name={tag}"))
+    producer.wait_for_line("")  # its first line
+    result = run(f"{example}/producer.py", f"--name={tag}")
+    assert_says(result, tag)
+    assert result.stderr.count("\n") == 1
+    if os.name == "posix":
+        producer.interrupt()
+        _, output, errors = producer.end()
+        assert "Traceback" not in errors, output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no Ctrl-C for a single process on Windows")
+def test_ctrl_c_ends_the_logger_with_what_it_has(
+    tag: str, tmp_path: Path, terminals: list[Terminal]
+) -> None:
+    log = tmp_path / "records.npy"
+    terminals.append(producer := Terminal("every_frame/producer.py", f"--name={tag}"))
+    producer.wait_for_line("waiting")
+    terminals.append(
+        consumer := Terminal("every_frame/consumer.py", f"--log={log}", f"--name={tag}")
+    )
+    consumer.wait_for_line("160 records so far")
+    consumer.interrupt()
+    code, output, errors = consumer.end()
+    assert (code, errors) == (0, ""), output
+    logged = re.search(r"^logged (\d+) records, missed 0$", output, re.MULTILINE)
+    assert logged, output
+    assert_holds_records(log, int(logged[1]))
+    producer.interrupt()
+    code, output, errors = producer.end()
+    assert (code, errors) == (1, "interrupted\n"), output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no Ctrl-C for a single process on Windows")
+@pytest.mark.parametrize("example", ["changing_shapes", "in_place", "one_loop"])
+def test_ctrl_c_ends_a_waiting_consumer(example: str, tag: str, terminals: list[Terminal]) -> None:
+    terminals.append(consumer := Terminal(f"{example}/consumer.py", f"--name={tag}"))
+    consumer.wait_for_line("waiting")
+    consumer.interrupt()
+    code, output, errors = consumer.end()
+    assert code == 1, output
+    assert errors.count("\n") == 1, errors
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no Ctrl-C for a single process on Windows")

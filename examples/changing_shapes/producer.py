@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -56,13 +55,12 @@ def main() -> None:
 
 
 def wait_for_answer(answers: NdShArray, number: int, seconds: float) -> None:
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        valid, answer = answers.read()
-        if valid and answer == number:
+    while True:
+        valid, answer = answers.read(timeout=seconds)
+        if not valid:
+            sys.exit(f"nobody answered array {number}")
+        if answer == number:
             return
-        time.sleep(0.001)
-    sys.exit(f"nobody answered array {number}")
 
 
 if __name__ == "__main__":

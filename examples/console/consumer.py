@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -52,12 +51,8 @@ def main() -> None:
 
 def show(shared_array: ndsharray.NdShArray, expected: np.ndarray[Any, Any], wait: float) -> None:
     """Read the next array, print it, and end the program if it is not the expected one."""
-    give_up = time.monotonic() + wait
-    status, array = shared_array.read()
-    while not status and time.monotonic() < give_up:
-        time.sleep(0.001)
-        status, array = shared_array.read()
-    print(f"status: {status}")  # always look at it: False means that nothing new is there
+    status, array = shared_array.read(timeout=wait)
+    print(f"status: {status}")  # always look at it: False means that nothing new came
     print(f"from write to read: {shared_array.read_time_ms} ms")
     print(f"name of this layout: {shared_array.ndarray_mmap_name}")
     print(array)

@@ -45,17 +45,16 @@ def main() -> None:
     ages: list[float] = []
     with NdShArray(args.name, r_w="r", transport=args.transport) as reader:
         print(f"waiting for '{args.name}'")
-        give_up = time.monotonic() + args.wait
+        timeout = args.wait
         with contextlib.suppress(KeyboardInterrupt):
-            while time.monotonic() < give_up:
-                valid, frame = reader.read()
+            while True:
+                valid, frame = reader.read(timeout=timeout)
                 if not valid:
-                    time.sleep(0.001)
-                    continue
+                    break
+                timeout = args.patience
                 now = time.monotonic()
                 if not arrivals:
                     told, count_told = now, 1
-                give_up = now + args.patience
                 arrivals.append(now)
                 ages.append(reader.read_time_ms)
                 if now - told >= 0.5:
