@@ -34,13 +34,18 @@ MUTANTS = {
     ),
     "second look at seq": (
         "_seqlock.py",
-        'self._order("R2")  # payload before seq; W1\n        return self._holds(position)',
-        'self._order("R2")\n        return True',
+        "return loaded if words[at] == seq else None",
+        "return loaded",
+    ),
+    "second look at seq before a FormatError": (
+        "_seqlock.py",
+        "if self.still_valid(position):",
+        "if True:",
     ),
     "first look at seq": (
         "_seqlock.py",
-        "        if not self._holds(position):\n            return False",
-        "        pass",
+        "if words[at] != seq:  # the first word",
+        "if False:",
     ),
     "newest again after the table": (
         "_seqlock.py",
@@ -60,11 +65,78 @@ MUTANTS = {
         "self._views[index] = None  # an",
         "pass  # an",
     ),
-    "second try pinned": ("_reader.py", "pinned=attempt > 0", "pinned=False"),
+    "second try pinned": ("_take.py", "pinned_from = 1", "pinned_from = 9"),
     "table again after a failed try": (
-        "_reader.py",
+        "_follow.py",
         "if (again or word & 1 != side.copy)",
         "if (word & 1 != side.copy)",
+    ),
+    "out= pinned at once": ("_take.py", "pinned_from = 0  # so", "pinned_from = 9  # so"),
+    "array in place guarded": ("_pins.py", "watches.append(Watch(base, unpin))", "pass"),
+    "pin lives as long as the base": (
+        "_pins.py",
+        "        base = _lifeline(array)",
+        "        base = array",
+    ),
+    "pin let go after an interrupt": (
+        "_pins.py",
+        "        which = self.open\n",
+        "        which = None\n",
+    ),
+    "pins forgotten in a forked child": ("_pins.py", "        pins._forget()\n", "        pass\n"),
+    "cell kept for the last array": (
+        "_pins.py",
+        "        if not self._last:\n",
+        "        if True:\n",
+    ),
+    "in order: the table tells what was published": (
+        "_follow.py",
+        "if word == self._table_word:",
+        "if self.side.copy == word & 1:",
+    ),
+    "in order: the segment left behind first": (
+        "_follow.py",
+        "side.frames is not None\n            and side",
+        "False\n            and side",
+    ),
+    "in order: up to newest": (
+        "_seqlock.py",
+        "if 2 * above < seq <= 2 * limit and not seq & 1",
+        "if 2 * above < seq and not seq & 1",
+    ),
+    "waiting byte": ("_seqlock.py", "self._bytes[WAITING_BYTE + cell] = 1", "pass"),
+    "waiting byte cleared": ("_seqlock.py", "self._bytes[WAITING_BYTE + cell] = 0", "pass"),
+    "newest again before sleeping": (
+        "_follow.py",
+        "if word == self._seen and side.is_live():",
+        "if side.is_live():",
+    ),
+    "state before sleeping": (
+        "_follow.py",
+        "if word == self._seen and side.is_live():",
+        "if word == self._seen:",
+    ),
+    "wake": ("_writer.py", "            self._control.wake()\n", "            pass\n"),
+    "wake at close": ("_control.py", "            self.wake()\n", "            pass\n"),
+    "dead cells cleared": (
+        "_writer.py",
+        "            self._clear_dead_cells()\n",
+        "            pass\n",
+    ),
+    "a nested call is refused": (
+        "_reader.py",
+        "            if nested:\n",
+        "            if False:\n",
+    ),
+    "another thread is refused": (
+        "_reader.py",
+        "if not lock.acquire(False):",
+        "if not lock.acquire(True):",
+    ),
+    "a loan that ended too late": (
+        "_writer.py",
+        "        if publish:\n            self._check_open()",
+        "        if publish:\n            pass",
     ),
     "jump at take over": ("_writer.py", "_TAKE_OVER_JUMP = 2**16", "_TAKE_OVER_JUMP = 0"),
     "grow when far ahead": ("_writer.py", "_MAX_AHEAD = 2**15", "_MAX_AHEAD = 2**40"),
@@ -84,11 +156,23 @@ MUTANTS = {
         "os.ftruncate(fd, size)",
     ),
 }
-for fence in ("W0", "W1", "W2", "W3", "W4", "R0", "R1", "R2", "R3", "R6", "R7"):
+for fence in "W0 W1 W2 W3 W4 R0 R1 R3 R4 R6 R7 R8 R9".split():
     MUTANTS[f"fence {fence}"] = ("_seqlock.py", f'("{fence}")', f'.__class__  # "{fence}"')
+MUTANTS["fence R2"] = ("_seqlock.py", 'order("R2")  # payload', "pass  # payload")
 MUTANTS["fence R5"] = ("_seqlock.py", 'make_fence()("R5")', "pass")
+MUTANTS["fence R5 of an array in place"] = (
+    "_seqlock.py",
+    "return [store, acquire, release]",
+    "return [store]",
+)
 
-TESTS = ["tests/test_protocol.py", "tests/test_lease.py", "tests/test_full.py"]
+TESTS = ["tests/test_protocol.py", "tests/test_protocol_waiting.py", "tests/test_lease.py"]
+TESTS += [
+    "tests/test_full.py",
+    "tests/test_in_place.py",
+    "tests/test_wait.py",
+    "tests/test_loan.py",
+]
 TESTS += ["tests/test_lifetime.py", "tests/test_ndsharray.py"]
 
 
