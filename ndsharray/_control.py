@@ -20,7 +20,7 @@ from ._address import Address
 from ._layout import Table
 from ._leftovers import mark_closed, remove_array, unlink
 from ._memory import Fences, Memory
-from ._seqlock import is_ready, set_ready
+from ._seqlock import is_ready, set_closed, set_ready
 from ._wait import Waiter
 from .backends.base import Segment
 from .errors import FormatError
@@ -111,8 +111,7 @@ class OwnedControl:
         """
         memory = self.memory
         if memory is not None:
-            memory.words[_layout.LAST_FRAME_WORD] = frame
-            memory.words[_layout.STATE_WORD] = _layout.CLOSED
+            set_closed(memory, frame)
             # Whoever is just going to sleep misses it, and learns it at the end of its nap.
             self.wake()
         del memory

@@ -143,6 +143,13 @@ class Follower:
                 return (take.finish(frame[0]), *frame[1:])
         return frame
 
+    def end(self) -> None:
+        """Count what was published before the end and could not be had any more."""
+        position, number, missed = self.had
+        if position:
+            last = max(number, self.side.last_frame())
+            self.had = (position, last, missed + last - number)
+
     def _held_pins(self) -> Optional[Pins]:
         pins = self.pins
         if pins is None or not pins.ours:

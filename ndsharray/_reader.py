@@ -229,6 +229,7 @@ class Reader:
             if live and not self._finder.is_due():
                 return None
             if not live and self._ended is not follower:
+                follower.end()
                 self._ended = follower
                 return False
         found = self._look_up()

@@ -36,7 +36,7 @@ names it, W3 orders a newest before the next change of the other copy).
 has not had (positions have gaps), up to newest. R8, newest before those seqs, pairs with W3, a
 newest before the next write: each frame up to newest is found stable, or was overwritten. R9,
 "closed" before the last newest, pairs with W3 as well: nothing that was published before the end is
-missed.
+missed; and with W5: the number of the last frame stands there before "closed".
 
 **Waiting**::
 
@@ -62,6 +62,8 @@ from typing import Any, Callable, TypeVar
 from . import _layout
 from ._layout import (
     CELLS,
+    CLOSED,
+    LAST_FRAME_WORD,
     LIVE,
     NEWEST_BYTES,
     NEWEST_WORD,
@@ -77,7 +79,7 @@ from ._layout import (
 from ._memory import Fences, Memory, fence_callbacks, make_fence
 from .errors import FormatError
 
-__all__ = ["ReadSide", "Watch", "WriteSide", "is_ready", "set_ready"]
+__all__ = ["ReadSide", "Watch", "WriteSide", "is_ready", "set_closed", "set_ready"]
 
 _T = TypeVar("_T")
 
@@ -98,6 +100,13 @@ def is_ready(control: Memory, fences: Fences) -> bool:
     if fences.order is not None:
         fences.order("R0")  # ready before all of it; pairs with W0
     return ready == 1
+
+
+def set_closed(control: Memory, frame: int) -> None:
+    """Say that the array ends with frame number `frame`."""
+    control.words[LAST_FRAME_WORD] = frame
+    make_fence()("W5")  # the last frame's number before "closed"; R9
+    control.words[STATE_WORD] = CLOSED
 
 
 class WriteSide:
@@ -277,8 +286,12 @@ class ReadSide:
         if self._control[STATE_WORD] == LIVE:
             return True
         if self._order is not None:
-            self._order("R9")  # "closed" before the last newest; W3
+            self._order("R9")  # "closed" before the last newest, and its number; W3, W5
         return False
+
+    def last_frame(self) -> int:
+        """Return the number of the last frame of all, once `is_live` said that it is closed."""
+        return int(self._control[LAST_FRAME_WORD])
 
     def newest(self) -> int:
         """Return the newest word: ``2 * position + table copy``."""

@@ -36,7 +36,11 @@ def check_array(array: npt.NDArray[Any]) -> None:
         For objects, text and user-defined dtypes.
     """
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"array must be a numpy.ndarray, not {type(array).__name__}")
+        hint = " (one of an array's elements: use array[i : i + 1])"
+        raise TypeError(
+            f"array must be a numpy.ndarray, not {type(array).__name__}"
+            + (hint if isinstance(array, np.generic) else "")
+        )
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError("a masked array would lose its mask: share .filled(), or .data and .mask")
     check_dtype(array.dtype)

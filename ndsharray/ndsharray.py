@@ -169,7 +169,9 @@ class NdShArray:
     def missed(self) -> int:
         """How many frames this reader never saw, since the first one that it saw.
 
-        0 again once it follows a new writer after a clean close, and on a writer.
+        Exact: frames are numbered, and the writer leaves the last number when it closes (which
+        counts once `frames` has ended). 0 again once it follows a new writer after a clean close,
+        and on a writer.
         """
         return self._reader.missed if self._reader else 0
 
@@ -304,8 +306,8 @@ class NdShArray:
             False: do not copy. The array lies in shared memory, is read-only, and **cannot change
             while it or any slice of it is alive**: the writer passes its slot by. So let it go when
             you are done; somebody who holds several makes the writer take more memory. A reader
-            can hold four such arrays at a time (the last one that was read counts, held or not);
-            further ones, and all those of a 63rd reader, are private read-only copies.
+            can hold four such arrays at a time, and keeps the last one itself until the next
+            read; further ones, and all those of a 63rd reader, are private read-only copies.
 
         Returns
         -------
@@ -369,6 +371,10 @@ class NdShArray:
         It begins after the last frame that was read; on a new reader with the oldest one that is
         there. A reader that falls behind by more than the writer's ``slots`` misses frames, and
         `missed` says how many. It waits through a writer's crash and restart.
+
+        What a writer publishes in new memory (its first frame, or one that needs more room) and
+        closes at once is gone before a reader could open it, and counts as missed: a writer whose
+        every frame matters closes after its readers have said that they are done.
 
         Parameters
         ----------

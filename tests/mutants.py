@@ -156,7 +156,7 @@ MUTANTS = {
         "os.ftruncate(fd, size)",
     ),
 }
-for fence in "W0 W1 W2 W3 W4 R0 R1 R3 R4 R6 R7 R8 R9".split():
+for fence in "W0 W1 W2 W3 W4 R0 R1 R3 R4 R6 R7 R8 R9 W5".split():
     MUTANTS[f"fence {fence}"] = ("_seqlock.py", f'("{fence}")', f'.__class__  # "{fence}"')
 MUTANTS["fence R2"] = ("_seqlock.py", 'order("R2")  # payload', "pass  # payload")
 MUTANTS["fence R5"] = ("_seqlock.py", 'make_fence()("R5")', "pass")

@@ -212,6 +212,21 @@ def test_it_ends_at_a_clean_close_and_the_next_call_waits(
         assert list(frames) == []
 
 
+def test_what_is_gone_with_a_close_counts_as_missed(
+    name: str, transport: str, console: Any
+) -> None:
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r}, slots=8)")
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        assert reader.read(timeout=10)[0]
+        child.run("w.write(np.full(3, 5))")
+        child.run("w.write(np.zeros(100_000)); w.write(np.zeros(100_001)); w.close()")
+        assert numbers(reader, 20) == [5]
+        assert reader.missed == 2
+        assert numbers(reader, 0) == []
+        assert reader.missed == 2
+
+
 def test_it_waits_through_a_crash_and_restart(name: str, transport: str, console: Any) -> None:
     with NdShArray(name, r_w="r", transport=transport) as reader:
         frames = reader.frames(20)
