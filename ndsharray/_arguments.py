@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -31,7 +31,11 @@ def check_timeout(timeout: Optional[float]) -> Optional[float]:
     if timeout is None:
         return None
     try:
+        if isinstance(timeout, (str, bytes, bytearray)):
+            raise TypeError
         seconds = float(timeout)
+    except OverflowError:
+        seconds = math.inf if timeout > 0 else -math.inf
     except (TypeError, ValueError):
         raise TypeError(f"timeout is seconds or None, not {timeout!r}") from None
     if math.isnan(seconds) or seconds < 0:
@@ -47,13 +51,20 @@ def check_out(out: npt.NDArray[Any]) -> None:
         raise ValueError("out is read-only")
 
 
-def as_shape(shape: Union[int, Sequence[int]]) -> tuple[int, ...]:
-    """Return a shape as numpy takes it: one length, or a sequence of them."""
+def as_shape(shape: Union[int, Iterable[int]], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Return a shape as numpy takes it, one length or several, if it can make such an array."""
     try:
-        lengths = tuple(map(operator.index, shape)) if isinstance(shape, Sequence) else None
-        lengths = (operator.index(shape),) if lengths is None else lengths  # type: ignore[arg-type]
+        if isinstance(shape, (str, bytes, bytearray)):
+            raise TypeError
+        several = shape if isinstance(shape, Iterable) else (shape,)
+        lengths = tuple(operator.index(length) for length in several)
     except TypeError:
         raise TypeError(f"shape is an int or a sequence of them, not {shape!r}") from None
-    if any(length < 0 for length in lengths):
-        raise ValueError(f"no length of a shape is negative: {shape!r}")
+    try:
+        if 0 in lengths:
+            np.empty(lengths, dtype)
+        else:
+            np.broadcast_to(np.empty((), dtype), lengths)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"no array has the shape {lengths}: {error}") from None
     return lengths

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from typing import Callable
 
 from ._wait import pause
@@ -55,7 +56,8 @@ async def in_thread(
             sleep(seconds)
         except BaseException as raised:
             error = raised
-        loop.call_soon_threadsafe(tell, error)
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, error)
 
     # A daemon, for an interpreter that exits in the middle of a coroutine nobody finishes.
     thread = threading.Thread(target=run, name="ndsharray read_async", daemon=True)

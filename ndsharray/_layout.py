@@ -33,7 +33,7 @@ the slots that the writer took, from 1; it lies in slot ``p mod slots``.
        640     8  word       writer      newest: 2 * position + table copy; position 0: none yet
        648   120             reserved    (newest has cache lines of its own, also of 128 bytes)
        768    62  bytes      readers     waiting, one byte per cell: 1 while its reader sleeps
-       830     2             reserved    (no reader of this version does)
+       830     2             reserved    on the low half of newest
        832   248  bytes      readers     pins, four per cell: 0 none, else slot + 1
       1080  3016             reserved
 
@@ -67,7 +67,6 @@ changes only the other one::
 from __future__ import annotations
 
 import ast
-import copy
 import re
 import struct
 import uuid as uuids
@@ -77,7 +76,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._memory import Memory
-from ._types import is_supported
+from ._types import is_supported, own_dtype
 from .errors import FormatError
 
 __all__ = [
@@ -191,7 +190,7 @@ class Layout:
         self.uuid = uuid
         self.words: tuple[int, int] = struct.unpack("=QQ", uuid)
         # The fields of a structured dtype can be renamed in place: have a copy of our own.
-        self.dtype = dtype if dtype.names is None else copy.copy(dtype)
+        self.dtype = dtype if dtype.names is None else own_dtype(dtype)
         self.shape = shape
         self.header = header
         self.nbytes = dtype.itemsize

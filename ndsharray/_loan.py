@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ._control import OwnedControl
 from ._frames import Frames
 from ._layout import Layout
+from ._types import own_dtype
 
 __all__ = ["Begun", "Lender", "Loan"]
 
@@ -20,11 +21,12 @@ __all__ = ["Begun", "Lender", "Loan"]
 class Begun:
     """A slot that was begun and is not published yet; it is dropped with the last reference."""
 
-    __slots__ = ("__weakref__", "control", "frames", "layout", "position")
+    __slots__ = ("__weakref__", "control", "frames", "layout", "over", "position")
 
     def __init__(
         self, control: OwnedControl, frames: Frames, position: int, layout: Layout
     ) -> None:
+        self.over = False  # also while a traceback keeps it alive
         self.control = control
         self.frames = frames
         self.position = position
@@ -60,10 +62,16 @@ class Loan:
         if self._begun is not None:
             raise RuntimeError("this loan is in use: call loan() for each with block")
         self._begun = begun = self._writer.lend(self._layout)
-        # A view of its own, to be made read-only at the end.
-        array: npt.NDArray[Any] = begun.frames.prepare(begun.position, begun.layout).view()
-        self._array = array
-        return array
+        try:
+            # A view of its own, to be made read-only at the end.
+            array: npt.NDArray[Any] = begun.frames.prepare(begun.position, begun.layout).view()
+            if array.dtype.names is not None:
+                array = array.view(own_dtype(array.dtype))
+            self._array = array
+            return array
+        except BaseException:
+            self._end(publish=False)
+            raise
 
     def __exit__(
         self,
@@ -71,9 +79,16 @@ class Loan:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
+        self._end(publish=error is None)
+
+    def _end(self, *, publish: bool) -> None:
         begun, self._begun = self._begun, None
         if self._array is not None:
             self._array.flags.writeable = False
             self._array = None
-        if begun is not None:
-            self._writer.take_back(begun, publish=error is None)
+        if begun is None:
+            return
+        try:
+            self._writer.take_back(begun, publish)
+        finally:
+            begun.over = True

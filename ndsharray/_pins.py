@@ -67,9 +67,9 @@ class Pins:
         self.open: Optional[int] = None
         self._own = side.own_pins(cell.number)
         # For each pin what let it go last, or will.
-        self._watches: list[Optional[list[Watch]]] = [None] * PINS_PER_CELL
+        self._watches: list[Optional[list[weakref.ref[Any]]]] = [None] * PINS_PER_CELL
         self._unpin = [side.unpin_callbacks(cell.number, pin) for pin in range(PINS_PER_CELL)]
-        self._last: dict[int, weakref.ref[Any]] = {}  # once it is retired
+        self._closing = [cell]
         _living.add(self)
 
     def pin(self, index: int) -> int:
@@ -85,7 +85,7 @@ class Pins:
     def guard(self, which: int, array: npt.NDArray[Any]) -> None:
         """Let pin `which` go when nobody holds `array` or a slice of it any more, not before."""
         base = _lifeline(array)
-        watches = []
+        watches: list[weakref.ref[Any]] = []
         for unpin in self._unpin[which]:
             watches.append(Watch(base, unpin))  # no frame more
         self._watches[which] = watches
@@ -104,37 +104,38 @@ class Pins:
         """Let the cell go, now or as soon as no array needs a pin of it any more."""
         self.settle()
         _exit.linger(self)
-        for which, watches in enumerate(self._watches):
-            base = watches[0]() if watches else None
-            if base is not None:
-                # From now on in Python: whoever is the last gives the cell back.
-                self._last[which] = weakref.ref(base, partial(self._let_go, which))
-                self._watches[which] = None
-            del base
-        if not self._last:
+        # Held until the end: nothing of it dies meanwhile.
+        bases = [watches[0]() if watches else None for watches in self._watches]
+        # From now on in Python: whoever is the last gives the cell back. One store puts these in
+        # the place of the ones that only unpin.
+        self._watches = [
+            None if base is None else [weakref.ref(base, partial(self._let_go, which))]
+            for which, base in enumerate(bases)
+        ]
+        if not any(base is not None for base in bases):
             self.close()
 
     def _let_go(self, which: int, _dead: object) -> None:
-        if self._last.pop(which, None) is None:
-            return
-        if self._last:
-            self._side.unpin(self.cell.number, which)
-        else:
+        self._side.unpin(self.cell.number, which)
+        if not any(watches and watches[0]() is not None for watches in self._watches):
             self.close()
 
     def close(self) -> None:
         """Let the cell go, whatever still needs it. Harmless when repeated."""
         _exit.ended(self)
         self._forget()
-        if self.cell.held:
+        try:
+            cell = self._closing.pop()  # one thread gets it
+        except IndexError:
+            return
+        if cell.held:
             for which in range(PINS_PER_CELL):
-                self._side.unpin(self.cell.number, which)
-            self.cell.release()
+                self._side.unpin(cell.number, which)
+            cell.release()
 
     def _forget(self) -> None:
         """Let go of nothing any more."""
         self._watches = [None] * PINS_PER_CELL
-        self._last.clear()
         self.open = None
         self.ours = False
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 import weakref
 from typing import Any, Callable, Optional
@@ -74,7 +75,7 @@ class Reader:
         self.in_place = InPlace(self._buffers)
         self._follower: Optional[Follower] = None
         self._ended: Optional[Follower] = None  # whose end was told
-        self._reserved: Optional[weakref.ref[_Mark]] = None  # by a read_async
+        self._reserved: Optional[tuple[weakref.ref[_Mark], int]] = None  # by a read_async
         self._cell = OwnCell(address, self)
         self.closed = False
         self.last = array
@@ -86,8 +87,8 @@ class Reader:
         """Return the way to take a frame that copies it into `out`."""
         return Into(self._buffers, out)
 
-    def read(self, take: Take, timeout: Optional[float] = 0.0) -> bool:
-        """Take the newest frame, or wait for it; True if there was a new one (then it is `last`).
+    def read(self, take: Take, timeout: Optional[float] = 0.0) -> tuple[bool, npt.NDArray[Any]]:
+        """Take the newest frame, or wait for it; return whether there was a new one, and the last.
 
         Parameters
         ----------
@@ -105,26 +106,35 @@ class Reader:
         RuntimeError
             If another thread is reading, or inside another call of this one.
         """
-        if self._reserved is not None:
-            self._refuse_reserved()
-        return self._call(self._newest, take, timeout)
+        return self._checked(self._newest, take, timeout)
 
-    def next(self, take: Take, timeout: Optional[float]) -> bool:
+    def next(self, take: Take, timeout: Optional[float]) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same with the oldest frame that was not had.
 
         False also when the writer has closed the array and all of it was had; then the next call
         waits for another writer.
         """
+        return self._checked(self._oldest, take, timeout)
+
+    def _checked(
+        self, attempt: Callable[[Take], Optional[bool]], take: Take, timeout: Optional[float]
+    ) -> tuple[bool, npt.NDArray[Any]]:
         if self._reserved is not None:
             self._refuse_reserved()
-        return self._call(self._oldest, take, timeout)
+        try:
+            return self._call(attempt, take, timeout)
+        except BaseException:
+            self._turn.repair()
+            raise
 
     def _call(
         self, attempt: Callable[[Take], Optional[bool]], take: Take, timeout: Optional[float]
-    ) -> bool:
+    ) -> tuple[bool, npt.NDArray[Any]]:
         turn = self._turn  # the name that `Turn.is_nested` looks for
         lock = turn.lock
         if not lock.acquire(False):
+            if self.closed:  # by that thread, just now
+                raise ClosedError("the reader was closed")
             refuse_thread()
         nested = turn.busy and turn.is_nested()
         try:
@@ -135,8 +145,8 @@ class Reader:
                 raise ClosedError("the reader was closed")
             found = attempt(take)
             if found is None and timeout != 0.0:
-                return self._wait_for(attempt, take, _deadline(timeout))
-            return found is True
+                found = self._wait_for(attempt, take, _deadline(timeout))
+            return found is True, self.last  # here, where nobody else can change it
         finally:
             turn.busy = nested
             lock.release()
@@ -157,20 +167,22 @@ class Reader:
             found = attempt(take)
         return found
 
-    async def read_async(self, take: Take, timeout: Optional[float]) -> bool:
+    async def read_async(
+        self, take: Take, timeout: Optional[float]
+    ) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same as `read` in an event loop, which goes on meanwhile."""
         mark = _Mark()  # dies with this call, however it ends
         if self._reserved is not None:
             self._refuse_reserved()
-        self._reserved = weakref.ref(mark)
+        self._reserved = weakref.ref(mark), os.getpid()
         try:
             deadline = _deadline(timeout)
-            while not self._call(self._newest, take, 0.0):
+            while True:
+                got = self._call(self._newest, take, 0.0)
                 left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
+                if got[0] or left <= 0:
+                    return got
                 await self._sleep_async(min(left, _NAP))
-            return True
         finally:
             self._reserved = None
             if self.closed:
@@ -181,7 +193,8 @@ class Reader:
             raise RuntimeError("a read_async of this reader is under way: give each task its own")
 
     def _is_reserved(self) -> bool:
-        return self._reserved is not None and self._reserved() is not None
+        reserved = self._reserved  # a forked child inherits no task
+        return reserved is not None and reserved[0]() is not None and reserved[1] == os.getpid()
 
     async def _sleep_async(self, seconds: float) -> None:
         from ._asleep import in_thread, sleep_until  # asyncio costs more to import than all of us
@@ -225,6 +238,7 @@ class Reader:
         if follower is not None:
             live = follower.side.is_live()
             if self._accept(follower, follower.next(take)):
+                self._ended = None  # perhaps once more: a closed control segment can be adopted
                 return True
             if live and not self._finder.is_due():
                 return None
@@ -240,7 +254,7 @@ class Reader:
 
     def is_valid(self) -> bool:
         """Tell whether an array with a frame is attached; look it up if it is time to."""
-        return not self.closed and self._call(self._is_valid, self.by_copy, 0.0)
+        return not self.closed and self._checked(self._is_valid, self.by_copy, 0.0)[0]
 
     def _is_valid(self, _take: Take) -> bool:
         try:

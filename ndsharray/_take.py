@@ -5,7 +5,6 @@ Not here: which frame, and whether it was whole (``_follow``).
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from ._attached import View
 from ._buffers import SMALLEST, Buffers
 from ._memory import Memory
+from ._types import own_dtype
 
 __all__ = ["Copy", "InPlace", "Into", "Take"]
 
@@ -123,4 +123,4 @@ class InPlace(Take):
 
 def _with_own_names(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the array with a dtype of its own: the fields of one can be renamed in place."""
-    return array if array.dtype.names is None else array.view(copy.copy(array.dtype))
+    return array if array.dtype.names is None else array.view(own_dtype(array.dtype))

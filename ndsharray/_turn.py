@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from types import FrameType
-from typing import Callable, NoReturn, Optional, TypeVar
+from typing import Any, Callable, NoReturn, Optional, TypeVar
 
 __all__ = ["CALLS", "Turn", "refuse_nested", "refuse_thread"]
 
@@ -43,6 +43,13 @@ class Turn:
         RuntimeError
             Inside another call of this thread.
         """
+        try:
+            return self._wait(act, args)
+        except BaseException:
+            self.repair()
+            raise
+
+    def _wait(self, act: Callable[..., _T], args: tuple[object, ...]) -> _T:
         turn = self  # the name that `is_nested` looks for
         with turn.lock:
             nested = turn.busy and turn.is_nested()
@@ -53,6 +60,16 @@ class Turn:
                 return act(*args)
             finally:
                 turn.busy = nested
+
+    def repair(self) -> None:
+        """Let the lock go if an interrupt came just between taking it and using it.
+
+        Called after a call of this thread has ended by an exception.
+        """
+        lock: Any = self.lock
+        if lock._is_owned() and not self.is_nested():
+            lock._release_save()  # however often it is held
+            self.busy = False
 
     def is_nested(self) -> bool:
         """Tell whoever holds the lock whether it is inside another call of this thread."""
@@ -67,7 +84,7 @@ class Turn:
 
 
 # The code of what runs as a call: a local named `turn` says whose.
-CALLS = {Turn.wait.__code__}
+CALLS = {Turn._wait.__code__}
 
 
 def refuse_nested() -> NoReturn:

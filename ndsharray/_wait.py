@@ -32,6 +32,7 @@ __all__ = ["LONGEST_PAUSE", "Waiter", "pause"]
 
 LONGEST_PAUSE = 0.005  # seconds
 _SHORTEST_PAUSE = 0.00005
+_LONG = 0.1  # seconds: in shorter sleeps a lost wake-up costs little, and is not to be told
 _QUICK, _SPIN = 0.0003, 0.0001  # seconds: a wait that counts as short, and for how long to spin
 # Not time.sleep(0): that is a sleep of 85 us on Linux since Python 3.11 (cpython gh-125997).
 _yield = getattr(os, "sched_yield", None)
@@ -199,13 +200,14 @@ class Waiter:
         timespec[0] = whole = int(seconds)
         timespec[1] = int((seconds - whole) * 1e9)
         answer = futex.wait(self._address, low, timespec)
-        if answer == errno.ETIMEDOUT and self._halves[self._low] != low:
+        moved = self._halves[self._low] != low
+        if answer == errno.ETIMEDOUT and moved and seconds >= _LONG:
             # It moved, and nobody woke us: the other side may be unable to (another sandbox).
             self._missed += 1
             if self._missed > 1:  # once can happen: it moved just when the time was up
                 self._futex = None
         elif answer in _NOTHING_WRONG:
-            self._missed = 0
+            self._missed = self._missed if seconds < _LONG else 0
         else:  # forbidden since the first try
             self._futex = None
             self.poll(low, seconds)

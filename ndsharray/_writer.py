@@ -200,7 +200,8 @@ class Writer:
     def _begin_call(self) -> int:
         """Check that a slot may be taken now, and clean up after a call that was interrupted."""
         self._check_open()
-        if self._loan is not None and self._loan() is not None:
+        begun = None if self._loan is None else self._loan()
+        if begun is not None and not begun.over:
             raise RuntimeError("a loan of this writer is open: its with block has to end first")
         now = _clock.now_ns()
         if now - self._looked > _LOOK_NS:

@@ -243,15 +243,16 @@ class NdShArray:
         -------
         context manager
             Gives a writable, C-ordered array; its values are arbitrary, as those of ``np.empty``.
-            After the block it is read-only and must not be used any more: it is the memory of this
-            frame and of later ones.
+            After the block it is read-only, and neither it nor slices taken of it (which stay
+            writable) must be used any more: it is the memory of this frame and of later ones.
 
         Raises
         ------
         AccessError
             On a reader.
         ValueError
-            Without `shape` or `dtype` if nothing was written yet; for a negative length.
+            Without `shape` or `dtype` if nothing was written yet; for a shape that numpy cannot
+            make.
         NotImplementedError
             For a dtype that cannot be shared.
         RuntimeError
@@ -280,7 +281,7 @@ class NdShArray:
             raise ValueError("nothing was written yet: a loan needs shape and dtype")
         wanted = last.dtype if dtype is None else np.dtype(dtype)
         check_dtype(wanted)
-        lengths = last.shape if shape is None else as_shape(shape)
+        lengths = last.shape if shape is None else as_shape(shape, wanted)
         if lengths == last.shape and wanted == last.dtype and last is not NO_LAYOUT:
             return last
         return Layout.of_shape(wanted, lengths)
@@ -336,12 +337,11 @@ class NdShArray:
             a read of it.
         """
         reader = self._get_reader("read")
-        if timeout != 0.0:
+        if type(timeout) is not float or timeout != 0.0:
             timeout = check_timeout(timeout)
         if out is None:
-            take = reader.by_copy if copy else reader.in_place
-            return reader.read(take, timeout), reader.last
-        return reader.read(_into(reader, out, copy), timeout), out
+            return reader.read(reader.by_copy if copy else reader.in_place, timeout)
+        return reader.read(_into(reader, out, copy), timeout)[0], out
 
     async def read_async(
         self,
@@ -359,9 +359,8 @@ class NdShArray:
         reader = self._get_reader("read_async")
         timeout = check_timeout(timeout)
         if out is None:
-            take = reader.by_copy if copy else reader.in_place
-            return await reader.read_async(take, timeout), reader.last
-        return await reader.read_async(_into(reader, out, copy), timeout), out
+            return await reader.read_async(reader.by_copy if copy else reader.in_place, timeout)
+        return (await reader.read_async(_into(reader, out, copy), timeout))[0], out
 
     def frames(
         self, timeout: Optional[float] = None, *, copy: bool = True
@@ -459,8 +458,10 @@ class _Frames:
 
     def __next__(self) -> npt.NDArray[Any]:
         reader = self._reader
-        if reader is not None and reader.next(self._take, self._timeout):
-            return reader.last
+        if reader is not None:
+            valid, frame = reader.next(self._take, self._timeout)
+            if valid:
+                return frame
         self._reader = None  # an iterator that ended stays so
         raise StopIteration
 

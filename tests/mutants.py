@@ -86,7 +86,7 @@ MUTANTS = {
     "pins forgotten in a forked child": ("_pins.py", "        pins._forget()\n", "        pass\n"),
     "cell kept for the last array": (
         "_pins.py",
-        "        if not self._last:\n",
+        "        if not any(base is not None for base in bases):\n",
         "        if True:\n",
     ),
     "in order: the table tells what was published": (

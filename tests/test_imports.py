@@ -20,7 +20,7 @@ ALLOWED = {
     "_writer backends backends.base errors",
     "_writer": "_address _cell _clock _control _exit _frames _layout _lease _leftovers _loan "
     "_memory _seqlock _turn backends.base errors",
-    "_loan": "_control _frames _layout",
+    "_loan": "_control _frames _layout _types",
     "_frames": "_layout _memory _seqlock backends.base",
     "_control": "_address _clock _layout _leftovers _memory _seqlock _wait backends.base errors",
     "_reader": "_address _asleep _attached _buffers _clock _find _follow _pins _take _turn "
@@ -28,7 +28,7 @@ ALLOWED = {
     "_find": "_address _attached _clock _layout _memory _seqlock backends.base",
     "_follow": "_address _attached _layout _pins _take _wait",
     "_pins": "_address _attached _cell _clock _exit _layout _memory _seqlock",
-    "_take": "_attached _buffers _memory",
+    "_take": "_attached _buffers _memory _types",
     "_attached": "_address _layout _memory _seqlock backends.base errors",
     "_sweep": "_address _cell _leftovers _lease backends.base",
     "_leftovers": "_address _layout _memory backends.base",

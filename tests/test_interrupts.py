@@ -16,13 +16,16 @@ from console import Failed
 import ndsharray._cell
 import ndsharray._clock
 import ndsharray._control
+import ndsharray._frames
 import ndsharray._lease
+import ndsharray._pins
 import ndsharray._reader
 import ndsharray._sweep
 import ndsharray._writer
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._buffers import SMALLEST, Buffers
 from ndsharray.backends.base import control_name
+from ndsharray.errors import ClosedError
 
 
 class Stop(BaseException):
@@ -297,3 +300,97 @@ def test_renaming_fields_of_an_array_renames_nobody_elses(
             mine.dtype.names = ("c", "d")
             writer.write(mine)
             assert reader.read()[1].dtype.names == ("c", "d")
+
+
+def test_a_close_that_comes_inside_a_read_does_not_replace_its_frame(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NdShArray(name, np.arange(3), "w", transport=transport):
+        reader = NdShArray(name, r_w="r", transport=transport)
+        once(monkeypatch, ndsharray._reader._clock, "now_ns", reader.close)  # a signal handler's
+        valid, frame = reader.read()
+        assert (valid, frame.tolist()) == (True, [0, 1, 2])
+        assert reader.closed
+        with pytest.raises(ClosedError):
+            reader.read()
+
+
+@pytest.mark.parametrize("moment", ["retire", "before its pins are retired"])
+def test_an_interrupted_close_keeps_all_arrays_in_place(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    with NdShArray(name, np.full(9, 1), "w", transport=transport, slots=8) as writer:
+        reader = NdShArray(name, r_w="r", transport=transport)
+        one = reader.read(copy=False)[1]
+        writer.write(np.full(9, 2))
+        two = reader.read(copy=False)[1]
+        if moment == "retire":
+            once(monkeypatch, ndsharray._pins, "partial", stop)
+        else:
+            once(monkeypatch, ndsharray._pins._exit, "linger", stop)
+        with pytest.raises(Stop):
+            reader.close()
+        del one
+        for value in range(20):
+            writer.write(np.full(9, value))
+        assert (two == 2).all()
+        reader.close()
+        for value in range(20):
+            writer.write(np.full(9, value))
+        assert (two == 2).all()
+        del two
+        assert [entry for entry in os.listdir(root) if entry[-3:-2] == "r"] == []
+
+
+def test_a_loan_that_could_not_begin_is_over(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
+        loan = writer.loan()
+        once(monkeypatch, ndsharray._frames.Frames, "prepare", stop)
+        with pytest.raises(Stop):
+            loan.__enter__()
+        writer.write(np.arange(4))
+        with loan as frame:
+            frame[:] = 5
+        once(monkeypatch, ndsharray._frames.Frames, "finish", stop)
+        with pytest.raises(Stop) as kept, loan as frame:  # the traceback keeps the slot
+            frame[:] = 6
+        writer.write(np.arange(5))
+        assert kept
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read()[1].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("how", ["loan", "read", "in place"])
+def test_renaming_nested_fields_renames_nobody_elses(name: str, transport: str, how: str) -> None:
+    dtype = np.dtype([("p", [("a", "f4"), ("b", "f4")]), ("q", "f8")])
+    with NdShArray(name, np.zeros(3, dtype), "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            if how == "loan":
+                with writer.loan() as frame:
+                    frame.dtype["p"].names = ("x", "y")
+                    frame.dtype.names = ("r", "s")
+            else:
+                frame = reader.read(copy=how == "read")[1]
+                frame.dtype["p"].names = ("x", "y")
+            writer.write(np.zeros(3, np.dtype([("p", [("a", "f4"), ("b", "f4")]), ("q", "f8")])))
+            got = reader.read()[1].dtype
+            assert (got.names, got["p"].names) == (("p", "q"), ("a", "b"))
+
+
+def test_frames_tells_the_end_of_an_adopted_segment_again(name: str, transport: str) -> None:
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        for _ in range(3):
+            writer = NdShArray(name, np.arange(3), "w", transport=transport, slots=8)
+            assert reader.read(timeout=5)[0]
+            words = writer._writer._control.memory.words  # type: ignore[union-attr]
+            writer.write(np.arange(4))
+            words[72] = 2  # as if it were killed while closing: marked, its names still there
+            assert [frame.size for frame in reader.frames(20)] == [4]
+            words[72] = 1
+            writer.write(np.arange(5))
+            words[72] = 2
+            assert [frame.size for frame in reader.frames(20)] == [5]
+            words[72] = 1
+            writer.close()

@@ -133,6 +133,8 @@ def test_every_kind_of_layout(name: str, transport: str, layout: Any) -> None:
         (((2, -3), "f4"), ValueError),
         ((2.5, "f4"), TypeError),
         (("ab", "f4"), TypeError),
+        (("", "f4"), TypeError),
+        (((0, 2**63), "u1"), ValueError),
         (((2,), object), NotImplementedError),
         (((2,), "U5"), NotImplementedError),
         (((2,), "nonsense"), TypeError),

@@ -41,7 +41,7 @@ def test_a_read_in_place_pins_before_it_looks_and_copies_nothing(pair: Pair) -> 
     writer, reader = attached_reader(pair)
     writer.write(A)  # position 5, slot 2
     pair.recorded()
-    assert reader.read(reader.in_place)
+    assert reader.read(reader.in_place)[0]
     assert pair.recorded() == [
         "load state",
         "load newest",
@@ -62,10 +62,10 @@ def test_a_read_in_place_pins_before_it_looks_and_copies_nothing(pair: Pair) -> 
 def test_letting_go_fences_before_it_unpins(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer.write(A)
-    assert reader.read(reader.in_place)
+    assert reader.read(reader.in_place)[0]
     part = reader.last[2:5]
     writer.write(A)
-    assert reader.read(reader.by_copy)
+    assert reader.read(reader.by_copy)[0]
     pair.recorded()
     assert (part == A[2:5]).all()
     del part
@@ -78,7 +78,7 @@ def test_the_pin_comes_first(pair: Pair) -> None:
     seen: list[Any] = []
 
     def read() -> None:
-        seen.append(reader.read(reader.in_place))
+        seen.append(reader.read(reader.in_place)[0])
         seen.append(reader.last)
 
     for _ in range(2):
@@ -97,7 +97,7 @@ def test_the_mark_comes_first(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer.write(A + 1)  # position 5, slot 2
     pair.recorder.before["store pin0 = 3"] = lambda: [writer.write(A + v) for v in (2, 3, 4)]
-    assert reader.read(reader.in_place)
+    assert reader.read(reader.in_place)[0]
     assert (reader.last == A + 4).all()
     assert len(pins(pair)) == 1
     for value in range(20):
@@ -112,7 +112,7 @@ def test_a_flood_at_any_access_changes_no_array_in_place(pair: Pair, access: str
     writer, reader = attached_reader(pair)
     writer.write(A + 1)
     pair.recorder.before[access] = lambda: [writer.write(A + v) for v in range(2, 12)]
-    assert reader.read(reader.in_place)
+    assert reader.read(reader.in_place)[0]
     value = int(reader.last[0])
     for other in range(20, 40):
         writer.write(A + other)
@@ -124,7 +124,7 @@ def test_every_slot_pinned_in_turn_and_no_slot_lost(pair: Pair) -> None:
     held: list[Any] = []
     for value in range(40):
         writer.write(A + value)
-        assert reader.read(reader.in_place)
+        assert reader.read(reader.in_place)[0]
         held.append((value, reader.last))
         del held[:-3]
         for expected, array in held:
@@ -141,11 +141,11 @@ def test_an_interrupt_after_the_pin_is_stored_does_not_lose_it(pair: Pair) -> No
             writer.write(A)
         pair.recorder.before[access] = interrupt
         with pytest.raises(Stop):
-            reader.read(reader.in_place)
+            reader.read(reader.in_place)[0]
         assert pins(pair) == []
-        assert reader.read(reader.in_place)
+        assert reader.read(reader.in_place)[0]
         writer.write(A)
-        assert reader.read(reader.by_copy)
+        assert reader.read(reader.by_copy)[0]
         assert pins(pair) == []
 
 
@@ -163,7 +163,7 @@ def test_out_is_filled_under_a_pin(pair: Pair) -> None:
     out = np.zeros_like(A)
     pair.recorder.before["copy out slot2"] = lambda: [writer.write(A + v) for v in range(2, 12)]
     pair.recorded()
-    assert reader.read(reader.into(out))
+    assert reader.read(reader.into(out))[0]
     assert (out == A + 1).all()
     lines = pair.recorded()
     assert lines[3] == "store pin0 = 3"
@@ -188,10 +188,10 @@ def test_out_without_a_cell_is_touched_by_whole_frames_only(
 
     writer.write(A + 1)
     pair.recorder.before["copy out slot2"] = flood
-    assert not reader.read(reader.into(out))
+    assert not reader.read(reader.into(out))[0]
     assert (out == 0).all()
     pair.recorder.before.clear()
-    assert reader.read(reader.into(out))
+    assert reader.read(reader.into(out))[0]
     assert (out == A + 70).all()
 
 
@@ -203,7 +203,7 @@ def test_the_next_frame_is_looked_for_in_the_slots_after_newest(pair: Pair) -> N
     writer.write(A + 1)
     writer.write(A + 2)  # positions 5 and 6
     pair.recorded()
-    assert reader.next(reader.by_copy, 0.0)
+    assert reader.next(reader.by_copy, 0.0)[0]
     assert (reader.last == A + 1).all()
     lines = pair.recorded()
     assert lines[:12] == [
@@ -217,9 +217,9 @@ def test_the_next_frame_is_looked_for_in_the_slots_after_newest(pair: Pair) -> N
         "load slot2.seq",
     ]
     assert lines[12] == "load slot2.seq"  # position 5 follows 4: no other slot is looked at
-    assert reader.next(reader.by_copy, 0.0)
+    assert reader.next(reader.by_copy, 0.0)[0]
     assert (reader.last == A + 2).all()
-    assert not reader.next(reader.by_copy, 0.0)
+    assert not reader.next(reader.by_copy, 0.0)[0]
 
 
 def test_positions_have_gaps_and_frames_have_none(pair: Pair) -> None:
@@ -228,7 +228,7 @@ def test_positions_have_gaps_and_frames_have_none(pair: Pair) -> None:
     for value in range(30):
         cells[900] = value % 3 + 1  # somebody pins this slot and that
         writer.write(A + value)
-        assert reader.next(reader.by_copy, 0.0)
+        assert reader.next(reader.by_copy, 0.0)[0]
         assert (reader.last == A + value).all()
     cells[900] = 0
     assert reader.missed == 0
@@ -240,7 +240,7 @@ def test_frames_after_newest_are_not_delivered(pair: Pair) -> None:
     pair.recorder.before["store newest = 11"] = interrupt  # position 5 is whole, not published
     with pytest.raises(Stop):
         writer.write(A + 1)
-    assert not reader.next(reader.by_copy, 0.0)
+    assert not reader.next(reader.by_copy, 0.0)[0]
 
 
 def test_a_segment_left_behind_gives_what_was_published_there_and_no_more(pair: Pair) -> None:
@@ -253,7 +253,7 @@ def test_a_segment_left_behind_gives_what_was_published_there_and_no_more(pair: 
     for value in (3, 4, 5):
         new.write(A + value)
     got = []
-    while reader.next(reader.by_copy, 0.0):
+    while reader.next(reader.by_copy, 0.0)[0]:
         got.append(int(reader.last[0]))
     assert got == [1, 3, 4, 5]
     assert reader.missed == 0
@@ -268,7 +268,7 @@ def test_frames_before_a_grow_come_first(pair: Pair) -> None:
     writer.write(BIG + 4)
     pair.recorder.stride = 384
     got = []
-    while reader.next(reader.by_copy, 0.0):
+    while reader.next(reader.by_copy, 0.0)[0]:
         got.append(int(reader.last[0]))
         pair.recorder.stride = BIG_STRIDE
     assert got == [1, 2, 3, 4]
@@ -280,7 +280,7 @@ def test_two_grows_lose_what_lies_between_and_it_is_counted(pair: Pair) -> None:
     for size in (100, 1000, 10000):
         writer.write(np.full(size, size % 251, np.uint8))
     got = []
-    while reader.next(reader.by_copy, 0.0):
+    while reader.next(reader.by_copy, 0.0)[0]:
         got.append(reader.last.size)
     assert got == [10000]
     assert reader.missed == 2
@@ -298,7 +298,7 @@ def test_frames_in_the_wrong_segment_of_the_same_copy_are_not_delivered(pair: Pa
     assert pair.control().words[_layout.NEWEST_WORD] & 1 == 1
     pair.recorder.stride = BIG_STRIDE
     got = []
-    while reader.next(reader.by_copy, 0.0):
+    while reader.next(reader.by_copy, 0.0)[0]:
         got.append(int(reader.last[0]))
     assert got == [3]
     assert reader.missed == 1
@@ -309,7 +309,7 @@ def test_an_overrun_in_order_goes_on_with_the_next_that_is_left(pair: Pair) -> N
     writer.write(A + 1)
     pair.recorder.before["copy out slot2"] = lambda: [writer.write(A + v) for v in (2, 3, 4)]
     got = []
-    while reader.next(reader.by_copy, 0.0):
+    while reader.next(reader.by_copy, 0.0)[0]:
         got.append(int(reader.last[0]))
     assert got == [2, 3, 4]
     assert reader.missed == 1
@@ -320,14 +320,14 @@ def test_the_end_is_told_after_the_last_frame_and_once(pair: Pair) -> None:
     writer.write(A + 1)
     writer.write(A + 2)
     pair.recorder.before["load state"] = writer.close
-    assert reader.next(reader.by_copy, None)
-    assert reader.next(reader.by_copy, None)
+    assert reader.next(reader.by_copy, None)[0]
+    assert reader.next(reader.by_copy, None)[0]
     pair.recorded()
-    assert not reader.next(reader.by_copy, None)  # for ever, and still it comes back
+    assert not reader.next(reader.by_copy, None)[0]  # for ever, and still it comes back
     assert pair.recorded()[:3] == ["load state", "fence R9", "load newest"]
     another = pair.writer()
     another.write(A + 3)
-    assert reader.next(reader.by_copy, 0.0)
+    assert reader.next(reader.by_copy, 0.0)[0]
     assert reader.missed == 0
 
 
@@ -343,7 +343,7 @@ def sleeping_reader(pair: Pair) -> tuple[Writer, Any]:
 def test_a_waiting_read_says_so_before_it_looks_once_more(pair: Pair) -> None:
     writer, reader = sleeping_reader(pair)
     pair.recorder.before["sleep on 9"] = lambda: writer.write(A + 1)
-    assert reader.read(reader.by_copy, 5.0)
+    assert reader.read(reader.by_copy, 5.0)[0]
     lines = pair.recorded()
     assert lines[:6] == [
         "load state",
@@ -374,7 +374,7 @@ def test_a_frame_published_before_the_last_look_is_not_slept_over(pair: Pair, ac
             writer.write(A + 1)
 
     pair.recorder.before[access] = publish
-    assert reader.read(reader.by_copy, 5.0)
+    assert reader.read(reader.by_copy, 5.0)[0]
     assert not [line for line in pair.recorded() if line.startswith("sleep")]
 
 
@@ -401,7 +401,7 @@ def test_a_close_wakes(pair: Pair) -> None:
     writer, reader = sleeping_reader(pair)
     pair.recorder.before["sleep on 9"] = lambda: (writer.close(), reader.close())
     with pytest.raises(ClosedError):
-        reader.read(reader.by_copy, 5.0)
+        reader.read(reader.by_copy, 5.0)[0]
     lines = pair.recorded()
     assert lines.index("store state") < lines.index("wake")
 
@@ -409,7 +409,7 @@ def test_a_close_wakes(pair: Pair) -> None:
 def test_a_reader_does_not_sleep_on_a_closed_array(pair: Pair) -> None:
     writer, reader = sleeping_reader(pair)
     pair.recorder.before["fence R4"] = writer.close
-    assert not reader.read(reader.by_copy, 0.02)
+    assert not reader.read(reader.by_copy, 0.02)[0]
     assert not [line for line in pair.recorded() if line.startswith("sleep")]
 
 
@@ -423,17 +423,17 @@ def test_a_newest_that_cannot_be_read_lets_the_reader_sleep(pair: Pair) -> None:
         writer.write(A + 1)
 
     pair.recorder.before["sleep on 2001"] = come
-    assert reader.read(reader.by_copy, 5.0)
+    assert reader.read(reader.by_copy, 5.0)[0]
 
 
 def test_an_interrupted_wait_clears_its_byte(pair: Pair) -> None:
     writer, reader = sleeping_reader(pair)
     pair.recorder.before["sleep on 9"] = interrupt
     with pytest.raises(Stop):
-        reader.read(reader.by_copy, 5.0)
+        reader.read(reader.by_copy, 5.0)[0]
     assert not any(pair.control().cells[_layout.WAITING_BYTE : _layout.PINS_BYTE])
     writer.write(A + 1)
-    assert reader.read(reader.by_copy, 5.0)
+    assert reader.read(reader.by_copy, 5.0)[0]
 
 
 def test_what_a_dead_reader_left_is_cleared_within_two_seconds_of_writes(
@@ -467,7 +467,7 @@ def test_a_loan_has_the_order_of_a_write(pair: Pair, monkeypatch: pytest.MonkeyP
             "fence W4",
         ]
         array[:] = A + 3
-        assert not reader.read(reader.by_copy)
+        assert not reader.read(reader.by_copy)[0]
         pair.recorded()
     assert pair.recorded() == [
         "store slot2.frame",
@@ -478,5 +478,5 @@ def test_a_loan_has_the_order_of_a_write(pair: Pair, monkeypatch: pytest.MonkeyP
         "fence W3",
         "load waiting",
     ]
-    assert reader.read(reader.by_copy)
+    assert reader.read(reader.by_copy)[0]
     assert (reader.last == A + 3).all()

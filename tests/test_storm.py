@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 STORM = """
-import os, signal, sys, time
+import os, signal, sys, threading, time
 import numpy as np
 from ndsharray import NdShArray
 
@@ -81,6 +81,18 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 wrong += sum(not (array == value).all() for value, array in held)
 held.clear()
 last = [0, None]
+# Another thread can go on with it: no lock is held.
+others = []
+def from_another_thread():
+    try:
+        act(10**9 - 2)
+    except Exception as error:
+        others.append(error)
+thread = threading.Thread(target=from_another_thread, daemon=True)
+thread.start()
+thread.join(10)
+assert not thread.is_alive(), "it hangs in another thread"
+assert not others, others
 before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
 if ours.access == "w":
     for count in (10**9, 10**9 + 1):
@@ -88,8 +100,7 @@ if ours.access == "w":
 else:
     for _ in range(50):
         act(2)
-    if what != "write":
-        assert got, "nothing came"
+    assert got, "nothing came"
 print(stops, count, got, wrong, before, flush=True)
 sys.stdin.readline()
 ours.close()

@@ -93,7 +93,10 @@ def test_a_bad_timeout_is_refused(name: str, transport: str, method: str, timeou
         with pytest.raises(ValueError, match="timeout"):
             getattr(reader, method)(timeout)
         with pytest.raises(TypeError, match="timeout"):
-            getattr(reader, method)("soon")
+            getattr(reader, method)("1")
+        with pytest.raises((TypeError, ValueError)):
+            getattr(reader, method)(np.array([1.0, 2.0]))
+        assert reader.read()[0] is False
 
 
 def test_infinity_is_for_ever(name: str, transport: str, console: Any) -> None:
@@ -236,6 +239,27 @@ def test_lost_wake_ups_cost_a_nap_and_after_two_of_them_nothing(
         assert max(ages) < 250 + 100
         assert max(ages[2:]) < 100  # it polls by now: at most 5 ms late, on a quiet machine
     child.run("w.close()")
+
+
+@linux
+def test_short_timeouts_do_not_end_the_use_of_futexes(name: str, transport: str) -> None:
+    memory = bytearray(8)
+    waiter, word = Waiter(memoryview(memory)), memoryview(memory).cast("Q")
+    real = waiter._futex
+    assert real is not None
+
+    class Late:  # each time the word moves just after the time is up
+        def wait(self, *_: Any) -> int:
+            word[0] += 1
+            return errno.ETIMEDOUT
+
+    waiter._futex = Late()  # type: ignore[assignment]
+    for _ in range(20):
+        waiter.sleep(word[0], 0.001)
+    assert waiter.sleeps
+    for _ in range(2):
+        waiter.sleep(word[0], 0.25)
+    assert not waiter.sleeps
 
 
 def test_numbers_of_the_futex_call() -> None:
