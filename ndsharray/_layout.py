@@ -212,12 +212,14 @@ class Layout:
     def of_shape(cls, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Layout:
         """Return a new layout for arrays of this dtype and shape (the same errors)."""
         header, uuid = encode_header(dtype, shape), uuids.uuid4().bytes
-        layout = cls(uuid, dtype, shape, header)
-        if dtype.names is not None:
-            try:
-                decode_layout(uuid, header, layout.nbytes)
-            except FormatError as error:  # nested too deep, or too many fields, for any reader
-                raise NotImplementedError(f"dtype {dtype} cannot be shared: {error}") from None
+        if dtype.names is None:
+            return cls(uuid, dtype, shape, header)
+        try:
+            layout = cls(uuid, dtype, shape, header)
+            decode_layout(uuid, header, layout.nbytes)
+        except (FormatError, RecursionError) as error:
+            # nested too deep, or too many fields, for any reader
+            raise NotImplementedError(f"dtype {dtype} cannot be shared: {error}") from None
         return layout
 
     def view(self, frames: Memory, offset: int) -> npt.NDArray[Any]:

@@ -137,7 +137,7 @@ class Writer:
             From a signal handler that interrupted a write of the same thread.
         """
         if self._gone is not None:  # also before the lock: a forked child's copy may be locked
-            raise ClosedError(self._gone)
+            raise ClosedError(f"this writer has ended: {self._gone}")
         self._turn.wait(self._write, array)
 
     def _write(self, array: npt.NDArray[Any]) -> None:
@@ -156,7 +156,7 @@ class Writer:
             While another loan is open.
         """
         if self._gone is not None:
-            raise ClosedError(self._gone)
+            raise ClosedError(f"this writer has ended: {self._gone}")
         return self._turn.wait(self._lend, layout)
 
     def _lend(self, layout: Layout) -> Begun:
@@ -177,7 +177,7 @@ class Writer:
         if self._gone is None:
             self._turn.wait(self._take_back, begun, publish)
         elif publish:
-            raise ClosedError(self._gone)
+            raise ClosedError(f"this writer has ended: {self._gone}")
 
     def _take_back(self, begun: Begun, publish: bool) -> None:
         frames, self._loan, now = begun.frames, None, _clock.now_ns()
@@ -195,7 +195,7 @@ class Writer:
 
     def _check_open(self) -> None:
         if self._gone is not None:
-            raise ClosedError(self._gone)
+            raise ClosedError(f"this writer has ended: {self._gone}")
 
     def _begin_call(self) -> int:
         """Check that a slot may be taken now, and clean up after a call that was interrupted."""

@@ -96,7 +96,8 @@ class NdShArray:
     ) -> None:
         check_name(name)
         if not isinstance(r_w, str) or r_w.lower() not in ("r", "w"):
-            raise ValueError(f"r_w must be 'r' (reader) or 'w' (writer), not {r_w!r}")
+            hint = f"; did you mean r_w={array!r}?" if isinstance(array, str) else ""
+            raise ValueError(f"r_w must be 'r' (reader) or 'w' (writer), not {r_w!r}{hint}")
         check_array(array)
         check_slots(slots)
         require_whole_words()
