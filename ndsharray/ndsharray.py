@@ -1,7 +1,7 @@
 """`NdShArray`: checks arguments, picks the role, and ends it when its time comes.
 
 What may live here: what users see. Not here: how frames get from one process to another
-(``_writer``, ``_reader``). Some 460 lines, most of which are what users read.
+(``_writer``, ``_reader``). Some 480 lines, most of which are what users read.
 """
 
 from __future__ import annotations

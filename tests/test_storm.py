@@ -121,7 +121,7 @@ while not stop:
     if role == "w":
         count += 1
         other.write(np.full(500 + count % 3, count))
-        time.sleep(0.0002)
+        time.sleep(0.0002)  # its pace: nothing is waited for
     else:
         valid, frame = other.read(timeout=0.05)
         if valid:
