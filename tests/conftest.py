@@ -1,8 +1,12 @@
-"""Fixtures: a transport, a name, a root of the test's own, another console, and the leak check."""
+"""Fixtures: a transport, a name, a root of the test's own, another console, and the leak check.
+
+Also how often random faults are injected, and the account of them at the end of a run.
+"""
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import shutil
 import sys
@@ -29,10 +33,58 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="run the tests of one transport only (tox factors)",
     )
+    parser.addoption(
+        "--long", action="store_true", help="inject faults as often as RELIABILITY.md says"
+    )
+    parser.addoption(
+        "--account", metavar="FILE", help="append the faults injected to FILE, as JSON lines"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_ACCOUNT] = {}
+
+
+_ACCOUNT: pytest.StashKey[dict[str, int]] = pytest.StashKey()
+
+
+@pytest.fixture
+def times(request: pytest.FixtureRequest) -> int:
+    """How often the fault is injected: ``@pytest.mark.times(short, long)``, by ``--long``."""
+    short, long = request.node.get_closest_marker("times").args
+    return int(long if request.config.getoption("--long") else short)
+
+
+@pytest.fixture
+def account(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
+    """Count what was injected or survived, for the account at the end of the run."""
+    counts = request.config.stash[_ACCOUNT]
+
+    def add(what: str, count: int) -> None:
+        counts[what] = counts.get(what, 0) + count
+        file = request.config.getoption("--account")
+        if file:
+            line = {"test": request.node.nodeid, "what": what, "count": count}
+            with open(file, "a", encoding="utf8") as out:
+                out.write(json.dumps(line) + "\n")
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts = terminalreporter.config.stash[_ACCOUNT]
+    if counts:
+        terminalreporter.section("faults injected")
+        for what, count in sorted(counts.items()):
+            terminalreporter.write_line(f"{count:>10,}  {what}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the stress tests unless -m asks, and other transports if one is chosen."""
+    if config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("times"):
+                item.add_marker(pytest.mark.timeout(7200))
     chosen = config.getoption("--transport")
     gone = []
     for item in items:
