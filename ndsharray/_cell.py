@@ -1,8 +1,12 @@
 """Readers' cells: claiming one, and clearing those of readers that died.
 
-A cell is five bytes of the control segment, one *waiting* and four *pins*. It belongs to whoever
-holds its lease; its bytes are cleared only under that lease, by a claimer or by the writer, so
-nobody ever takes away the pin of a living reader.
+A cell is five bytes of the control segment, one *waiting* and four *pins*, and a word that names
+its *owner*. It belongs to whoever holds its lease; it is cleared only under that lease, by a
+claimer or by the writer, so nobody ever takes away the pin of a living reader.
+
+That must hold as well when a cleaner removes the lease file of a living reader, and others take a
+new file of the same path: the owner is the number of the lease file under which the cell was
+claimed, and whoever holds another file than that one leaves the cell alone.
 """
 
 from __future__ import annotations
@@ -13,8 +17,9 @@ from typing import Optional
 
 from . import _lease
 from ._address import Address, parse_lease
-from ._layout import CELLS, PINS_BYTE, PINS_PER_CELL, WAITING_BYTE
+from ._layout import CELLS, OWNERS_WORD, PINS_BYTE, PINS_PER_CELL, WAITING_BYTE
 from ._memory import Memory
+from ._seqlock import clear_owner, set_owner
 
 __all__ = ["Cell", "claim", "clear_dead", "clear_if_dead", "has_readers", "marked"]
 
@@ -22,30 +27,78 @@ __all__ = ["Cell", "claim", "clear_dead", "clear_if_dead", "has_readers", "marke
 class Cell:
     """A claimed cell.
 
+    Parameters
+    ----------
+    number : int
+        Which of the 62.
+    lease : Lease
+        Its lease.
+
     Attributes
     ----------
     number : int
         Which of the 62.
     """
 
-    __slots__ = ("_lease", "number")
+    __slots__ = ("_control", "_lease", "number")
 
     def __init__(self, number: int, lease: _lease.Lease) -> None:
         self.number = number
         self._lease = lease
+        self._control: Optional[Memory] = None  # where it is claimed
 
     @property
     def held(self) -> bool:
         """False once it was let go, and in a forked child: there it is still the parent's."""
         return self._lease.held
 
-    def clear(self, control: Memory) -> None:
-        """Store zeros in the cell's bytes: no pin, not waiting."""
+    def claim(self, control: Memory) -> bool:
+        """Make the cell of that number ours in a control segment; False: it may be another's.
+
+        There, the cell is cleared: no pin, not waiting.
+        """
+        lease = self._lease
+        if lease.standing() != "held" or not _may_take(control, self.number, lease):
+            return False
         _clear(control, self.number)
+        set_owner(control, self.number, lease.number)
+        if lease.standing() != "held":
+            return False  # its file was removed just now; perhaps somebody else came first
+        self._control = control
+        return True
 
     def release(self) -> None:
         """Let the cell go."""
+        control, self._control = self._control, None
+        if control is not None and self.held:
+            clear_owner(control, self.number)
         self._lease.release()
+
+    def abandon(self) -> None:
+        """Let the lease go, and leave the cell as it is: it may be another's."""
+        self._lease.abandon()
+
+
+def _may_take(control: Memory, number: int, lease: _lease.Lease) -> bool:
+    """Tell whether nobody but the holder of this lease can be using a cell."""
+    return control.words[OWNERS_WORD + number] in (0, lease.number)
+
+
+def _take_lease(address: Address, control: Memory, number: int) -> Optional[_lease.Lease]:
+    """Take the lease of a cell that nobody uses; None if somebody does, or may.
+
+    Raises
+    ------
+    OSError
+        Without the right to, or on a full file system.
+    """
+    # No new file for a cell that has an owner: its reader may live, though its file was removed.
+    free = control.words[OWNERS_WORD + number] == 0
+    lease = _lease.take(address.cell_lease(number), address.transport.mode, make=free)
+    if lease is None or _may_take(control, number, lease):
+        return lease
+    lease.abandon()
+    return None
 
 
 def _clear(control: Memory, number: int) -> None:
@@ -64,13 +117,14 @@ def claim(address: Address, control: Memory) -> Optional[Cell]:
     """Return a free cell, cleared; None if all are taken, or the root cannot be written to."""
     for number in range(CELLS):
         try:
-            lease = _lease.take(address.cell_lease(number), address.transport.mode)
+            lease = _take_lease(address, control, number)
         except OSError:  # no rights, a full file system: reading works without a cell
             return None
         if lease is not None:
             cell = Cell(number, lease)
-            cell.clear(control)
-            return cell
+            if cell.claim(control):
+                return cell
+            cell.abandon()
     return None
 
 
@@ -108,10 +162,14 @@ def clear_if_dead(address: Address, control: Optional[Memory], cells: Iterable[i
     """Free those of some cells whose readers died."""
     for cell in sorted(cells):
         try:
-            lease = _lease.take(address.cell_lease(cell), address.transport.mode)
+            if control is None:
+                lease = _lease.take(address.cell_lease(cell), address.transport.mode, make=False)
+            else:
+                lease = _take_lease(address, control, cell)
         except OSError:
             continue  # another user's: it stays a hint
         if lease is not None:  # so its reader is dead
             if control is not None:
                 _clear(control, cell)
+                clear_owner(control, cell)
             lease.release()

@@ -35,11 +35,14 @@ the slots that the writer took, from 1; it lies in slot ``p mod slots``.
        768    62  bytes      readers     waiting, one byte per cell: 1 while its reader sleeps
        830     2             reserved    on the low half of newest
        832   248  bytes      readers     pins, four per cell: 0 none, else slot + 1
-      1080  3016             reserved
+      1080    72             reserved
+      1152   496  words      readers     owners, one per cell: the inode number of the lease file
+      1648  2448             reserved    under which it was claimed; 0: the cell is free
 
-A *cell* (one waiting byte, four pins) belongs to the reader that holds the cell's lease, a lock
-file beside the array; a reader beyond the 62nd has none. *Next* is stored before the segment is
-made, so that whoever comes after a killed writer knows every name there can be.
+A *cell* (one waiting byte, four pins, one owner) belongs to the reader that holds the cell's lease,
+a lock file beside the array; a reader beyond the 62nd has none. A cell that has an owner, but
+another lease file or none, may still be in use: nobody claims or clears it. *Next* is stored before
+the segment is made, so that whoever comes after a killed writer knows every name there can be.
 
 **A table copy** tells where the frames are; the copy named by *newest* counts, and the writer
 changes only the other one::
@@ -89,6 +92,7 @@ __all__ = [
     "MAX_SEGMENT",
     "MAX_SLOTS",
     "MIN_SLOTS",
+    "OWNERS_WORD",
     "PINS_PER_CELL",
     "Control",
     "Layout",
@@ -120,6 +124,7 @@ NEXT_WORD = 64
 STATE_WORD, LAST_FRAME_WORD, PID_WORD, TAKEN_WORD = 72, 73, 74, 75
 NEWEST_WORD = 80
 NEWEST_BYTES = (640, 648)
+OWNERS_WORD = 144
 # Byte offsets in the control segment.
 BOOT_BYTE, NAME_BYTE, MAX_NAME = 32, 72, 255
 WAITING_BYTE, PINS_BYTE = 768, 832

@@ -105,6 +105,14 @@ class Lease:
         """False once it was released, and in a forked child."""
         return self._fd >= 0
 
+    @property
+    def number(self) -> int:
+        """A number that no other lease file has while this one is held or has its name: its inode.
+
+        Whoever holds the file of that number knows that nobody else holds one that had it before.
+        """
+        return os.fstat(self._fd).st_ino % 2**64 or 1
+
     def standing(self) -> str:
         """Return ``"held"``, ``"gone"`` (no file of that path) or ``"other"`` (another file)."""
         if self._fd < 0:
@@ -162,7 +170,9 @@ def _remove(path: str) -> None:
         pass  # Windows: somebody just looks at it; the file means nothing while nobody locks it
 
 
-def take(path: str, mode: int = 0o600, patience: float = 0.0) -> Optional[Lease]:
+def take(
+    path: str, mode: int = 0o600, patience: float = 0.0, *, make: bool = True
+) -> Optional[Lease]:
     """Take the lease at `path`, making its file if it is missing.
 
     Parameters
@@ -173,24 +183,31 @@ def take(path: str, mode: int = 0o600, patience: float = 0.0) -> Optional[Lease]
         Permission bits of a new file.
     patience : float
         Seconds to go on trying while somebody holds it: a sweep, or a holder that is dying.
+    make : bool
+        Whether a missing file is made.
 
     Returns
     -------
     Lease or None
-        None: somebody else holds it.
+        None: somebody else holds it, or it is missing and not to be made.
     """
     deadline = time.monotonic() + patience
     while True:
-        lease = _try_take(path, mode)
+        lease = _try_take(path, mode, make)
         if lease is not None or time.monotonic() >= deadline:
             return lease
         time.sleep(0.005)
 
 
-def _try_take(path: str, mode: int) -> Optional[Lease]:
+def _try_take(path: str, mode: int, make: bool) -> Optional[Lease]:
     while True:
-        with _taking:
-            lease = Lease(path, _open_file(path, mode))
+        try:
+            with _taking:
+                lease = Lease(path, _open_file(path, mode, make))
+        except FileNotFoundError:
+            if make:
+                raise
+            return None
         if not _lock(lease._fd):
             return None
         # Whoever held it before may have removed the file between our open and our lock: then
@@ -199,14 +216,15 @@ def _try_take(path: str, mode: int) -> Optional[Lease]:
             return lease
 
 
-def _open_file(path: str, mode: int) -> int:
+def _open_file(path: str, mode: int, make: bool) -> int:
     while True:
         try:
             # Without O_CREAT first: in a shared sticky directory it is refused for a file of
             # another user (fs.protected_regular).
             return os.open(path, _FLAGS)
         except FileNotFoundError:
-            pass
+            if not make:
+                raise
         try:
             fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:

@@ -182,8 +182,9 @@ class OwnCell:
             self._tried = now
             cell = self._cell = claim(self._address, memory)
             _exit.close_at_exit(self._reader())  # again: this may be a forked child
-        elif pins is None:
-            cell.clear(memory)  # the same cell, of another instance
+        elif pins is None and not cell.claim(memory):  # the same cell, of another instance
+            cell.abandon()
+            cell = self._cell = claim(self._address, memory)
         if cell is None:
             return None
         same = pins is not None and pins.cell is cell

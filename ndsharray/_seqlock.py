@@ -46,6 +46,11 @@ missed; and with W5: the number of the last frame stands there before "closed".
 Each stores one and then loads the other's: at least one of them sees the other. Was the waiter
 just about to sleep, the system compares the word once more in one step with going to sleep.
 
+**A cell** is claimed by storing its owner: R10 keeps that store before the last look at the path of
+the lease. A lease file that others remove is gone either before that look, or after the owner could
+be seen: whoever then makes a lease file of the same path finds the owner. R11 keeps the last stores
+to the cell before the one that frees it. Both pair with system calls: removing, making a file.
+
 **A control segment** is stored whole before its ready word (W0), and read after it (R0).
 
 On x86 only the order of a store before a later load needs an instruction: W1, W3, R3, R4. The
@@ -67,6 +72,7 @@ from ._layout import (
     LIVE,
     NEWEST_BYTES,
     NEWEST_WORD,
+    OWNERS_WORD,
     PINS_BYTE,
     PINS_END,
     PINS_PER_CELL,
@@ -79,7 +85,16 @@ from ._layout import (
 from ._memory import Fences, Memory, fence_callbacks, make_fence
 from .errors import FormatError
 
-__all__ = ["ReadSide", "Watch", "WriteSide", "is_ready", "set_closed", "set_ready"]
+__all__ = [
+    "ReadSide",
+    "Watch",
+    "WriteSide",
+    "clear_owner",
+    "is_ready",
+    "set_closed",
+    "set_owner",
+    "set_ready",
+]
 
 _T = TypeVar("_T")
 
@@ -107,6 +122,18 @@ def set_closed(control: Memory, frame: int) -> None:
     control.words[LAST_FRAME_WORD] = frame
     make_fence()("W5")  # the last frame's number before "closed"; R9
     control.words[STATE_WORD] = CLOSED
+
+
+def set_owner(control: Memory, cell: int, owner: int) -> None:
+    """Say whose a cell is; what is done afterwards comes after it for everybody."""
+    control.words[OWNERS_WORD + cell] = owner
+    make_fence()("R10")  # the owner before the look at the lease's path
+
+
+def clear_owner(control: Memory, cell: int) -> None:
+    """Say that a cell is free, after all that was stored there."""
+    make_fence()("R11")  # pins and waiting before "free": the next owner's come after them
+    control.words[OWNERS_WORD + cell] = 0
 
 
 class WriteSide:

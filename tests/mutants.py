@@ -123,6 +123,18 @@ MUTANTS = {
         "            self._clear_dead_cells()\n",
         "            pass\n",
     ),
+    "a cell with another owner is left alone": (
+        "_cell.py",
+        "return control.words[OWNERS_WORD + number] in (0, lease.number)",
+        "return True",
+    ),
+    "no new lease file for a cell with an owner": ("_cell.py", "make=free)", "make=True)"),
+    "path looked at after a claim": (
+        "_cell.py",
+        "            return False  # its file was removed just now; perhaps somebody else came first",
+        "            pass",
+    ),
+    "a dead reader's cell has no owner": ("_cell.py", "clear_owner(control, cell)", "pass"),
     "a nested call is refused": (
         "_reader.py",
         "            if nested:\n",
@@ -156,7 +168,7 @@ MUTANTS = {
         "os.ftruncate(fd, size)",
     ),
 }
-for fence in "W0 W1 W2 W3 W4 R0 R1 R3 R4 R6 R7 R8 R9 W5".split():
+for fence in "W0 W1 W2 W3 W4 R0 R1 R3 R4 R6 R7 R8 R9 R10 R11 W5".split():
     MUTANTS[f"fence {fence}"] = ("_seqlock.py", f'("{fence}")', f'.__class__  # "{fence}"')
 MUTANTS["fence R2"] = ("_seqlock.py", 'order("R2")  # payload', "pass  # payload")
 MUTANTS["fence R5"] = ("_seqlock.py", 'make_fence()("R5")', "pass")
@@ -166,7 +178,12 @@ MUTANTS["fence R5 of an array in place"] = (
     "return [store]",
 )
 
-TESTS = ["tests/test_protocol.py", "tests/test_protocol_waiting.py", "tests/test_lease.py"]
+TESTS = [
+    "tests/test_cells.py",
+    "tests/test_protocol.py",
+    "tests/test_protocol_waiting.py",
+    "tests/test_lease.py",
+]
 TESTS += [
     "tests/test_full.py",
     "tests/test_in_place.py",

@@ -29,6 +29,7 @@ _CONTROL_WORDS = {
     for copy, start in enumerate(_layout.TABLE_WORDS)
     for i, field in enumerate(_layout.Table._fields)
 }
+_CONTROL_WORDS |= {_layout.OWNERS_WORD + cell: "owner" for cell in range(_layout.CELLS)}
 _SLOT_WORDS = ["seq", "frame", "time", "header_length", "payload_bytes", "uuid", "uuid2"]
 
 

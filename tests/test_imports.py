@@ -32,7 +32,7 @@ ALLOWED = {
     "_attached": "_address _layout _memory _seqlock backends.base errors",
     "_sweep": "_address _cell _leftovers _lease backends.base",
     "_leftovers": "_address _layout _memory backends.base",
-    "_cell": "_address _layout _lease _memory",
+    "_cell": "_address _layout _lease _memory _seqlock",
     "_address": "backends.base",
     "_seqlock": "_layout _memory errors",
     "_layout": "_memory _types errors",

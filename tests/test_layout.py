@@ -225,7 +225,8 @@ def test_live_words_do_not_share_cache_lines_with_static_ones() -> None:
     assert newest % 128 == 0
     assert newest + 128 <= _layout.WAITING_BYTE
     assert _layout.WAITING_BYTE + _layout.CELLS <= _layout.PINS_BYTE
-    assert _layout.PINS_END <= _layout.CONTROL_SIZE
+    assert _layout.PINS_END <= 8 * _layout.OWNERS_WORD
+    assert _layout.OWNERS_WORD + _layout.CELLS <= _layout.CONTROL_SIZE // 8
     assert _layout.CELLS * _layout.PINS_PER_CELL + 2 == _layout.MAX_SLOTS
 
 
