@@ -63,7 +63,7 @@ class Cell:
         _clear(control, self.number)
         set_owner(control, self.number, lease.number)
         if lease.standing() != "held":
-            return False  # its file was removed just now; perhaps somebody else came first
+            return False  # its file was removed: perhaps somebody else came first
         self._control = control
         return True
 

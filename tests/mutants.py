@@ -55,11 +55,10 @@ MUTANTS = {
     "seq odd before the payload": ("_seqlock.py", "words[at] = 2 * position - 1", "pass"),
     "record before publish": (
         "_seqlock.py",
-        "self._control[NEWEST_WORD] = self.newest_frame[0]\n        self._full",
-        "self._control[NEWEST_WORD] = self.newest_frame[0]\n        self.newest_frame = (0, 0)\n"
-        "        self._full",
+        "self._control[NEWEST_WORD] = self.newest_frame[0]\n",
+        "self._control[NEWEST_WORD] = self.newest_frame[0]\n        self.newest_frame = (0, 0)\n",
     ),
-    "settle after an interrupt": ("_writer.py", "frames.side.settle()", "pass"),
+    "settle after an interrupt": ("_writer.py", "self._frames.side.settle()", "pass"),
     "header unknown before it is touched": (
         "_frames.py",
         "self._views[index] = None  # an",
@@ -131,7 +130,7 @@ MUTANTS = {
     "no new lease file for a cell with an owner": ("_cell.py", "make=free)", "make=True)"),
     "path looked at after a claim": (
         "_cell.py",
-        "            return False  # its file was removed just now; perhaps somebody else came first",
+        "            return False  # its file was removed: perhaps somebody else came first",
         "            pass",
     ),
     "a dead reader's cell has no owner": ("_cell.py", "clear_owner(control, cell)", "pass"),
@@ -178,19 +177,8 @@ MUTANTS["fence R5 of an array in place"] = (
     "return [store]",
 )
 
-TESTS = [
-    "tests/test_cells.py",
-    "tests/test_protocol.py",
-    "tests/test_protocol_waiting.py",
-    "tests/test_lease.py",
-]
-TESTS += [
-    "tests/test_full.py",
-    "tests/test_in_place.py",
-    "tests/test_wait.py",
-    "tests/test_loan.py",
-]
-TESTS += ["tests/test_lifetime.py", "tests/test_ndsharray.py"]
+PARTS = "protocol protocol_waiting lease cells full in_place wait loan lifetime ndsharray"
+TESTS = [f"tests/test_{part}.py" for part in PARTS.split()]
 
 
 def survives(copy: Path, name: str) -> bool:
