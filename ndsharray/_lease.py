@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 import sys
 import threading
@@ -25,6 +26,8 @@ _FLAGS = (
     os.O_RDWR
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # where somebody put a FIFO or a device
+    | getattr(os, "O_NOCTTY", 0)
     | getattr(os, "O_BINARY", 0)
 )
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
@@ -208,6 +211,9 @@ def _try_take(path: str, mode: int, make: bool) -> Optional[Lease]:
             if make:
                 raise
             return None
+        found = os.fstat(lease._fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise PermissionError(errno.EACCES, "not a file of its own: a FIFO, a link", path)
         if not _lock(lease._fd):
             return None
         # Whoever held it before may have removed the file between our open and our lock: then
@@ -229,8 +235,8 @@ def _open_file(path: str, mode: int, make: bool) -> int:
             fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:
             continue
-        if sys.platform != "win32" and mode & 0o077:
-            os.fchmod(fd, mode)  # the umask took away what the user asked for
+        if sys.platform != "win32":
+            os.fchmod(fd, mode)  # whatever the umask takes away
         return fd
 
 

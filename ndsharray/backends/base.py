@@ -23,6 +23,7 @@ __all__ = ["Segment", "Transport", "check_name", "control_name", "frame_name"]
 MAX_NAME = 255
 MAX_ROOT = 1024
 DIR_VARIABLE = "NDSHARRAY_DIR"
+_CURE = f"remove it or choose another one ({DIR_VARIABLE}, directory=)"
 
 
 @final
@@ -187,18 +188,42 @@ def resolve_root(directory: Optional[str]) -> str:
     ValueError
         If it is longer than 1024 bytes.
     PermissionError
-        If it stands there but is not safe to use (`check_root`).
+        If it is a link that another user made.
     """
-    root = os.path.realpath(default_root() if directory is None else os.fspath(directory))
+    given = default_root() if directory is None else os.fspath(directory)
+    if sys.platform == "win32":
+        root = os.path.realpath(given)
+    else:
+        parent, last = os.path.split(given.rstrip("/") or "/")
+        own = os.path.join(os.path.realpath(parent), last)
+        root = os.path.realpath(own)
+        if root != own and last not in (".", ".."):
+            _check_link(own)
     if len(os.fsencode(root)) > MAX_ROOT:
         raise ValueError(f"the directory's path has more than {MAX_ROOT} bytes: {root[:60]}...")
     return root
 
 
+def _check_link(path: str) -> None:
+    """Refuse a link by which another user leads our files to where that user wants them."""
+    maker = os.lstat(path).st_uid
+    if sys.platform != "win32" and maker not in (0, os.geteuid()):
+        raise PermissionError(errno.EACCES, f"a link that user {maker} made; {_CURE}", path)
+
+
+def _root_mode(mode: int) -> int:
+    """Return the permission bits of a root: who may read or write its files may enter it."""
+    others = mode & 0o066
+    return 0o700 | others | (others & 0o044) >> 2 | (others & 0o022) >> 1
+
+
 def make_root(root: str, mode: int) -> None:
     """Make the root if it is missing, and check it (`check_root`)."""
     try:
-        os.mkdir(root, 0o700 if mode & 0o077 == 0 else 0o777)
+        os.mkdir(root, 0o700)
+        if sys.platform != "win32":  # whatever the umask takes away; a group handed down stays
+            inherited = os.lstat(root).st_mode & 0o7000
+            os.chmod(root, inherited | _root_mode(mode))
     except FileExistsError:
         pass
     except FileNotFoundError:
@@ -227,10 +252,12 @@ def check_root(root: str, mode: int) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "not a directory (links are refused)", root)
     if sys.platform == "win32" or mode & 0o077:
         return
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    foreign = found.st_uid != os.geteuid()
+    if foreign or found.st_mode & 0o022:
+        problem = f"it belongs to user {found.st_uid}" if foreign else "others may write there"
         raise PermissionError(
             errno.EACCES,
-            "others could put files there: it must be yours and writable by you alone; to share "
-            "between users, MmapTransport(directory=..., mode=0o660)",
+            f"{problem}: the directory must be yours and writable by you alone; {_CURE}; to "
+            "share between users, MmapTransport(directory=..., mode=0o660)",
             root,
         )

@@ -17,8 +17,15 @@ from . import base, pages
 
 __all__ = ["MmapTransport"]
 
-# Windows lacks the first two; O_BINARY exists only there.
-_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+# Windows lacks all but the last, which exists only there. O_NONBLOCK: where somebody put a FIFO,
+# an open would wait; it means nothing to a file.
+_FLAGS = (
+    getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 
 
 class MmapTransport(base.Transport):
@@ -39,6 +46,8 @@ class MmapTransport(base.Transport):
     def __init__(
         self, directory: Optional[Union[str, os.PathLike[str]]] = None, mode: int = 0o600
     ) -> None:
+        if mode & 0o600 != 0o600 or mode & ~0o777:
+            raise ValueError(f"mode is made of permission bits, 0o600 at least, not {mode:#o}")
         self.root = base.resolve_root(None if directory is None else os.fspath(directory))
         self.mode = mode
 
@@ -49,8 +58,8 @@ class MmapTransport(base.Transport):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, self.mode)
         try:
             try:
-                if sys.platform != "win32" and self.mode & 0o077:
-                    os.fchmod(fd, self.mode)  # the umask took away what the user asked for
+                if sys.platform != "win32":
+                    os.fchmod(fd, self.mode)  # whatever the umask takes away
                 pages.reserve(fd, size, self.root)
                 return base.Segment(name, memoryview(_map(fd, size, mmap.ACCESS_WRITE)))
             finally:
@@ -63,7 +72,15 @@ class MmapTransport(base.Transport):
         """Map an existing file."""
         base.check_root(self.root, self.mode)
         path = os.path.join(self.root, name)
-        fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | _FLAGS)
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | _FLAGS
+        try:
+            fd = os.open(path, flags)
+        except PermissionError:
+            # Another user is just making it, and the umask still stands in the way of the mode.
+            found = os.lstat(path)
+            if stat.S_ISREG(found.st_mode) and found.st_size == 0:
+                raise FileNotFoundError(errno.ENOENT, "still being made", path) from None
+            fd = os.open(path, flags)  # the size comes after the mode
         try:
             size = self._checked_size(os.fstat(fd), path)
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
@@ -73,10 +90,13 @@ class MmapTransport(base.Transport):
 
     def _checked_size(self, found: os.stat_result, path: str) -> int:
         """Return an opened file's size, if it is whole and of a user who may write here."""
-        if not stat.S_ISREG(found.st_mode) or (
-            sys.platform != "win32" and not self.mode & 0o077 and found.st_uid != os.geteuid()
-        ):
-            raise PermissionError(errno.EACCES, "not a file of yours", path)
+        if not stat.S_ISREG(found.st_mode):
+            raise PermissionError(errno.EACCES, "not a file", path)
+        if sys.platform != "win32":
+            if not self.mode & 0o077 and found.st_uid != os.geteuid():
+                raise PermissionError(errno.EACCES, f"belongs to user {found.st_uid}", path)
+            if found.st_nlink > 1:  # what is stored here would appear there
+                raise PermissionError(errno.EACCES, "a hard link to another file", path)
         if found.st_size == 0 or pages.has_holes(found):
             raise FileNotFoundError(errno.ENOENT, "still being made", path)
         return found.st_size

@@ -45,7 +45,15 @@ class PosixShmTransport(base.Transport):
 
     def open(self, name: str, *, writable: bool) -> base.Segment:
         """Map an existing object."""
-        return _open(name, writable)
+        try:
+            base.check_root(self.root, self.mode)
+        except FileNotFoundError:
+            pass  # segments outlive a root that somebody removed
+        try:
+            return _open(name, writable)
+        except OSError:
+            _refuse_foreign(name)
+            raise
 
     def unlink(self, name: str) -> bool:
         """Remove the name. Windows does it by itself, with the last handle."""
@@ -54,6 +62,23 @@ class PosixShmTransport(base.Transport):
 
 def _not_there(name: str) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, "still being made", name)
+
+
+def _refuse_foreign(name: str) -> None:
+    """Raise PermissionError if what has the name is another user's, whatever it is."""
+    if sys.platform.startswith("linux"):
+        path = os.path.join("/dev/shm", name)
+        try:
+            owner = os.lstat(path).st_uid
+        except OSError:
+            return
+        if owner != os.geteuid():
+            raise PermissionError(
+                errno.EACCES,
+                f"it belongs to user {owner}, who has to remove it; or choose another directory "
+                f"({base.DIR_VARIABLE}, directory=), which gives other names",
+                path,
+            ) from None
 
 
 if sys.platform == "win32":
@@ -74,6 +99,7 @@ else:
     def _reserve(fd: int, size: int) -> None:
         """Put pages behind a new object; Linux alone would leave holes."""
         if sys.platform.startswith("linux"):
+            os.fchmod(fd, 0o600)  # whatever the umask takes away
             pages.reserve(fd, size, "/dev/shm")
 
     def _checked_size(fd: int, name: str) -> int:
@@ -170,7 +196,10 @@ else:
             os.close(fd)
 
     def _open(name: str, writable: bool) -> base.Segment:
-        fd = _posixshmem.shm_open("/" + name, os.O_RDWR if writable else os.O_RDONLY, 0o600)
+        flags = os.O_RDWR if writable else os.O_RDONLY
+        if sys.platform.startswith("linux"):
+            flags |= os.O_NONBLOCK  # where somebody put a FIFO, an open would wait
+        fd = _posixshmem.shm_open("/" + name, flags, 0o600)
         try:
             size = _checked_size(fd, name)
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
