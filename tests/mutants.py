@@ -134,6 +134,26 @@ MUTANTS = {
         "            pass",
     ),
     "a dead reader's cell has no owner": ("_cell.py", "clear_owner(control, cell)", "pass"),
+    "next recorded before it is made": (
+        "_control.py",
+        "self.memory.words[_layout.NEXT_WORD] = self._next",
+        "pass",
+    ),
+    "the table copy that newest does not name": (
+        "_writer.py",
+        "copy = 1 - (newest & 1)",
+        "copy = newest & 1",
+    ),
+    "the followed segment stays until the next is published": (
+        "_control.py",
+        "self.remove_frames(keep)",
+        "self.remove_frames()",
+    ),
+    "what a killed writer recorded is removed": (
+        "_control.py",
+        "self.remove_frames(named.segment if position else 0)",
+        "self._names = {named.segment}",
+    ),
     "a nested call is refused": (
         "_reader.py",
         "            if nested:\n",
@@ -177,7 +197,7 @@ MUTANTS["fence R5 of an array in place"] = (
     "return [store]",
 )
 
-PARTS = "protocol protocol_waiting lease cells full in_place wait loan lifetime ndsharray"
+PARTS = "protocol protocol_waiting lease cells full in_place wait loan lifetime ndsharray crashes"
 TESTS = [f"tests/test_{part}.py" for part in PARTS.split()]
 
 
