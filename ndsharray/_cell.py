@@ -60,10 +60,10 @@ class Cell:
         lease = self._lease
         if lease.standing() != "held" or not _may_take(control, self.number, lease):
             return False
-        _clear(control, self.number)
         set_owner(control, self.number, lease.number)
         if lease.standing() != "held":
             return False  # its file was removed: perhaps somebody else came first
+        _clear(control, self.number)  # not before: it would be the other's pins
         self._control = control
         return True
 
@@ -168,8 +168,10 @@ def clear_if_dead(address: Address, control: Optional[Memory], cells: Iterable[i
                 lease = _take_lease(address, control, cell)
         except OSError:
             continue  # another user's: it stays a hint
-        if lease is not None:  # so its reader is dead
-            if control is not None:
-                _clear(control, cell)
-                clear_owner(control, cell)
-            lease.release()
+        if lease is None:
+            continue
+        dead = Cell(cell, lease)  # so its reader is
+        if control is None or dead.claim(control):
+            dead.release()
+        else:
+            dead.abandon()

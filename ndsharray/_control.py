@@ -104,10 +104,15 @@ class OwnedControl:
             if unlink(self._address, self._address.frames(self.instance, segment)):
                 self._names.discard(segment)
 
-    def close(self, frame: int) -> None:
+    def close(self, frame: int) -> bool:
         """Mark the array closed and remove all its names, in the order that survives a kill.
 
         May be called again after an interrupt.
+
+        Returns
+        -------
+        bool
+            Whether the control segment's name could be removed.
         """
         memory = self.memory
         if memory is not None:
@@ -117,7 +122,7 @@ class OwnedControl:
         del memory
         self.drop()
         self.remove_frames()  # by our own record, whatever became of the shared one
-        remove_array(self._address)
+        return remove_array(self._address)
 
     def is_named(self) -> bool:
         """Tell whether the array's name still stands for this segment."""
@@ -129,6 +134,17 @@ class OwnedControl:
             return True  # no descriptor, no rights: nobody says that it is gone
         whole = segment.size >= _layout.CONTROL_SIZE
         return whole and bool(Memory(segment.buf).words[_layout.INSTANCE_WORD] == self.instance)
+
+    def has_frames(self, segment: int) -> bool:
+        """Tell whether a frame segment still has its name."""
+        try:
+            name = self._address.frames(self.instance, segment)
+            self._address.transport.open(name, writable=False)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass
+        return True
 
     def drop(self) -> None:
         """Give the mapping back; names stay. It goes before the name does: Windows."""

@@ -6,9 +6,10 @@ Not here: when that is asked (``_reader``).
 
 from __future__ import annotations
 
+import errno
 from typing import Callable, Optional
 
-from . import _clock, _layout
+from . import _clock, _layout, _lease
 from ._address import Address
 from ._attached import Attached
 from ._memory import Memory, make_fences
@@ -16,6 +17,8 @@ from ._seqlock import is_ready
 from .backends.base import Segment
 
 __all__ = ["LOOK_NS", "Finder"]
+
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 LOOK_NS = 250_000_000  # how often a reader that gets nothing new looks up the name
 
@@ -63,7 +66,9 @@ class Finder:
         static = _layout.load_control(memory, self._address.name)
         if static.instance == known:
             return None
-        if not _clock.same_boot(static.boot, static.clock_ns, static.wall_ns):
+        same = _clock.same_boot(static.boot, static.clock_ns, static.wall_ns)
+        # Where the system has no boot id, a clock that was set looks like another boot.
+        if not same and not _lease.probe(self._address.writer_lease()):
             return None
         return Attached(segment, memory, static.instance, fences)
 
@@ -71,5 +76,7 @@ class Finder:
         transport, control = self._address.transport, self._address.control
         try:
             return transport.open(control, writable=True)
-        except PermissionError:
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
             return transport.open(control, writable=False)

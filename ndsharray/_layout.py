@@ -36,13 +36,15 @@ the slots that the writer took, from 1; it lies in slot ``p mod slots``.
        830     2             reserved    on the low half of newest
        832   248  bytes      readers     pins, four per cell: 0 none, else slot + 1
       1080    72             reserved
-      1152   496  words      readers     owners, one per cell: the inode number of the lease file
-      1648  2448             reserved    under which it was claimed; 0: the cell is free
+      1152   496  words      readers     owners, one per cell: a number of the lease file under
+      1648  2448             reserved    which it was claimed (see below); 0: the cell is free
 
 A *cell* (one waiting byte, four pins, one owner) belongs to the reader that holds the cell's lease,
 a lock file beside the array; a reader beyond the 62nd has none. A cell that has an owner, but
-another lease file or none, may still be in use: nobody claims or clears it. *Next* is stored before
-the segment is made, so that whoever comes after a killed writer knows every name there can be.
+another lease file or none, may still be in use: nobody claims or clears it. The number of a lease
+file is its inode number times 2^32, XOR its time of modification in ns (it is never written to),
+modulo 2^64; 1 in the place of 0. *Next* is stored before the segment is made, so that whoever
+comes after a killed writer knows every name there can be.
 
 **A table copy** tells where the frames are; the copy named by *newest* counts, and the writer
 changes only the other one::

@@ -96,10 +96,13 @@ class Lease:
     ----------
     path : str
         Its file.
+    made : bool
+        Whether the file was made for it.
     """
 
-    def __init__(self, path: str, fd: int) -> None:
+    def __init__(self, path: str, fd: int, made: bool) -> None:
         self.path = path
+        self.made = made
         self._fd = fd
         _ours.add(self)
 
@@ -110,11 +113,12 @@ class Lease:
 
     @property
     def number(self) -> int:
-        """A number that no other lease file has while this one is held or has its name: its inode.
+        """A number by which the file is known: inode and time of making, mixed; never 0.
 
-        Whoever holds the file of that number knows that nobody else holds one that had it before.
+        The inode alone is used again as soon as a file is gone.
         """
-        return os.fstat(self._fd).st_ino % 2**64 or 1
+        found = os.fstat(self._fd)
+        return (found.st_ino << 32 ^ found.st_mtime_ns) % 2**64 or 1
 
     def standing(self) -> str:
         """Return ``"held"``, ``"gone"`` (no file of that path) or ``"other"`` (another file)."""
@@ -206,7 +210,7 @@ def _try_take(path: str, mode: int, make: bool) -> Optional[Lease]:
     while True:
         try:
             with _taking:
-                lease = Lease(path, _open_file(path, mode, make))
+                lease = Lease(path, *_open_file(path, mode, make))
         except FileNotFoundError:
             if make:
                 raise
@@ -222,12 +226,12 @@ def _try_take(path: str, mode: int, make: bool) -> Optional[Lease]:
             return lease
 
 
-def _open_file(path: str, mode: int, make: bool) -> int:
+def _open_file(path: str, mode: int, make: bool) -> tuple[int, bool]:
     while True:
         try:
             # Without O_CREAT first: in a shared sticky directory it is refused for a file of
             # another user (fs.protected_regular).
-            return os.open(path, _FLAGS)
+            return os.open(path, _FLAGS), False
         except FileNotFoundError:
             if not make:
                 raise
@@ -237,7 +241,7 @@ def _open_file(path: str, mode: int, make: bool) -> int:
             continue
         if sys.platform != "win32":
             os.fchmod(fd, mode)  # whatever the umask takes away
-        return fd
+        return fd, True
 
 
 def probe(path: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Optional
 
 from . import _layout
 from ._address import Address
@@ -19,14 +20,14 @@ __all__ = ["exists", "is_foreign", "mark_closed", "recorded_pid", "remove_array"
 log = logging.getLogger("ndsharray")
 
 
-def exists(address: Address) -> bool:
-    """Tell whether the control segment's name is there, whatever it stands for."""
+def exists(address: Address) -> Optional[bool]:
+    """Tell whether the control segment's name is there, whatever it stands for; None: unknown."""
     try:
         address.transport.open(address.control, writable=False)
     except FileNotFoundError:
         return False
     except OSError:
-        pass
+        return None
     return True
 
 
@@ -72,13 +73,18 @@ def unlink(address: Address, name: str) -> bool:
     return True
 
 
-def remove_array(address: Address) -> None:
+def remove_array(address: Address) -> bool:
     """Remove every name of an array that can be found: frames first, the control segment last.
 
     The array's own name may be unknown. What cannot be removed now (Windows) stays.
+
+    Returns
+    -------
+    bool
+        Whether the control segment's name could be removed.
     """
     _remove_recorded(address)
-    unlink(address, address.control)
+    return unlink(address, address.control)
 
 
 def _remove_recorded(address: Address) -> None:

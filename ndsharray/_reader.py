@@ -81,7 +81,11 @@ class Reader:
         self.last = array
         self.frame = self.age_ns = 0
         self._layout: Optional[Layout] = None
-        self.is_valid()
+        try:
+            self.is_valid()
+        except BaseException:
+            self.close()  # or the lease of its cell would stay
+            raise
 
     def into(self, out: npt.NDArray[Any]) -> Take:
         """Return the way to take a frame that copies it into `out`."""

@@ -53,7 +53,7 @@ to the cell before the one that frees it. Both pair with system calls: removing,
 
 **A control segment** is stored whole before its ready word (W0), and read after it (R0).
 
-On x86 only the order of a store before a later load needs an instruction: W1, W3, R3, R4. The
+On x86 only the order of a store before a later load needs an instruction: W1, W3, R3, R4, R10. The
 others are kept by the processor, and `Fences.order` is None. The order was tried by exhaustive
 search, with and without each fence, under sequential consistency, store buffers and weak memory.
 """

@@ -64,7 +64,7 @@ def _sweep_one(address: Address) -> None:
         return
     remove_array(address)
     _cell.clear_dead(address)
-    if exists(address):  # mapped, on Windows: next time
+    if exists(address) is not False:  # mapped, on Windows: next time
         lease.abandon()
         return
     lease.release()

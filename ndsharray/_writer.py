@@ -42,6 +42,7 @@ log = logging.getLogger("ndsharray")
 
 _PATIENCE = 0.25  # seconds that a taker waits for a sweep, or for a holder that is dying
 _LOOK_NS = 1_000_000_000  # how often a writer looks whether its lease is still its own
+_LOOK_AT_NAMES_NS = 10 * _LOOK_NS  # and whether its segments have their names: some ten calls
 # A taker starts so far after the newest position that its positions were never used by the
 # writer before it, published or not (that one grows when it is half as far): else a reader could
 # take a dead writer's unpublished frame for a new one. Not a multiple of 2^31, for waiters
@@ -81,7 +82,7 @@ class Writer:
         self._control: Any = None  # an OwnedControl until it is closed or handed over
         self._lease: Any = None
         self._adopted = (0, 0)  # what the last writer left: newest word, frame number
-        self._looked = _clock.now_ns()
+        self._looked = self._looked_at_names = _clock.now_ns()
         self._marked: set[int] = set()  # cells with bytes set at the last look
         self.layout = NO_LAYOUT
         with _taking:
@@ -207,6 +208,8 @@ class Writer:
         if now - self._looked > _LOOK_NS:
             self._look_at_lease(now)
             self._clear_dead_cells()
+            if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
+                self._look_at_names(now)
         if self._frames is not None:
             self._frames.side.settle()
         return now
@@ -309,13 +312,24 @@ class Writer:
                 self._gone = "its lease was removed, and another writer took the array"
                 self._let_go()
                 raise WriterExistsError(self._address.name, recorded_pid(self._address))
-            if not self._control.is_named():  # a cleaner took that as well
-                self._adopted, self._frames = (0, self.newest_frame[1]), None
-                self._control.close(self._adopted[1])
             self._lease.abandon()
             self._lease = lease
+            self._look_at_names(now)  # a cleaner may have taken them as well
         if self._control.memory is None:
             self._obtain()
+
+    def _look_at_names(self, now: int) -> None:
+        """Make anew what has lost its name: readers that come late would not find it."""
+        self._looked_at_names = now
+        control, frames = self._control, self._frames
+        if not control.is_named():
+            self._adopted, self._frames = (0, self.newest_frame[1]), None
+            control.close(self._adopted[1])
+            self._obtain()
+        elif frames is not None and not control.has_frames(frames.table.segment):
+            # As after a take over: the next frame begins another segment.
+            self._adopted, self._frames = self.newest_frame, None
+            self._start = max(self._start, frames.side.position)
 
     def close(self) -> None:
         """End the array: mark it closed and remove all its names. Harmless when repeated.
@@ -334,13 +348,18 @@ class Writer:
             control, lease = self._control, self._lease  # a nested call may come to the end first
             if control is None or lease is None:
                 return
+            if self._frames is not None:
+                self._frames.side.settle()  # the last frame's number is one that was published
             frame = self.newest_frame[1]
             self._gone = self._gone or "it was closed"
             if lease.standing() != "other":
                 self._adopted, self._frames = (0, frame), None
-                control.close(frame)
-                _cell.clear_dead(self._address)
-                if not exists(self._address):  # else (mapped, on Windows) a sweep tries again
+                gone = control.close(frame)
+                try:
+                    _cell.clear_dead(self._address)
+                except OSError:  # no descriptor left, no rights: a sweep finds them
+                    log.debug("%r: cells of dead readers stay", self._address.name)
+                if gone or exists(self._address) is False:  # else (mapped, on Windows) a sweep does
                     lease.release()
             self._let_go()
 
@@ -350,8 +369,11 @@ class Writer:
             self._gone = self._gone or "it could not be made"
             if self._control is not None and not self._adopted[0] >> 1:
                 self.close()  # there is nothing that anybody could go on from
-            elif self._control is None and self._lease and not exists(self._address):
-                self._lease.release()
+            elif self._control is None and self._lease is not None:
+                there = exists(self._address)
+                # Unknown when no descriptor is left: then nothing was made, as our lease was new.
+                if there is False or (there is None and self._lease.made):
+                    self._lease.release()
             self._let_go()
 
     def _let_go(self) -> None:

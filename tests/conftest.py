@@ -152,8 +152,9 @@ def _left_in_shm(before: set[str], root: str) -> list[str]:
 
 def _is_of_another_root(segment: str, root: str) -> bool:
     """Tell whether a segment belongs to some other program that runs at the same time."""
+    file = SHM / segment[:18]
     try:
-        page = (SHM / segment[:18]).read_bytes()
+        page = file.read_bytes() if file.is_file() else b""  # a FIFO would keep us waiting
     except OSError:
         return False
     length = int.from_bytes(page[64:72], sys.byteorder)

@@ -58,7 +58,16 @@ MUTANTS = {
         "self._control[NEWEST_WORD] = self.newest_frame[0]\n",
         "self._control[NEWEST_WORD] = self.newest_frame[0]\n        self.newest_frame = (0, 0)\n",
     ),
-    "settle after an interrupt": ("_writer.py", "self._frames.side.settle()", "pass"),
+    "settle after an interrupt": (
+        "_writer.py",
+        "            self._frames.side.settle()\n        return now",
+        "            pass\n        return now",
+    ),
+    "settle before the end": (
+        "_writer.py",
+        "self._frames.side.settle()  # the last frame's number",
+        "pass  # the last frame's number",
+    ),
     "header unknown before it is touched": (
         "_frames.py",
         "self._views[index] = None  # an",
@@ -133,7 +142,17 @@ MUTANTS = {
         "            return False  # its file was removed: perhaps somebody else came first",
         "            pass",
     ),
-    "a dead reader's cell has no owner": ("_cell.py", "clear_owner(control, cell)", "pass"),
+    "a cell that is let go has no owner": (
+        "_cell.py",
+        "clear_owner(control, self.number)",
+        "pass",
+    ),
+    "a cell is cleared after it is known to be ours": (
+        "_cell.py",
+        "        set_owner(control, self.number, lease.number)\n",
+        "        _clear(control, self.number)\n"
+        "        set_owner(control, self.number, lease.number)\n",
+    ),
     "next recorded before it is made": (
         "_control.py",
         "self.memory.words[_layout.NEXT_WORD] = self._next",
@@ -197,8 +216,8 @@ MUTANTS["fence R5 of an array in place"] = (
     "return [store]",
 )
 
-PARTS = "protocol protocol_waiting lease cells full in_place wait loan lifetime ndsharray crashes"
-TESTS = [f"tests/test_{part}.py" for part in PARTS.split()]
+PARTS = "protocol protocol_waiting lease cells full in_place wait loan lifetime interrupts"
+TESTS = [f"tests/test_{part}.py" for part in f"{PARTS} ndsharray crashes".split()]
 
 
 def survives(copy: Path, name: str) -> bool:

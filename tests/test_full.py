@@ -74,6 +74,29 @@ for role in "wr":  # at creation of the control segment
 assert names() == before, (names(), before)
 writer.write(np.full(1_500_000, 4, np.uint8))  # what it has, it has: no SIGBUS
 assert (reader.read()[1] == 4).all()
+for other in (np.full((300, 500), 5, "f8"), np.full((), 6, "c16"), np.full((0, 9), 7, "i2")):
+    writer.write(other)  # another layout that fits needs no room
+    valid, last = reader.read()
+    assert valid and last.dtype == other.dtype and last.shape == other.shape
+    assert (last == other).all()
+held = []
+for value in range(3):  # no slot is free any more, and there is no room for a larger segment
+    writer.write(np.full(9, value))
+    held.append(reader.read(copy=False)[1])
+try:
+    writer.write(np.full(9, 9))
+    raise SystemExit("no error")
+except OSError as error:
+    assert error.errno == errno.ENOSPC, error
+assert [frame.tolist() for frame in held] == [[value] * 9 for value in range(3)]
+assert names() == before
+held.pop(0)  # one is free again
+writer.write(np.full(9, 10))
+assert reader.read()[1].tolist() == [10] * 9
+assert [frame.tolist() for frame in held] == [[value] * 9 for value in (1, 2)]
+held.clear()
+writer.write(np.full(1_500_000, 4, np.uint8))
+assert reader.read()[0]
 late = NdShArray("full", r_w="r", transport=transport)
 assert (late.read()[1] == 4).all()
 late.close()

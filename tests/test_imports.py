@@ -25,7 +25,7 @@ ALLOWED = {
     "_control": "_address _clock _layout _leftovers _memory _seqlock _wait backends.base errors",
     "_reader": "_address _asleep _attached _buffers _clock _find _follow _pins _take _turn "
     "_layout _wait errors",
-    "_find": "_address _attached _clock _layout _memory _seqlock backends.base",
+    "_find": "_address _attached _clock _layout _lease _memory _seqlock backends.base",
     "_follow": "_address _attached _layout _pins _take _wait",
     "_pins": "_address _attached _cell _clock _exit _layout _memory _seqlock",
     "_take": "_attached _buffers _memory _types",

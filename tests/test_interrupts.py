@@ -394,3 +394,19 @@ def test_frames_tells_the_end_of_an_adopted_segment_again(name: str, transport: 
             assert [frame.size for frame in reader.frames(20)] == [5]
             words[72] = 1
             writer.close()
+
+
+def test_a_close_after_an_interrupted_write_counts_what_was_published(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = NdShArray(name, r_w="r", transport=transport)
+    with NdShArray(name, np.array(1), "w", transport=transport) as writer:
+        assert [int(frame) for frame in reader.frames(0)] == [1]
+        once(monkeypatch, ndsharray._seqlock.WriteSide, "publish", stop)
+        with pytest.raises(Stop):
+            writer.write(np.array(2))
+    # Recorded, so it counts as written; then it is published, too.
+    assert [int(frame) for frame in reader.frames(0)] == [2]
+    assert list(reader.frames(0)) == []
+    assert (reader.frame_id, reader.missed) == (2, 0)
+    reader.close()
