@@ -169,7 +169,7 @@ class OwnedControl:
         ids = [self._next]
         for table in self.tables:
             ids += [table.segment, table.previous]
-        if max(ids) >= _layout.MAX_SEGMENT:
+        if max(ids) > _layout.MAX_SEGMENT // 2:  # made anew, long before they are used up
             raise FormatError("segment id", f"{max(ids)}")
         frame = self._frame_at(position, named) if position else 0
         frame = frame or words[_layout.LAST_FRAME_WORD]

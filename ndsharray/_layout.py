@@ -1,8 +1,9 @@
 """Format v1: where the bytes are. This docstring is the specification.
 
 What may live here: offsets, encoding, decoding, checks. Not here: the order of accesses
-(``_seqlock``), names and files (``backends``), who may write (``_lease``). It has some 430 lines
-because the specification stands in one place with all the code that has to agree with it.
+(``_seqlock``), names and files (``backends``), who may write (``_lease``), the text of a ``.npy``
+header (``_npy``). It has some 360 lines because the specification stands in one place with the code
+that has to agree with it.
 
 Native byte order throughout; a foreign order shows in the magic. A *word* is 8 bytes, 8-byte
 aligned; offsets are in bytes. Reserved bytes are zero and MUST be ignored. Position ``p`` counts
@@ -67,12 +68,13 @@ changes only the other one::
         56     8             reserved
         64     -  .npy       a complete record (NEP 1): header as long as said above, then the
                              payload, C order. A slot copied from here is a file for np.load.
+                             The header has 131072 bytes at most, and its text is what Python's
+                             repr writes: strings, whole numbers, False, (), [], {}; the types
+                             are as numpy's dtype.str has them, such as '<f4', '|V8', '<M8[ns]'.
 """
 
 from __future__ import annotations
 
-import ast
-import re
 import struct
 import uuid as uuids
 from typing import Any, NamedTuple, Union
@@ -81,7 +83,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ._memory import Memory
-from ._types import is_supported, own_dtype
+from ._npy import HOSTILE, MAX_HEADER, decode_header, encode_header
+from ._types import own_dtype
 from .errors import FormatError
 
 __all__ = [
@@ -138,12 +141,6 @@ RECORD_BYTE = 64
 
 _STRIDE_STEP = 128  # the longest cache line in use (Apple silicon): slots never share one
 _HEADER_ROOM = 192  # so that a change of shape seldom fails to fit for its header alone
-_MAX_HEADER = 1 << 20
-_MAX_DIMENSIONS = 64  # numpy 2's
-# What a header may hold outside strings. Operators are refused: Python before 3.11 overflows
-# its C stack on a long enough chain of them.
-_STRINGS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
-_HARMLESS = re.compile(r"[\s\w{}()\[\],:]*")
 
 
 class Control(NamedTuple):
@@ -248,62 +245,6 @@ def stride_for(header: int, payload: int) -> int:
     return -(-needed // _STRIDE_STEP) * _STRIDE_STEP
 
 
-def encode_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """Return a ``.npy`` header, padded so that the payload after it is 64-byte aligned.
-
-    numpy's public functions stop at version 2.0 (3.0, UTF-8 field names, is private) and refuse
-    to read a header over 10,000 bytes; so all three versions are written and read here.
-
-    Raises
-    ------
-    NotImplementedError
-        For a dtype that would not come back as itself: overlapping fields, user-defined types.
-    """
-    try:
-        descr: Any = dtype.descr if dtype.names is not None else dtype.str
-        if np.lib.format.descr_to_dtype(descr) != dtype:
-            raise ValueError("a .npy header cannot name it")
-    except ValueError as error:
-        raise NotImplementedError(f"dtype {dtype} cannot be shared: {error}") from None
-    text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
-    try:
-        encoded, major = text.encode("latin1"), 1
-    except UnicodeEncodeError:
-        encoded, major = text.encode("utf8"), 3
-    if len(encoded) > 65000 and major == 1:
-        major = 2
-    prefix = 10 if major == 1 else 12
-    padded = -(-(prefix + len(encoded) + 1) // 64) * 64
-    length = struct.pack("<H" if major == 1 else "<I", padded - prefix)
-    if padded > _MAX_HEADER:
-        raise NotImplementedError(f"a dtype described by {padded} bytes cannot be shared")
-    body = encoded.ljust(padded - prefix - 1) + b"\n"
-    return np.lib.format.magic(major, 0) + length + body
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except SystemError:
-        # cpython gh-106905 (3.11): a signal handler that raises inside ast breaks its depth
-        # counter once; the text is not to blame
-        return ast.literal_eval(text)
-
-
-# What ast and numpy make of hostile text; not simply Exception, as a signal handler may raise one.
-_HOSTILE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    Warning,
-)
-
-
 def decode_layout(uuid: bytes, header: bytes, payload: int) -> Layout:
     """Return the layout that a slot's ``.npy`` header describes.
 
@@ -313,39 +254,20 @@ def decode_layout(uuid: bytes, header: bytes, payload: int) -> Layout:
         If the header is not a well-formed one, or does not describe `payload` bytes.
     """
     try:
-        if header[:6] != b"\x93NUMPY" or header[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
-            raise ValueError(f"begins with {header[:8]!r}")
-        prefix, encoding = (10 if header[6] == 1 else 12), ("utf8" if header[6] == 3 else "latin1")
-        if int.from_bytes(header[8:prefix], "little") != len(header) - prefix:
-            raise ValueError("its length differs from the slot's")
-        text = header[prefix:].decode(encoding).strip()
-        if not _HARMLESS.fullmatch(_STRINGS.sub("", text)):
-            raise ValueError("not a plain literal")
-        record = _literal(text)
-        if not isinstance(record, dict) or set(record) != {"descr", "fortran_order", "shape"}:
-            raise ValueError("not a dict of descr, fortran_order, shape")
-        shape, dtype = record["shape"], np.lib.format.descr_to_dtype(record["descr"])
-        if record["fortran_order"] is not False or not isinstance(shape, tuple):
-            raise ValueError("not C order, or no shape")
-        if len(shape) > _MAX_DIMENSIONS:
-            raise ValueError(f"{len(shape)} dimensions")
-        if not all(type(length) is int and 0 <= length < 2**63 for length in shape):
-            raise ValueError(f"shape {shape!r}")
-        if not is_supported(dtype):
-            raise ValueError(f"dtype {dtype}")
+        dtype, shape = decode_header(header)
         layout = Layout(uuid, dtype, shape, header)
         if layout.nbytes != payload:
             raise ValueError(f"describes {layout.nbytes} bytes, the slot says {payload}")
         # Shapes that numpy itself cannot make: too many dimensions, or too large where empty.
         np.broadcast_to(np.empty((), np.uint8), shape) if payload else np.empty(shape, dtype)
-    except _HOSTILE as error:
+    except HOSTILE as error:
         raise FormatError(".npy header", f"{type(error).__name__}: {error}") from None
     return layout
 
 
 def check_slot_sizes(header: int, payload: int, stride: int) -> None:
     """Raise FormatError unless a header and a payload of these lengths lie inside one slot."""
-    if not (64 <= header <= _MAX_HEADER and header % 64 == 0 and header <= stride - RECORD_BYTE):
+    if not (64 <= header <= MAX_HEADER and header % 64 == 0 and header <= stride - RECORD_BYTE):
         raise FormatError("length of the .npy header", f"{header} in a slot of {stride} bytes")
     if payload > stride - RECORD_BYTE - header:
         raise FormatError("payload bytes", f"{payload} in a slot of {stride} bytes")

@@ -259,7 +259,10 @@ class Reader:
     def is_valid(self) -> bool:
         """Tell whether an array with a frame is attached; look it up if it is time to."""
         if self._is_reserved():  # a task waits with it, and looks up the name itself
-            return self._follower is not None and self._follower.attached.has_frame
+            try:
+                return self._follower is not None and self._follower.attached.has_frame
+            except FormatError:
+                return False
         return not self.closed and self._checked(self._is_valid, self.by_copy, 0.0)[0]
 
     def _is_valid(self, _take: Take) -> bool:

@@ -70,6 +70,7 @@ from ._layout import (
     CLOSED,
     LAST_FRAME_WORD,
     LIVE,
+    MAX_SLOTS,
     NEWEST_BYTES,
     NEWEST_WORD,
     OWNERS_WORD,
@@ -160,6 +161,7 @@ class WriteSide:
         "_pins",
         "_seq_at",
         "_stable",
+        "_tries",
         "_waiting",
         "copy",
         "frames",
@@ -178,6 +180,9 @@ class WriteSide:
         self._full, self._order = fences
         self.frames = frames
         self.slots = table.slots
+        # So many slots are more than pins: one that is free moves about, and is caught in the end,
+        # sooner than a further segment is made.
+        self._tries = table.slots * (1 if table.slots < MAX_SLOTS else 8)
         self._seq_at = range(SEQ_WORD, table.size // 8, table.stride // 8)
         self.copy = copy
         self._stable = [0] * table.slots  # seq of each slot's last whole frame
@@ -194,7 +199,7 @@ class WriteSide:
             Its position; 0 if every slot is pinned or newest.
         """
         newest = self.newest_frame[0] >> 1
-        for _ in range(self.slots):
+        for _ in range(self._tries):
             position = self.position = self.position + 1
             index = position % self.slots
             if newest and index == newest % self.slots:

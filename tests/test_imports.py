@@ -35,7 +35,8 @@ ALLOWED = {
     "_cell": "_address _layout _lease _memory _seqlock",
     "_address": "backends.base",
     "_seqlock": "_layout _memory errors",
-    "_layout": "_memory _types errors",
+    "_layout": "_memory _npy _types errors",
+    "_npy": "_types",
     "_memory": "",
     "_buffers": "",
     "_turn": "",
@@ -57,7 +58,7 @@ ALLOWED = {
 }
 OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}
 # What knows no file, no process and no operating system.
-PURE = ["_seqlock", "_layout", "_attached", "_frames"]
+PURE = ["_seqlock", "_layout", "_npy", "_attached", "_frames"]
 IMPURE = {"os", "mmap", "fcntl", "multiprocessing", "time", "tempfile", "signal", "sys"}
 
 
