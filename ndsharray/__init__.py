@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import backends
+from . import (
+    _interpreter,  # noqa: F401  # first: it says more than numpy's own refusal
+    backends,
+)
 from .backends import Segment, Transport
 from .errors import (
     AccessError,

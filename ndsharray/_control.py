@@ -95,6 +95,15 @@ class OwnedControl:
         self.tables[copy] = table
         return table
 
+    def restate(self, newest: int) -> None:
+        """Store once more what readers follow, as it is on record.
+
+        A writer that was stopped inside a grow, and replaced meanwhile because somebody had removed
+        its lease file, goes on with that grow, and stores its table over ours.
+        """
+        if newest >> 1:
+            _layout.store_table(self.memory, newest & 1, self.tables[newest & 1])
+
     def remove_frames(self, keep: int = 0) -> None:
         """Remove every recorded frame name but `keep`.
 

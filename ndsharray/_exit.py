@@ -15,7 +15,7 @@ import sys
 import weakref
 from typing import Any
 
-__all__ = ["close_at_exit", "ended", "linger"]
+__all__ = ["close_at_exit", "ended", "linger", "wait_at_exit"]
 
 log = logging.getLogger("ndsharray")
 
@@ -50,7 +50,16 @@ def _close_each(things: list[Any]) -> None:
 
 
 _lingering: set[Any] = set()
+_inside: weakref.WeakSet[Any] = weakref.WeakSet()
 _exiting = False
+_PATIENCE = 0.5  # seconds: longer than a nap
+
+
+def wait_at_exit(reader: Any) -> None:
+    """Have ``reader.let_go(seconds)`` called at the very end: a thread is inside it just now."""
+    _inside.add(reader)
+    if _exiting:
+        reader.let_go(_PATIENCE)
 
 
 def linger(thing: Any) -> None:
@@ -69,6 +78,8 @@ def ended(thing: Any) -> None:
 def _end_lingering() -> None:
     global _exiting
     _exiting = True
+    for reader in list(_inside):
+        reader.let_go(_PATIENCE)
     _close_each(list(_lingering))
 
 

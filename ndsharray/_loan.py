@@ -52,7 +52,8 @@ class Loan:
     read-only, and may change: it is the memory of later frames.
     """
 
-    def __init__(self, writer: Lender, layout: Layout) -> None:
+    def __init__(self, writer: Lender, layout: Layout, owner: object) -> None:
+        self._owner = owner  # which closes the writer when it is collected
         self._writer = writer
         self._layout = layout
         self._begun: Optional[Begun] = None

@@ -22,7 +22,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 import numpy.typing as npt
 
-from . import _clock
+from . import _clock, _exit
 from ._address import Address
 from ._attached import Attached, Frame
 from ._buffers import Buffers
@@ -331,6 +331,16 @@ class Reader:
         follower = self._follower  # whoever is inside lets go at its end
         if follower is not None:
             follower.waiter.wake()
+        _exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
+
+    def let_go(self, patience: float) -> None:
+        """Let go when the thread that is inside a call has ended it, if that is soon."""
+        if self._turn.lock.acquire(timeout=patience):
+            try:
+                if not self._turn.is_nested():
+                    self._let_go()
+            finally:
+                self._turn.lock.release()
 
     def _let_go(self) -> None:
         self.last = _NOTHING  # it may be an array in place

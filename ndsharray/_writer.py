@@ -210,6 +210,7 @@ class Writer:
             self._clear_dead_cells()
             if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
                 self._look_at_names(now)
+            self._control.restate(self.newest_frame[0])
         if self._frames is not None:
             self._frames.side.settle()
         return now

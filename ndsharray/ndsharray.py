@@ -272,7 +272,7 @@ class NdShArray:
         """
         if self._writer is None:
             raise AccessError(f"loan() on a reader: {self.name!r} was opened with r_w='r'")
-        return Loan(self._writer, self._layout_of(shape, dtype))
+        return Loan(self._writer, self._layout_of(shape, dtype), self)
 
     def _layout_of(
         self, shape: Optional[Union[int, Sequence[int]]], dtype: Optional[npt.DTypeLike]
@@ -398,7 +398,8 @@ class NdShArray:
             While iterating, as `read`.
         """
         reader = self._get_reader("frames")
-        return _Frames(reader, reader.by_copy if copy else reader.in_place, check_timeout(timeout))
+        take = reader.by_copy if copy else reader.in_place
+        return _Frames(self, reader, take, check_timeout(timeout))
 
     def close(self) -> None:
         """End this side. Harmless when repeated.
@@ -449,7 +450,10 @@ class NdShArray:
 class _Frames:
     """The iterator of `NdShArray.frames`: an exception does not end it, so no frame is lost."""
 
-    def __init__(self, reader: Reader, take: Take, timeout: Optional[float]) -> None:
+    def __init__(
+        self, owner: NdShArray, reader: Reader, take: Take, timeout: Optional[float]
+    ) -> None:
+        self._owner: Optional[NdShArray] = owner  # which closes the reader when it is collected
         self._reader: Optional[Reader] = reader
         self._take = take
         self._timeout = timeout
@@ -463,7 +467,7 @@ class _Frames:
             valid, frame = reader.next(self._take, self._timeout)
             if valid:
                 return frame
-        self._reader = None  # an iterator that ended stays so
+        self._reader = self._owner = None  # an iterator that ended stays so
         raise StopIteration
 
 

@@ -15,7 +15,8 @@ PACKAGE = Path(ndsharray.__file__).parent
 # module: what it may import of ours. The table of the design, with the modules that the large
 # ones were split into.
 ALLOWED = {
-    "__init__": "backends errors ndsharray",
+    "__init__": "_interpreter backends errors ndsharray",
+    "_interpreter": "",
     "ndsharray": "_address _arguments _hint _layout _loan _memory _reader _sweep _take _types "
     "_writer backends backends.base errors",
     "_writer": "_address _cell _clock _control _exit _frames _layout _lease _leftovers _loan "
@@ -23,7 +24,7 @@ ALLOWED = {
     "_loan": "_control _frames _layout _types",
     "_frames": "_layout _memory _seqlock backends.base",
     "_control": "_address _clock _layout _leftovers _memory _seqlock _wait backends.base errors",
-    "_reader": "_address _asleep _attached _buffers _clock _find _follow _pins _take _turn "
+    "_reader": "_address _asleep _attached _buffers _clock _exit _find _follow _pins _take _turn "
     "_layout _wait errors",
     "_find": "_address _attached _clock _layout _lease _memory _seqlock backends.base",
     "_follow": "_address _attached _layout _pins _take _wait",
