@@ -80,7 +80,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the stress tests unless -m asks, and other transports if one is chosen."""
+    """Leave out what takes minutes, and what was not chosen."""
     if config.getoption("--long"):
         for item in items:
             if item.get_closest_marker("times"):
@@ -94,9 +94,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         transport = callspec.params.get("transport") if callspec else None
         if chosen and isinstance(transport, str) and transport != chosen:
             gone.append(item)
+    if not chosen and not config.getoption("--long") and not any("::" in a for a in config.args):
+        gone += _other_turns(items)
     if gone:
         config.hook.pytest_deselected(items=gone)
         items[:] = [item for item in items if item not in gone]
+
+
+def _other_turns(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return, of the tests marked by_turns, those of the transport whose turn it is not."""
+    turns: dict[str, int] = {}
+    others = []
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if item.get_closest_marker("by_turns") and callspec and "transport" in callspec.params:
+            transport = str(callspec.params["transport"])
+            case = item.nodeid.replace(transport, "")
+            turn = turns.setdefault(case, len(turns))
+            if transport != TRANSPORTS[turn % len(TRANSPORTS)]:
+                others.append(item)
+    return others
 
 
 @pytest.fixture(params=TRANSPORTS)

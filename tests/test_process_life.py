@@ -32,6 +32,7 @@ from processes import (
 from ndsharray import ClosedError, NdShArray, WriterExistsError
 
 pytestmark = [
+    pytest.mark.by_turns,
     pytest.mark.skipif(os.name != "posix", reason="POSIX"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]

@@ -21,6 +21,8 @@ from processes import remains, run_script
 import ndsharray
 from ndsharray import ClosedError, NdShArray
 
+pytestmark = pytest.mark.by_turns
+
 HERE = str(Path(__file__).parent)
 LIBRARY = str(Path(ndsharray.__file__).parent.parent)
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX")

@@ -24,7 +24,10 @@ from ndsharray import NdShArray, WriterExistsError, _clock, _find
 from ndsharray._address import Address, address_of
 from ndsharray.backends import resolve
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux' limits")
+pytestmark = [
+    pytest.mark.by_turns,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux' limits"),
+]
 
 SHM = Path("/dev/shm")
 ROOM = 3 * 8 * 2**20  # three slots of LARGE
