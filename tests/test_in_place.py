@@ -360,6 +360,7 @@ for line in sys.stdin:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL")
 @pytest.mark.timeout(240)
+@pytest.mark.by_turns
 def test_killed_readers_give_their_slots_back(name: str, transport: str, root: Path) -> None:
     rng = random.Random(4)
     with NdShArray(name, np.zeros(1000), "w", transport=transport, slots=8) as writer:

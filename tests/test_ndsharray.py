@@ -150,6 +150,7 @@ def test_frames_that_are_held_never_change(sides: Sides) -> None:
         assert (frame == value).all()
 
 
+@pytest.mark.by_turns
 def test_more_than_2_gib(name: str, transport: str) -> None:
     size = 2**31 + 2**20
     if free_bytes(Path("/dev/shm")) < 3 * size or available_memory() < 6 * size:

@@ -41,6 +41,7 @@ def test_a_reader_first_gets_the_first_frame_at_its_next_read(
     reader.close()
 
 
+@pytest.mark.by_turns
 @pytest.mark.parametrize("kill", [False, True])
 def test_a_writer_restarted_20_times_under_a_running_reader(
     name: str, transport: str, root: Path, console: Any, kill: bool
@@ -115,6 +116,7 @@ def test_a_writer_killed_at_random_moments_leaves_its_last_frame(
     NdShArray(name, r_w="w", transport=transport).close()
 
 
+@pytest.mark.by_turns
 @pytest.mark.parametrize("kill", [False, True])
 def test_a_reader_restarted_20_times_under_a_running_writer(
     name: str, transport: str, console: Any, kill: bool
