@@ -118,7 +118,9 @@ def claim(address: Address, control: Memory) -> Optional[Cell]:
     for number in range(CELLS):
         try:
             lease = _take_lease(address, control, number)
-        except OSError:  # no rights, a full file system: reading works without a cell
+        except PermissionError:
+            continue  # of this one
+        except OSError:  # a full file system: reading works without a cell
             return None
         if lease is not None:
             cell = Cell(number, lease)

@@ -12,7 +12,7 @@ import uuid
 from functools import cache
 from typing import Callable
 
-__all__ = ["boot_id", "now_ns", "same_boot"]
+__all__ = ["boot_id", "is_sure", "now_ns", "same_boot"]
 
 _NO_BOOT_ID = bytes(16)
 _BOOT_TOLERANCE_NS = 10 * 60 * 1_000_000_000
@@ -74,6 +74,11 @@ def _darwin_boot_session() -> bytes:
     if libc.sysctlbyname(b"kern.bootsessionuuid", text, ctypes.byref(size), None, 0) != 0:
         raise OSError(ctypes.get_errno(), "kern.bootsessionuuid")
     return uuid.UUID(text.value.decode("ascii")).bytes
+
+
+def is_sure(recorded: bytes) -> bool:
+    """Tell whether `same_boot` knows, and does not only guess by the clocks."""
+    return _NO_BOOT_ID not in (recorded, boot_id())
 
 
 def same_boot(recorded: bytes, clock_ns: int, wall_ns: int) -> bool:

@@ -12,6 +12,7 @@ import atexit
 import logging
 import os
 import sys
+import time
 import weakref
 from typing import Any
 
@@ -78,8 +79,12 @@ def ended(thing: Any) -> None:
 def _end_lingering() -> None:
     global _exiting
     _exiting = True
+    end = time.monotonic() + _PATIENCE  # for all of them together
     for reader in list(_inside):
-        reader.let_go(_PATIENCE)
+        try:
+            reader.let_go(max(0.0, end - time.monotonic()))
+        except Exception:
+            log.exception("could not be closed")  # the others still can
     _close_each(list(_lingering))
 
 

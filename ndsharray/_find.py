@@ -18,8 +18,6 @@ from .backends.base import Segment
 
 __all__ = ["LOOK_NS", "Finder"]
 
-_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
-
 LOOK_NS = 250_000_000  # how often a reader that gets nothing new looks up the name
 
 
@@ -68,7 +66,9 @@ class Finder:
             return None
         same = _clock.same_boot(static.boot, static.clock_ns, static.wall_ns)
         # Where the system has no boot id, a clock that was set looks like another boot.
-        if not same and not _lease.probe(self._address.writer_lease()):
+        if not same and (
+            _clock.is_sure(static.boot) or not _lease.probe(self._address.writer_lease())
+        ):
             return None
         return Attached(segment, memory, static.instance, fences)
 
@@ -77,6 +77,6 @@ class Finder:
         try:
             return transport.open(control, writable=True)
         except OSError as error:
-            if error.errno not in _READ_ONLY:
+            if not isinstance(error, PermissionError) and error.errno != errno.EROFS:
                 raise
             return transport.open(control, writable=False)

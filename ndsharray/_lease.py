@@ -239,8 +239,13 @@ def _open_file(path: str, mode: int, make: bool) -> tuple[int, bool]:
             fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:
             continue
-        if sys.platform != "win32":
-            os.fchmod(fd, mode)  # whatever the umask takes away
+        try:
+            if sys.platform != "win32" and os.fstat(fd).st_mode & mode != mode:
+                os.fchmod(fd, mode)  # the umask took some away
+        except BaseException:
+            os.close(fd)
+            _remove(path)
+            raise
         return fd, True
 
 

@@ -65,12 +65,16 @@ def mark_closed(segment: Segment) -> None:
 
 def unlink(address: Address, name: str) -> bool:
     """Remove a name; False if that cannot be done now (mapped, on Windows)."""
+    return _unlink(address, name) is not None
+
+
+def _unlink(address: Address, name: str) -> Optional[bool]:
+    """Do the same; None if that cannot be done now, else what the transport says."""
     try:
-        address.transport.unlink(name)
+        return address.transport.unlink(name)
     except OSError as error:
         log.debug("%s stays for now: %s", name, error)
-        return False
-    return True
+        return None
 
 
 def remove_array(address: Address) -> bool:
@@ -81,10 +85,10 @@ def remove_array(address: Address) -> bool:
     Returns
     -------
     bool
-        Whether the control segment's name could be removed.
+        Whether the control segment's name was there, and was removed.
     """
     _remove_recorded(address)
-    return unlink(address, address.control)
+    return _unlink(address, address.control) is True
 
 
 def _remove_recorded(address: Address) -> None:

@@ -53,7 +53,7 @@ class Loan:
     """
 
     def __init__(self, writer: Lender, layout: Layout, owner: object) -> None:
-        self._owner = owner  # which closes the writer when it is collected
+        self._owner: Optional[object] = owner  # which closes the writer when it is collected
         self._writer = writer
         self._layout = layout
         self._begun: Optional[Begun] = None
@@ -93,3 +93,4 @@ class Loan:
             self._writer.take_back(begun, publish)
         finally:
             begun.over = True
+            self._owner = None

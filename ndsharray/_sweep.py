@@ -15,7 +15,7 @@ from typing import Callable, Optional
 from . import _cell, _lease
 from ._address import Address, parse_lease
 from ._leftovers import exists, is_foreign, remove_array
-from .backends.base import Transport
+from .backends.base import Transport, check_root
 
 __all__ = ["sweep"]
 
@@ -48,6 +48,8 @@ def sweep(root: str, transport_of: Callable[[str], Optional[Transport]]) -> None
         transport = transport_of(name)
         if transport is not None:
             try:
+                # Who else can put lease files there must not choose what we remove elsewhere.
+                check_root(root, transport.mode)
                 _sweep_one(Address(transport, "", control))
             except OSError as error:
                 log.debug("%s was not swept: %s", control, error)
@@ -63,9 +65,9 @@ def _sweep_one(address: Address) -> None:
         lease.abandon()  # not ours to judge; or a reader came between
         return
     remove_array(address)
-    _cell.clear_dead(address)
     if exists(address) is not False:  # mapped, on Windows: next time
         lease.abandon()
         return
+    _cell.clear_dead(address)
     lease.release()
     log.info("swept %s, which a killed writer left", address.control)

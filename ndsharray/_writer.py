@@ -109,12 +109,13 @@ class Writer:
 
     def _obtain(self) -> None:
         """Adopt or make the control segment; begin with its last frame."""
-        self._control = control = obtain(self._address, self._fences)
-        control.take()
-        _cell.clear_dead(self._address, control.memory)
+        control = obtain(self._address, self._fences)
         self._adopted = control.newest_frame
         # The position after which the next segment begins.
         self._start = (self._adopted[0] >> 1) + _TAKE_OVER_JUMP if control.adopted else 0
+        self._control = control  # not before: whoever gives up must know of a frame that is there
+        control.take()
+        _cell.clear_dead(self._address, control.memory)
 
     @property
     def gone(self) -> Optional[str]:
@@ -188,6 +189,8 @@ class Writer:
                 self._look_at_lease(now)
             if begun.control is not self._control:
                 raise ClosedError("a cleaner removed the array during the loan: it was made anew")
+            if self._frames is None:  # perhaps as the segment had lost its name: look again soon
+                self._looked_at_names = 0
             self._publish(frames, begun.position, begun.layout, now)
         elif frames is self._frames:
             frames.side.settle()
@@ -205,14 +208,16 @@ class Writer:
         if begun is not None and not begun.over:
             raise RuntimeError("a loan of this writer is open: its with block has to end first")
         now = _clock.now_ns()
-        if now - self._looked > _LOOK_NS:
-            self._look_at_lease(now)
+        due = now - self._looked > _LOOK_NS
+        if due:
+            self._look_at_lease(now)  # first: nothing is stored into what is another writer's
+        if self._frames is not None:
+            self._frames.side.settle()
+        if due:
             self._clear_dead_cells()
             if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
                 self._look_at_names(now)
             self._control.restate(self.newest_frame[0])
-        if self._frames is not None:
-            self._frames.side.settle()
         return now
 
     def _layout_for(self, array: npt.NDArray[Any]) -> Layout:
@@ -349,19 +354,18 @@ class Writer:
             control, lease = self._control, self._lease  # a nested call may come to the end first
             if control is None or lease is None:
                 return
-            if self._frames is not None:
-                self._frames.side.settle()  # the last frame's number is one that was published
-            frame = self.newest_frame[1]
             self._gone = self._gone or "it was closed"
-            if lease.standing() != "other":
+            if lease.standing() != "other":  # else all of it is another writer's
+                if self._frames is not None:
+                    self._frames.side.settle()  # the last frame's number is one that was published
+                frame = self.newest_frame[1]
                 self._adopted, self._frames = (0, frame), None
-                gone = control.close(frame)
-                try:
-                    _cell.clear_dead(self._address)
-                except OSError:  # no descriptor left, no rights: a sweep finds them
-                    log.debug("%r: cells of dead readers stay", self._address.name)
-                if gone or exists(self._address) is False:  # else (mapped, on Windows) a sweep does
-                    lease.release()
+                if control.close(frame) or exists(self._address) is False:
+                    try:  # not while the name is there: who adopts it needs the files to free cells
+                        _cell.clear_dead(self._address)
+                    except OSError:  # no descriptor left, no rights: a sweep finds them
+                        log.debug("%r: cells of dead readers stay", self._address.name)
+                    lease.release()  # else (mapped, on Windows) a sweep does
             self._let_go()
 
     def give_up(self) -> None:
@@ -397,6 +401,7 @@ class Writer:
             self._control = self._frames = None
             lease = self._lease
             if lease is not None and lease.standing() == "held":
+                lease.made = False  # not for the new one: there may be an array
                 new._lease = lease
                 self._lease = None  # or a late end of ours would let the new one's go
 

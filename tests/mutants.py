@@ -60,8 +60,8 @@ MUTANTS = {
     ),
     "settle after an interrupt": (
         "_writer.py",
-        "            self._frames.side.settle()\n        return now",
-        "            pass\n        return now",
+        "            self._frames.side.settle()\n        if due",
+        "            pass\n        if due",
     ),
     "settle before the end": (
         "_writer.py",

@@ -194,7 +194,7 @@ def resolve_root(directory: Optional[str]) -> str:
     if sys.platform == "win32":
         root = os.path.realpath(given)
     else:
-        parent, last = os.path.split(given.rstrip("/") or "/")
+        parent, last = os.path.split(given.rstrip("/") or given[:1])
         own = os.path.join(os.path.realpath(parent), last)
         root = os.path.realpath(own)
         if root != own and last not in (".", ".."):

@@ -58,8 +58,8 @@ class MmapTransport(base.Transport):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, self.mode)
         try:
             try:
-                if sys.platform != "win32":
-                    os.fchmod(fd, self.mode)  # whatever the umask takes away
+                if sys.platform != "win32" and os.fstat(fd).st_mode & self.mode != self.mode:
+                    os.fchmod(fd, self.mode)  # the umask took some away
                 pages.reserve(fd, size, self.root)
                 return base.Segment(name, memoryview(_map(fd, size, mmap.ACCESS_WRITE)))
             finally:
