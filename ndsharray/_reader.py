@@ -4,7 +4,7 @@ What may live here: which instance is followed, whose turn it is, how long to wa
 name stands for (``_find``), which frame is next and when to try again (``_follow``), the order of
 loads (``_seqlock``).
 
-Some 340 lines, as one object has one turn: read, wait, attach and close exclude each other.
+Some 360 lines, as one object has one turn: read, wait, attach and close exclude each other.
 
 It never waits for the writer to do anything but publish, and never stores anything that the
 writer depends on, but for its own cell.
