@@ -486,9 +486,17 @@ class Nursery:
         return str(line.decode().rstrip("\n"))
 
     def hear_until(self, beginning: str) -> list[str]:
-        """Return the lines up to one that begins so."""
+        """Return the lines up to one that begins so.
+
+        Raises
+        ------
+        EOFError
+            If the child ends before.
+        """
         lines = [self.hear()]
         while not lines[-1].startswith(beginning):
+            if lines[-1].startswith("ended"):
+                raise EOFError(f"no {beginning!r}: {lines}")
             lines.append(self.hear())
         return lines
 

@@ -138,6 +138,34 @@ def test_a_writer_stopped_at_any_step(
     account("SIGSTOP of a writer at a named step", len(every_step(count)))
 
 
+@pytest.mark.parametrize("what", names(crashing.FROM_NOTHING + crashing.TAKING + crashing.ENDING))
+def test_a_writer_stopped_while_it_begins_or_ends(
+    what: str, name: str, transport: str, nursery: Nursery, account: Account, every_step: Steps
+) -> None:
+    def leave_one_killed() -> None:
+        if what in names(crashing.TAKING):
+            nursery.begin("write", name, transport)
+            nursery.kill()
+
+    leave_one_killed()
+    count = points(nursery, what, name, transport)
+    for point in every_step(count):
+        leave_one_killed()
+        reader = NdShArray(name, r_w="r", transport=transport)
+        nursery.begin(what, name, transport, point, signal.SIGSTOP)
+        last = value_of(reader.read()[1])
+        nursery.go()
+        nursery.hear_until("stopped")
+        with NdShArray(name, r_w="r", transport=transport) as late:
+            assert value_of(late.read()[1]) in (0, BEFORE, AFTER)
+        assert value_of(reader.read()[1]) in (last, AFTER)
+        nursery.send(signal.SIGCONT)
+        lines = nursery.hear_until("ended")
+        assert lines[-1] == "ended 0", (point, lines)
+        reader.close()
+    account("SIGSTOP of a writer at a named step", len(every_step(count)))
+
+
 @pytest.mark.parametrize("what", names(crashing.FROM_NOTHING))
 def test_a_writer_killed_while_it_makes_the_array(
     what: str, name: str, transport: str, nursery: Nursery, account: Account, every_step: Steps
