@@ -76,6 +76,13 @@ class Attached:
         """Whether anything was published."""
         return _layout.check_newest(self.side.newest()) > 0
 
+    def is_instance(self, instance: int) -> bool:
+        """Tell whether an id is this one's, also if somebody has scribbled over it meanwhile.
+
+        To take the same memory for another instance would let go of pins in it.
+        """
+        return instance in (self.instance, self.memory.words[_layout.INSTANCE_WORD])
+
     def table(self, word: int) -> Optional[Table]:
         """Return the table copy that newest word `word` names; None: begin again.
 

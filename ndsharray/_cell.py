@@ -60,10 +60,14 @@ class Cell:
         lease = self._lease
         if lease.standing() != "held" or not _may_take(control, self.number, lease):
             return False
+        # Only if somebody has scribbled over the instance id can a cell be claimed twice in the
+        # same memory; then its pins are our own.
+        ours = self._control is not None and control.words[OWNERS_WORD + self.number] != 0
         set_owner(control, self.number, lease.number)
         if lease.standing() != "held":
             return False  # its file was removed: perhaps somebody else came first
-        _clear(control, self.number)  # not before: it would be the other's pins
+        if not ours:
+            _clear(control, self.number)  # not before: it would be the other's pins
         self._control = control
         return True
 

@@ -41,7 +41,7 @@ class Finder:
         """Tell whether it is time to look again."""
         return _clock.now_ns() - self._looked >= LOOK_NS
 
-    def find(self, known: int) -> Optional[Attached]:
+    def find(self, known: Optional[Attached]) -> Optional[Attached]:
         """Return the instance that the name stands for; None: there is none but `known`.
 
         Raises
@@ -62,7 +62,7 @@ class Finder:
         if segment.size >= _layout.CONTROL_SIZE and not is_ready(memory, fences):
             return None  # being made: opened by name again next time
         static = _layout.load_control(memory, self._address.name)
-        if static.instance == known:
+        if known is not None and known.is_instance(static.instance):
             return None
         same = _clock.same_boot(static.boot, static.clock_ns, static.wall_ns)
         # Where the system has no boot id, a clock that was set looks like another boot.

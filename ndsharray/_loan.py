@@ -52,7 +52,7 @@ class Loan:
     read-only, and may change: it is the memory of later frames.
     """
 
-    def __init__(self, writer: Lender, layout: Layout, owner: object) -> None:
+    def __init__(self, writer: Lender, layout: Layout, owner: object = None) -> None:
         self._owner: Optional[object] = owner  # which closes the writer when it is collected
         self._writer = writer
         self._layout = layout

@@ -28,7 +28,7 @@ _MAX_DIMENSIONS = 64  # numpy 2's
 # its C stack on a long enough chain of them, also inside an f-string; and odd escapes make it warn.
 _ESCAPE = r"""\\(?:[\\'"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"""
 _TOKEN = re.compile(
-    rf"""\s+|[][(){{}},:]|False|[0-9]{{1,20}}"""
+    rf""" +|[][(){{}},:]|False|[0-9]{{1,20}}"""
     rf"""|'[^'\\]*(?:{_ESCAPE}[^'\\]*)*'|"[^"\\]*(?:{_ESCAPE}[^"\\]*)*\""""
 )
 # What `dtype.str` looks like: numpy takes much more, and warns about some of it.
@@ -82,7 +82,7 @@ def _is_plain_literal(text: str) -> bool:
         if token is None:
             return False
         first = text[at]
-        if not first.isspace():
+        if first != " ":
             if first not in ",:)]}" and last not in ",:([{":
                 return False
             last = text[token.end() - 1]
@@ -131,7 +131,7 @@ def decode_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
     prefix, encoding = (10 if header[6] == 1 else 12), ("utf8" if header[6] == 3 else "latin1")
     if int.from_bytes(header[8:prefix], "little") != len(header) - prefix:
         raise ValueError("its length differs from the slot's")
-    text = header[prefix:].decode(encoding).strip()
+    text = header[prefix:].decode(encoding).strip(" \n")
     if not _is_plain_literal(text):
         raise ValueError("not a plain literal")
     record = _literal(text)

@@ -286,7 +286,7 @@ class Reader:
 
     def _look_up(self) -> Optional[Attached]:
         follower = self._follower
-        return self._finder.find(follower.attached.instance if follower is not None else 0)
+        return self._finder.find(follower.attached if follower is not None else None)
 
     def _attach(self, attached: Attached) -> Follower:
         follower = self._follower = Follower(self._address, attached, self._cell)

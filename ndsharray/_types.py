@@ -78,6 +78,8 @@ def is_supported(dtype: np.dtype[Any]) -> bool:
 def _is_plain(dtype: np.dtype[Any], kinds: str) -> bool:
     if dtype.subdtype is not None:
         return _is_plain(dtype.subdtype[0], kinds)
+    if dtype.names == ():  # of any size, with nothing in it that numpy would copy
+        return False
     if dtype.names is not None:  # fixed-width text is plain bytes there
         return all(_is_plain(dtype[name], kinds + "SU") for name in dtype.names)
     return dtype.kind in kinds and dtype.isbuiltin != 2 and not dtype.hasobject

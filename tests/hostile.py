@@ -495,13 +495,22 @@ def _told(header: bytes) -> str:
 
 def _is_from(array: np.ndarray, frames: Memory, table: Any) -> bool:
     """Tell whether an array holds what stands behind the header of one of the slots."""
-    data = array.tobytes()
+    data = _without_gaps(array)
     for at in range(0, table.size, table.stride):
         start = at + _layout.RECORD_BYTE + frames.words[at // 8 + _layout.HEADER_WORD]
         inside = start + len(data) <= at + table.stride
-        if inside and frames.cells[start : start + len(data)].tobytes() == data:
-            return True
+        if inside:
+            there = frames.cells[start : start + len(data)].tobytes()
+            if _without_gaps(np.frombuffer(there, array.dtype).reshape(array.shape)) == data:
+                return True
     return False
+
+
+def _without_gaps(array: np.ndarray) -> bytes:
+    """Return the bytes, with zeros between the fields, where numpy copies nothing."""
+    result = np.zeros(array.shape, array.dtype)
+    result[...] = array
+    return result.tobytes()
 
 
 def quiet(name: str, transport: str, seed: str, times: str, targets: str) -> dict[str, Any]:

@@ -125,6 +125,9 @@ def header_of(text: str) -> bytes:
         header_of("-" * 110 + "1"),
         header_of("{[]: 1}"),
         header_of("'\xff"),
+        header_of("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}\xa0"),
+        header_of("{'descr': '<f4', 'fortran_order': False,\t'shape': (3,)}"),
+        header_of("{'descr': [('', '|V12')], 'fortran_order': False, 'shape': ()}"),
     ],
 )
 def test_a_damaged_header_is_a_format_error(header: bytes) -> None:

@@ -15,7 +15,7 @@ import ndsharray._lease
 import ndsharray._sweep
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._address import address_of
-from ndsharray._layout import BOOT_BYTE, CELLS, OWNERS_WORD
+from ndsharray._layout import BOOT_BYTE, CELLS, INSTANCE_WORD, OWNERS_WORD
 from ndsharray.backends import resolve
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX")
@@ -181,3 +181,35 @@ def test_a_frame_lent_while_names_were_removed_is_found_again(
         writer.write(np.full(3, 7))
         with NdShArray(name, r_w="r", transport=transport) as late:
             assert late.read()[1].tolist() == [7] * 3
+
+
+def test_an_instance_id_that_is_scribbled_over_costs_no_pin(name: str, transport: str) -> None:
+    with NdShArray(name, np.full(50, 1), "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            _, held = reader.read(copy=False)
+            words = writer._writer._control.memory.words  # type: ignore[union-attr]
+            own = words[INSTANCE_WORD]
+            for value in range(2, 30):
+                words[INSTANCE_WORD] = value
+                writer.write(np.full(50, value))
+                reader.read()
+                reader._reader._finder._looked = 0  # type: ignore[union-attr]  # time to look
+                reader.read()  # nothing new: so it looks
+                assert (held == 1).all()
+            words[INSTANCE_WORD] = own
+            del words, held
+
+
+def test_a_cell_that_is_claimed_twice_in_one_memory_keeps_its_pins(
+    name: str, transport: str
+) -> None:
+    with NdShArray(name, np.full(50, 1), "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            _, held = reader.read(copy=False)
+            inner: Any = reader._reader
+            pins = inner._follower.pins
+            assert pins.cell.claim(inner._follower.attached.memory)
+            for value in range(2, 9):
+                writer.write(np.full(50, value))
+            assert (held == 1).all()
+            del held, pins, inner
