@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -43,6 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ACCOUNT] = {}
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As shells begin what runs in the background; children would ignore Ctrl-C like us.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _ACCOUNT: pytest.StashKey[dict[str, int]] = pytest.StashKey()

@@ -46,6 +46,8 @@ from ndsharray import FormatError, NdShArray, NdShArrayError, _layout
 from ndsharray._address import Address, address_of
 from ndsharray.backends import resolve
 
+pytestmark = pytest.mark.by_turns
+
 LONGEST = 3.0  # seconds: no call takes longer, on a slow and busy machine
 MEMORY = 64 << 20  # bytes of address space: nothing here needs more
 
