@@ -23,10 +23,13 @@ from console import _LOOP, Console, Failed
 from ndsharray import MmapTransport
 from ndsharray.backends.base import control_name
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or os.getuid() != 0,
-    reason="needs Linux and root: its children become other users",
-)
+pytestmark = [
+    pytest.mark.by_turns,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux") or os.getuid() != 0,
+        reason="needs Linux and root: its children become other users",
+    ),
+]
 
 SHM = Path("/dev/shm")
 # Of this run alone, so that two runs at a time do not meet in /dev/shm.
