@@ -277,7 +277,7 @@ def test_a_reader_killed_or_stopped_at_any_step(
     account(f"{sent.name} of a reader at a named step", len(every_step(count)))
 
 
-@pytest.mark.times(100, 3000)
+@pytest.mark.times(60, 3000)
 def test_writers_killed_at_random_moments(
     name: str, transport: str, nursery: Nursery, account: Account, times: int
 ) -> None:
@@ -308,7 +308,7 @@ def test_writers_killed_at_random_moments(
     account("frames read around them, all whole", frames)
 
 
-@pytest.mark.times(60, 2000)
+@pytest.mark.times(40, 2000)
 def test_readers_killed_at_random_moments(
     name: str, transport: str, nursery: Nursery, account: Account, times: int
 ) -> None:
