@@ -22,6 +22,7 @@ from typing import Any, Callable
 import numpy as np
 import numpy.typing as npt
 
+import ndsharray
 import ndsharray._seqlock
 import ndsharray._wait
 import ndsharray._writer
@@ -454,8 +455,10 @@ class Nursery:
     """The nursery's other end. One child at a time."""
 
     def __init__(self) -> None:
+        library = str(Path(ndsharray.__file__).parents[1])  # the one that is tested here
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", __file__],
+            env={**os.environ, "PYTHONPATH": library},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
