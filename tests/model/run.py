@@ -121,8 +121,8 @@ leases NO_LOOK_UP                      | holds | leases: the mark does the work
 leases NO_MARK NO_LOOK_UP              | fails | leases: closed is stored, or the name looked up
 leases NO_SPARE                        | fails | leases: readers are asked for again
 cells                                  | holds | cells: a kill
-cells TSO KILLS=0                      | holds long | cells
-cells TSO                              | holds long | cells: a kill
+cells TSO FRESH KILLS=0                | holds long | cells
+cells TSO FRESH                        | holds long | cells: a kill
 cells CLEANS=2 FRESH KILLS=0           | holds long | cells: two files removed
 cells NO_OWNER                         | fails | cells: hence owners
 cells TSO NO_R10                       | fails | cells: the owner before the look at the path
