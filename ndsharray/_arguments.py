@@ -1,6 +1,7 @@
 """Checks of what users give: ValueError or TypeError, before anything is done.
 
-The checks of arrays and dtypes are in ``_types``, that of names in ``backends.base``.
+Nothing else may live here. The checks of arrays and dtypes are in ``_types``, that of names in
+``backends.base``.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ claimer or by the writer, so nobody ever takes away the pin of a living reader.
 That must hold as well when a cleaner removes the lease file of a living reader, and others take a
 new file of the same path: the owner is the number of the lease file under which the cell was
 claimed, and whoever holds another file than that one leaves the cell alone.
+
+What may live here: who may use which cell. Not here: what its pins stand for (``_pins``), when to
+look for the dead (``_writer``), how a lease is locked (``_lease``).
 """
 
 from __future__ import annotations
@@ -58,13 +61,13 @@ class Cell:
         There, the cell is cleared: no pin, not waiting.
         """
         lease = self._lease
-        if lease.standing() != "held" or not _may_take(control, self.number, lease):
+        if not _stands(lease) or not _may_take(control, self.number, lease):
             return False
         # Only if somebody has scribbled over the instance id can a cell be claimed twice in the
         # same memory; then its pins are our own.
         ours = self._control is not None and control.words[OWNERS_WORD + self.number] != 0
         set_owner(control, self.number, lease.number)
-        if lease.standing() != "held":
+        if not _stands(lease):
             return False  # its file was removed: perhaps somebody else came first
         if not ours:
             _clear(control, self.number)  # not before: it would be the other's pins
@@ -81,6 +84,13 @@ class Cell:
     def abandon(self) -> None:
         """Let the lease go, and leave the cell as it is: it may be another's."""
         self._lease.abandon()
+
+
+def _stands(lease: _lease.Lease) -> bool:
+    try:
+        return lease.standing() == "held"
+    except OSError:  # the root cannot be looked at: reading works without a cell
+        return False
 
 
 def _may_take(control: Memory, number: int, lease: _lease.Lease) -> bool:

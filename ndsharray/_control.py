@@ -121,7 +121,7 @@ class OwnedControl:
         Returns
         -------
         bool
-            Whether the control segment's name could be removed.
+            Whether the control segment's name was there, and was removed.
         """
         memory = self.memory
         if memory is not None:

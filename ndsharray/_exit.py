@@ -4,6 +4,8 @@ A ``multiprocessing`` child ends with ``os._exit``: neither ``atexit`` nor final
 only what is registered with multiprocessing itself. Everywhere else ``weakref.finalize`` closes
 writers and readers, and what they left for others to end (a cell, while arrays in place are alive)
 ends here, as late as possible: other handlers may still use those arrays.
+
+What may live here: who is told of the end, and in which order. Not here: what a close does.
 """
 
 from __future__ import annotations

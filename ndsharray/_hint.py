@@ -1,4 +1,8 @@
-"""Telling a user that writer and reader chose different transports."""
+"""Telling a user that writer and reader chose different transports.
+
+What may live here: looking for the same name on the other transports, and the warning. Not here:
+when that is worth a look (``_find``, the facade). It changes nothing.
+"""
 
 from __future__ import annotations
 

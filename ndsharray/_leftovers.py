@@ -2,6 +2,7 @@
 
 What may live here: finding out whose an array is, and taking all its names away. Removing needs the
 writer's lease to be held. Nothing here trusts what it reads further than to build names from it.
+Not here: when an array counts as left (``_sweep``), and what its owner knows (``_control``).
 """
 
 from __future__ import annotations

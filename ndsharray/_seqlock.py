@@ -128,12 +128,16 @@ def set_closed(control: Memory, frame: int) -> None:
 def set_owner(control: Memory, cell: int, owner: int) -> None:
     """Say whose a cell is; what is done afterwards comes after it for everybody."""
     control.words[OWNERS_WORD + cell] = owner
-    make_fence()("R10")  # the owner before the look at the lease's path
+    # The owner before the look at the lease's path; a cleaner's removal, and then the load of the
+    # owner by whoever makes a new file (system calls order those).
+    make_fence()("R10")
 
 
 def clear_owner(control: Memory, cell: int) -> None:
     """Say that a cell is free, after all that was stored there."""
-    make_fence()("R11")  # pins and waiting before "free": the next owner's come after them
+    # Pins and waiting before "free"; the next owner's load of it, and then its own pins (it makes
+    # or locks a file in between).
+    make_fence()("R11")
     control.words[OWNERS_WORD + cell] = 0
 
 
@@ -417,7 +421,7 @@ class ReadSide:
     def still_valid(self, position: int) -> bool:
         """Tell whether all that was loaded since it was held is of that one frame."""
         if self._order is not None:
-            self._order("R2")
+            self._order("R2")  # as in `attempt`: W1
         return self.holds(position)
 
     def own_pins(self, cell: int) -> Any:

@@ -2,7 +2,7 @@
 
 What may live here: the rule by which an array is stale: it has a lease file, nobody holds its
 writer's lease, and none of its readers lives. Then all of it goes, under that lease. The array's
-name need not be known.
+name need not be known. Not here: how an array is removed (``_leftovers``).
 """
 
 from __future__ import annotations

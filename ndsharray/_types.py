@@ -1,4 +1,7 @@
-"""Which arrays can be shared: the element types, and the check of an array against them."""
+"""Which arrays can be shared: the element types, and the check of an array against them.
+
+Not here: how a dtype is written down (``_npy``).
+"""
 
 from __future__ import annotations
 

@@ -10,9 +10,8 @@ a wake-up that nobody needed costs a look, and one that got lost costs the rest 
   Before that it looks again and again for 0.1 ms, if the wait before was shorter than 0.3 ms: a
   partner that answers at once is then met awake.
 * Everywhere else, and where a sandbox forbids futexes: looking now and then. The pauses grow with
-  the
-  time waited, to an eighth of it, and are 0.05 to 5 ms long: so that is how late a frame can be
-  noticed (Windows before Python 3.11: 15.6 ms, the step of its timer).
+  the time waited, to an eighth of it, and are 0.05 to 5 ms long: so that is how late a frame can
+  be noticed (Windows before Python 3.11: 15.6 ms, the step of its timer).
 """
 
 from __future__ import annotations

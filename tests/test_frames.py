@@ -97,6 +97,19 @@ def test_frames_that_are_held_do_not_change(name: str, transport: str) -> None:
                 assert not frame.flags.writeable
 
 
+def opened(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a writer that says when its array is there; it goes on at a line of input."""
+    child = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", script, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "open\n"
+    return child
+
+
 BURSTS = """
 import sys, threading
 import numpy as np
@@ -116,15 +129,9 @@ with NdShArray(name, r_w="w", transport=transport, slots=64) as writer:
 @pytest.mark.parametrize("copy", [True, False])
 def test_nothing_is_missed_across_bursts(name: str, transport: str, copy: bool) -> None:
     """64 slots, bursts of 48, and a reader that keeps up on average."""
-    child = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", BURSTS, name, transport],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    child = opened(BURSTS, name, transport)
     assert child.stdin is not None
     assert child.stdout is not None
-    assert child.stdout.readline() == "open\n"
     got = []
     with NdShArray(name, r_w="r", transport=transport) as reader:
         frames = reader.frames(20, copy=copy)
@@ -162,14 +169,7 @@ with NdShArray(name, r_w="w", transport=transport, slots=16) as writer:
 
 @pytest.mark.parametrize("copy", [True, False])
 def test_in_order_under_a_flood(name: str, transport: str, copy: bool) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", FLOOD, name, transport, "1.5"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "open\n"
+    child = opened(FLOOD, name, transport, "1.5")
     with NdShArray(name, r_w="r", transport=transport) as reader:
         frames = reader.frames(20, copy=copy)
         assert child.stdin is not None

@@ -1,7 +1,7 @@
 """The transports, and how one is chosen.
 
 What may live here: the table of known transports and `resolve`. A transport's module is imported
-only when it is chosen.
+only when it is chosen. Not here: what a transport does (``base`` has the contract).
 """
 
 from __future__ import annotations

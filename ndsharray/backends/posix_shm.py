@@ -9,6 +9,8 @@ third:
   very call beneath the class, with ``mmap``.
 
 Everything is created untracked: removing is the library's own work.
+
+System calls only; knows nothing of arrays, frames and leases.
 """
 
 from __future__ import annotations
