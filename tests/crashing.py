@@ -9,6 +9,7 @@ signal. So before a point is after the store of the point before.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -50,72 +51,64 @@ def value_of(array: npt.NDArray[Any]) -> int:
 # --- what is done: prepare, yield, do it, yield, end. -------------------------------------------
 
 Steps = Generator[None, None, None]
+Operation = Callable[[str, str], Steps]
 
 
-def written(name: str, transport: str, slots: int = 3) -> NdShArray:
-    writer = NdShArray(name, r_w="w", transport=transport, slots=slots)
+def opened(name: str, transport: str) -> NdShArray:
+    return NdShArray(name, r_w="r", transport=transport)
+
+
+def open_writer(name: str, transport: str, slots: int = 3) -> NdShArray:
+    return NdShArray(name, r_w="w", transport=transport, slots=slots)
+
+
+def written(name: str, transport: str, slots: int = 3, grows: int = 1) -> NdShArray:
+    writer = open_writer(name, transport, slots)
     for value in range(1, BEFORE + 1):
-        writer.write(frame(value))
+        writer.write(frame(value, 20 * grows**value))
     return writer
 
 
-def create(name: str, transport: str) -> Steps:
-    yield
-    writer = NdShArray(name, r_w="w", transport=transport)
-    yield
-    writer.close()
+def prepared(act: Callable[[NdShArray], None], prepare: Callable[..., NdShArray]) -> Operation:
+    """Return what opens a side, does one thing with it, and closes it."""
+
+    def steps(name: str, transport: str) -> Steps:
+        side = prepare(name, transport)
+        yield
+        act(side)
+        yield
+        side.close()
+
+    return steps
 
 
-def first_frame(name: str, transport: str) -> Steps:
-    writer = NdShArray(name, r_w="w", transport=transport)
-    yield
+def writing(act: Callable[[NdShArray], None], prepare: Any = written) -> Operation:
+    return prepared(act, prepare)
+
+
+def reading(act: Callable[[NdShArray], None], prepare: Any = opened) -> Operation:
+    return prepared(act, prepare)
+
+
+def write(writer: NdShArray) -> None:
     writer.write(frame(AFTER))
-    yield
-    writer.close()
 
 
-def write(name: str, transport: str) -> Steps:
-    writer = written(name, transport)
+def opening(name: str, transport: str) -> Steps:
     yield
-    writer.write(frame(AFTER))
-    yield
-    writer.close()
-
-
-def write_another_layout(name: str, transport: str) -> Steps:
-    writer = written(name, transport)
-    yield
-    writer.write(frame(AFTER, 19))
-    yield
-    writer.close()
-
-
-def grow(name: str, transport: str) -> Steps:
-    writer = written(name, transport)
-    yield
-    writer.write(frame(AFTER, 3000))
-    yield
-    writer.close()
-
-
-def grow_again(name: str, transport: str) -> Steps:
-    writer = NdShArray(name, r_w="w", transport=transport)
-    for value in range(1, BEFORE + 1):
-        writer.write(frame(value, 20 * 4**value))
-    yield
-    writer.write(frame(AFTER, 20 * 4**AFTER))
+    writer = open_writer(name, transport)
     yield
     writer.close()
 
 
 def grow_for_pins(name: str, transport: str) -> Steps:
     writer = written(name, transport, slots=2)
-    held = NdShArray(name, r_w="r", transport=transport)
+    held = opened(name, transport)
     arrays = [held.read(copy=False)[1]]
     writer.write(frame(BEFORE))
     arrays.append(held.read(copy=False)[1])
     yield
-    writer.write(frame(AFTER))
+    write(writer)
     yield
     assert [value_of(array) for array in arrays] == [BEFORE, BEFORE]
     arrays.clear()
@@ -123,108 +116,50 @@ def grow_for_pins(name: str, transport: str) -> Steps:
     writer.close()
 
 
-def write_after_an_interrupted_one(name: str, transport: str) -> Steps:
+def interrupted(name: str, transport: str) -> NdShArray:
+    """Return a writer that dropped a loan, and left a slot that it had begun."""
     writer = written(name, transport)
     try:
         with writer.loan():
             raise KeyError
     except KeyError:
         pass
-    side = writer._writer._frames.side  # type: ignore[union-attr]
-    side.begin()  # and one that was left standing
-    yield
-    writer.write(frame(AFTER))
-    yield
-    writer.close()
+    writer._writer._frames.side.begin()  # type: ignore[union-attr]
+    return writer
 
 
-def lend(name: str, transport: str) -> Steps:
-    writer = written(name, transport)
-    yield
+def lend(writer: NdShArray) -> None:
     with writer.loan() as out:
         out[:] = AFTER
-    yield
-    writer.close()
-
-
-def close(name: str, transport: str) -> Steps:
-    writer = written(name, transport)
-    yield
-    writer.close()
-    yield
-
-
-def take_over(name: str, transport: str) -> Steps:
-    yield
-    writer = NdShArray(name, r_w="w", transport=transport)
-    yield
-    writer.close()
-
-
-def take_over_and_write(name: str, transport: str) -> Steps:
-    writer = NdShArray(name, r_w="w", transport=transport)
-    yield
-    writer.write(frame(AFTER))
-    yield
-    writer.close()
 
 
 def attach(name: str, transport: str) -> Steps:
     yield
-    reader = NdShArray(name, r_w="r", transport=transport)
-    assert value_of(reader.read()[1]) >= BEFORE
+    reader = opened(name, transport)
+    read(reader)
     yield
     reader.close()
 
 
-def read(name: str, transport: str) -> Steps:
-    reader = NdShArray(name, r_w="r", transport=transport)
-    yield
-    assert value_of(reader.read()[1]) >= BEFORE
-    yield
-    reader.close()
+def read(reader: NdShArray, **how: Any) -> None:
+    found = reader.read(**how)[1]
+    assert value_of(found) >= BEFORE
 
 
-def look_in_place(name: str, transport: str) -> Steps:
-    reader = NdShArray(name, r_w="r", transport=transport)
-    yield
-    _, array = reader.read(copy=False)
-    assert value_of(array) >= BEFORE
-    del array
-    yield
-    reader.close()
-
-
-def read_into(name: str, transport: str) -> Steps:
-    reader = NdShArray(name, r_w="r", transport=transport)
-    out = frame(0)
-    yield
-    assert value_of(reader.read(out=out)[1]) >= BEFORE
-    yield
-    reader.close()
-
-
-def read_in_order(name: str, transport: str) -> Steps:
-    reader = NdShArray(name, r_w="r", transport=transport)
-    yield
+def read_in_order(reader: NdShArray) -> None:
     values = [value_of(found) for found in reader.frames(0)]
     assert values == sorted(values)
     assert min(values, default=1) > 0
-    yield
-    reader.close()
 
 
-def wait(name: str, transport: str) -> Steps:
-    reader = NdShArray(name, r_w="r", transport=transport)
+def at_the_newest(name: str, transport: str) -> NdShArray:
+    reader = opened(name, transport)
     reader.read()
-    yield
-    reader.read(timeout=0.01)
-    yield
-    reader.close()
+    return reader
 
 
 def let_go(name: str, transport: str) -> Steps:
-    reader = NdShArray(name, r_w="r", transport=transport)
+    reader = opened(name, transport)
     arrays = [reader.read(copy=False)[1]]
     yield
     reader.close()
@@ -233,20 +168,31 @@ def let_go(name: str, transport: str) -> Steps:
     yield
 
 
-FROM_NOTHING = [create, first_frame]
-WRITING = [
-    write,
-    write_another_layout,
-    grow,
-    grow_again,
-    grow_for_pins,
-    write_after_an_interrupted_one,
-    lend,
-]
-ENDING = [close]
-TAKING = [take_over, take_over_and_write]
-READING = [attach, read, look_in_place, read_into, read_in_order, wait, let_go]
-OPERATIONS = {each.__name__: each for each in FROM_NOTHING + WRITING + ENDING + TAKING + READING}
+FROM_NOTHING = {"create": opening, "first_frame": writing(write, open_writer)}
+WRITING = {
+    "write": writing(write),
+    "write_another_layout": writing(lambda writer: writer.write(frame(AFTER, 19))),
+    "grow": writing(lambda writer: writer.write(frame(AFTER, 3000))),
+    "grow_again": writing(
+        lambda writer: writer.write(frame(AFTER, 20 * 4**AFTER)),
+        functools.partial(written, grows=4),
+    ),
+    "grow_for_pins": grow_for_pins,
+    "write_after_an_interrupted_one": writing(write, interrupted),
+    "lend": writing(lend),
+}
+ENDING = {"close": writing(NdShArray.close)}
+TAKING = {"take_over": opening, "take_over_and_write": writing(write, open_writer)}
+READING = {
+    "attach": attach,
+    "read": reading(read),
+    "look_in_place": reading(lambda reader: read(reader, copy=False)),
+    "read_into": reading(lambda reader: read(reader, out=frame(0))),
+    "read_in_order": reading(read_in_order),
+    "wait": reading(lambda reader: read(reader, timeout=0.01), at_the_newest),
+    "let_go": let_go,
+}
+OPERATIONS = {**FROM_NOTHING, **WRITING, **ENDING, **TAKING, **READING}
 
 
 # --- what is done for ever, until a SIGKILL -----------------------------------------------------
@@ -464,6 +410,7 @@ class Nursery:
             bufsize=0,
         )
         self.pid = 0
+        self._has_child = False
         self.environment: dict[str, str] = {}  # what children find there
 
     def begin(
@@ -473,6 +420,7 @@ class Nursery:
         request = {"what": what, "name": name, "transport": transport, "base": base}
         request |= {"point": point, "sent": sent, "environment": self.environment}
         self._tell(json.dumps(request))
+        self._has_child = True
         lines = [self.hear(), self.hear()]  # in either order
         assert "armed" in lines, lines
         self.pid = int(next(line for line in lines if line != "armed"))
@@ -486,6 +434,8 @@ class Nursery:
         line = self._process.stdout.readline()
         if not line:
             raise EOFError("the nursery ended")
+        if line.startswith(b"ended"):
+            self._has_child = False
         return str(line.decode().rstrip("\n"))
 
     def hear_until(self, beginning: str) -> list[str]:
@@ -510,6 +460,11 @@ class Nursery:
         """SIGKILL the child; return what it still said."""
         self.send(signal.SIGKILL)
         return self.hear_until("ended")
+
+    def settle(self) -> None:
+        """End a child that a failed test left."""
+        if self._has_child:
+            self.kill()
 
     def end(self) -> None:
         assert self._process.stdin is not None

@@ -32,6 +32,7 @@ pytestmark = [
 
 Account = Callable[[str, int], None]
 Steps = Callable[[int], range]
+EachStep = Callable[[str, signal.Signals], Iterator[NdShArray]]
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +43,12 @@ def forkery() -> Iterator[Nursery]:
 
 
 @pytest.fixture
-def nursery(forkery: Nursery, monkeypatch: pytest.MonkeyPatch, root: Path) -> Nursery:
+def nursery(forkery: Nursery, monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Nursery]:
     """Have children that look at this test's root."""
     monkeypatch.setattr(ndsharray._writer, "_PATIENCE", 0.0)  # nobody is about to let go here
     forkery.environment = {"NDSHARRAY_DIR": str(root)}
-    return forkery
+    yield forkery
+    forkery.settle()
 
 
 @pytest.fixture
@@ -54,10 +56,6 @@ def every_step(request: pytest.FixtureRequest) -> Callable[[int], range]:
     """Return every step; without --long not each one of the 512 that zero a control segment."""
     long = request.config.getoption("--long")
     return lambda count: range(0, count, 1 if long or count < 200 else 9)
-
-
-def names(operations: list[Any]) -> list[str]:
-    return [each.__name__ for each in operations]
 
 
 def points(nursery: Nursery, what: str, name: str, transport: str) -> int:
@@ -98,132 +96,92 @@ def assert_readable(name: str, transport: str, reader: NdShArray, allowed: set[i
     assert found <= allowed
 
 
-@pytest.mark.parametrize("what", names(crashing.WRITING))
-def test_a_writer_killed_at_any_step(
-    what: str, name: str, transport: str, nursery: Nursery, account: Account, every_step: Steps
-) -> None:
-    count = points(nursery, what, name, transport)
-    for point in every_step(count):
-        reader = NdShArray(name, r_w="r", transport=transport)
-        nursery.begin(what, name, transport, point, signal.SIGKILL)
-        assert value_of(reader.read()[1]) == BEFORE
-        nursery.go()
-        lines = nursery.hear_until("ended")
-        assert lines[-1] == "ended -9", (point, lines)
-        assert_readable(name, transport, reader, {BEFORE, AFTER})
-        assert_goes_on(name, transport, reader, published=True)
-        reader.close()
-    account("SIGKILL of a writer at a named step", len(every_step(count)))
+@pytest.fixture
+def each_step(
+    name: str, transport: str, nursery: Nursery, account: Account, every_step: Steps
+) -> EachStep:
+    """Send a signal at each step of a writer's operation; each time, yield an older reader."""
 
-
-@pytest.mark.parametrize("what", names(crashing.WRITING))
-def test_a_writer_stopped_at_any_step(
-    what: str, name: str, transport: str, nursery: Nursery, account: Account, every_step: Steps
-) -> None:
-    count = points(nursery, what, name, transport)
-    for point in every_step(count):
-        reader = NdShArray(name, r_w="r", transport=transport)
-        nursery.begin(what, name, transport, point, signal.SIGSTOP)
-        reader.read()
-        nursery.go()
-        nursery.hear_until("stopped")
-        assert_readable(name, transport, reader, {BEFORE, AFTER})
-        with pytest.raises(WriterExistsError, match=str(nursery.pid)):
-            NdShArray(name, r_w="w", transport=transport)
-        nursery.send(signal.SIGCONT)
-        lines = nursery.hear_until("ended")
-        assert lines[-1] == "ended 0", (point, lines)
-        assert value_of(reader.read()[1]) in (AFTER, BEFORE)  # closed meanwhile
-        reader.close()
-    account("SIGSTOP of a writer at a named step", len(every_step(count)))
-
-
-@pytest.mark.parametrize("what", names(crashing.FROM_NOTHING + crashing.TAKING + crashing.ENDING))
-def test_a_writer_stopped_while_it_begins_or_ends(
-    what: str, name: str, transport: str, nursery: Nursery, account: Account, every_step: Steps
-) -> None:
-    def leave_one_killed() -> None:
-        if what in names(crashing.TAKING):
+    def leave_one_killed(what: str) -> None:
+        if what in crashing.TAKING:
             nursery.begin("write", name, transport)
             nursery.kill()
+            account("SIGKILL of a writer that was idle", 1)
 
-    leave_one_killed()
-    count = points(nursery, what, name, transport)
-    for point in every_step(count):
-        leave_one_killed()
-        reader = NdShArray(name, r_w="r", transport=transport)
-        nursery.begin(what, name, transport, point, signal.SIGSTOP)
-        last = value_of(reader.read()[1])
-        nursery.go()
-        nursery.hear_until("stopped")
-        with NdShArray(name, r_w="r", transport=transport) as late:
-            assert value_of(late.read()[1]) in (0, BEFORE, AFTER)
-        assert value_of(reader.read()[1]) in (last, AFTER)
-        nursery.send(signal.SIGCONT)
-        lines = nursery.hear_until("ended")
-        assert lines[-1] == "ended 0", (point, lines)
-        reader.close()
-    account("SIGSTOP of a writer at a named step", len(every_step(count)))
+    def each(what: str, sent: signal.Signals) -> Iterator[NdShArray]:
+        before = 0 if what in crashing.FROM_NOTHING else BEFORE
+        leave_one_killed(what)
+        count = points(nursery, what, name, transport)
+        for point in every_step(count):
+            leave_one_killed(what)
+            with NdShArray(name, r_w="r", transport=transport) as reader:
+                nursery.begin(what, name, transport, point, sent)
+                assert value_of(reader.read()[1]) == before
+                nursery.go()
+                if sent == signal.SIGKILL:
+                    lines = nursery.hear_until("ended")
+                    assert lines[-1] == "ended -9", (point, lines)
+                    yield reader
+                else:
+                    nursery.hear_until("stopped")
+                    yield reader
+                    nursery.send(signal.SIGCONT)
+                    lines = nursery.hear_until("ended")
+                    assert lines[-1] == "ended 0", (point, lines)
+                    assert value_of(reader.read()[1]) in (before, AFTER)
+        account(f"{sent.name} of a writer at a named step", len(every_step(count)))
+
+    return each
 
 
-@pytest.mark.parametrize("what", names(crashing.FROM_NOTHING))
-def test_a_writer_killed_while_it_makes_the_array(
-    what: str, name: str, transport: str, nursery: Nursery, account: Account, every_step: Steps
+@pytest.mark.parametrize("what", {**crashing.WRITING, **crashing.TAKING})
+def test_a_writer_killed_at_any_step(
+    what: str, name: str, transport: str, each_step: EachStep
 ) -> None:
-    count = points(nursery, what, name, transport)
-    for point in every_step(count):
-        reader = NdShArray(name, r_w="r", transport=transport)
-        nursery.begin(what, name, transport, point, signal.SIGKILL)
-        nursery.go()
-        assert nursery.hear_until("ended")[-1] == "ended -9"
-        assert_readable(name, transport, reader, {0, AFTER})
-        assert_goes_on(name, transport, reader, published=False)
-        reader.close()
-    account("SIGKILL of a writer at a named step", len(every_step(count)))
-
-
-@pytest.mark.parametrize("what", names(crashing.TAKING))
-def test_a_writer_killed_while_it_takes_over(
-    what: str, name: str, transport: str, nursery: Nursery, account: Account, every_step: Steps
-) -> None:
-    def leave_one_killed() -> None:
-        nursery.begin("write", name, transport)
-        nursery.kill()
-
-    leave_one_killed()
-    count = points(nursery, what, name, transport)
-    for point in every_step(count):
-        leave_one_killed()
-        reader = NdShArray(name, r_w="r", transport=transport)
-        reader.read()
-        nursery.begin(what, name, transport, point, signal.SIGKILL)
-        nursery.go()
-        lines = nursery.hear_until("ended")
-        assert lines[-1] == "ended -9", (point, lines)
+    for reader in each_step(what, signal.SIGKILL):
         assert_readable(name, transport, reader, {BEFORE, AFTER})
         assert_goes_on(name, transport, reader, published=True)
-        reader.close()
-    account("SIGKILL of a writer at a named step", len(every_step(count)))
-    account("SIGKILL of a writer that was idle", len(every_step(count)) + 1)
 
 
-@pytest.mark.parametrize("what", names(crashing.ENDING))
-def test_a_writer_killed_while_it_closes(
-    what: str, name: str, transport: str, nursery: Nursery, account: Account, every_step: Steps
+@pytest.mark.parametrize("what", crashing.FROM_NOTHING)
+def test_a_writer_killed_while_it_makes_the_array(
+    what: str, name: str, transport: str, each_step: EachStep
 ) -> None:
-    count = points(nursery, what, name, transport)
-    for point in every_step(count):
-        reader = NdShArray(name, r_w="r", transport=transport)
-        nursery.begin(what, name, transport, point, signal.SIGKILL)
-        reader.read()
-        nursery.go()
-        assert nursery.hear_until("ended")[-1] == "ended -9"
+    for reader in each_step(what, signal.SIGKILL):
+        assert_readable(name, transport, reader, {0, AFTER})
+        assert_goes_on(name, transport, reader, published=False)
+
+
+@pytest.mark.parametrize("what", crashing.ENDING)
+def test_a_writer_killed_while_it_closes(
+    what: str, name: str, transport: str, each_step: EachStep
+) -> None:
+    for reader in each_step(what, signal.SIGKILL):
         assert value_of(reader.read()[1]) == BEFORE
         with NdShArray(name, r_w="r", transport=transport) as late:
             assert value_of(late.read()[1]) in (0, BEFORE)
         assert_goes_on(name, transport, reader, published=False)
-        reader.close()
-    account("SIGKILL of a writer at a named step", len(every_step(count)))
+
+
+@pytest.mark.parametrize("what", crashing.WRITING)
+def test_a_writer_stopped_at_any_step(
+    what: str, name: str, transport: str, nursery: Nursery, each_step: EachStep
+) -> None:
+    for reader in each_step(what, signal.SIGSTOP):
+        assert_readable(name, transport, reader, {BEFORE, AFTER})
+        with pytest.raises(WriterExistsError, match=str(nursery.pid)):
+            NdShArray(name, r_w="w", transport=transport)
+
+
+@pytest.mark.parametrize("what", {**crashing.FROM_NOTHING, **crashing.TAKING, **crashing.ENDING})
+def test_a_writer_stopped_while_it_begins_or_ends(
+    what: str, name: str, transport: str, each_step: EachStep
+) -> None:
+    for reader in each_step(what, signal.SIGSTOP):
+        last = value_of(reader.read()[1])
+        assert last in (0, BEFORE, AFTER)
+        with NdShArray(name, r_w="r", transport=transport) as late:
+            assert value_of(late.read()[1]) in (0, last)
 
 
 def bytes_set(writer: NdShArray) -> int:
@@ -239,7 +197,7 @@ def look_twice(writer: NdShArray) -> None:
         writer.write(frame(AFTER))
 
 
-@pytest.mark.parametrize("what", names(crashing.READING))
+@pytest.mark.parametrize("what", crashing.READING)
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_reader_killed_or_stopped_at_any_step(
     what: str,
