@@ -13,13 +13,11 @@ import numpy.typing as npt
 
 from . import _layout
 from ._address import Address
+from ._buffers import SMALLEST
 from ._layout import (
-    FRAME_WORD,
     HEADER_WORD,
     PAYLOAD_WORD,
     RECORD_BYTE,
-    TIME_WORD,
-    UUID_WORD,
     Layout,
     Table,
 )
@@ -28,7 +26,7 @@ from ._seqlock import ReadSide
 from .backends.base import Segment
 from .errors import FormatError
 
-__all__ = ["Attached", "Frame", "Take"]
+__all__ = ["Attached", "Frame", "Take", "View"]
 
 _LAYOUTS = 64  # decoded layouts that are remembered
 
@@ -36,12 +34,16 @@ Take = Callable[[Memory, "View"], npt.NDArray[Any]]
 
 
 class View(NamedTuple):
-    """A slot's layout, an array over its payload, and the payload's bytes."""
+    """What a slot holds: a layout and its uuid, an array over the payload, the payload's bytes."""
 
+    words: tuple[int, int]
     layout: Layout
     array: npt.NDArray[Any]
     payload: memoryview
+    is_small: bool  # and without names: a plain copy is all it takes
 
+
+_NO_VIEW: Any = ((),)  # of a slot that nothing is known of: no uuid
 
 # A whole frame that was taken: array, frame number, when it was written, slot, view of the slot. A
 # plain tuple, as every read makes one.
@@ -59,7 +61,7 @@ class Attached:
         Its instance id.
     side : ReadSide
         The steps of reading it.
-    views : dict of int to View
+    views : list of View
         What is known of each slot of the segment that is followed.
     """
 
@@ -68,7 +70,8 @@ class Attached:
         self.memory = memory
         self.instance = instance
         self.side = ReadSide(memory, fences)
-        self.views: dict[int, View] = {}  # by slot
+        self.views: list[View] = []
+        self.fresh: Optional[View] = None  # decoded last, and not known to be true yet
         self._layouts: dict[tuple[int, int], Layout] = {}  # by uuid
 
     @property
@@ -115,43 +118,17 @@ class Attached:
             return False  # the writer went on to another one, or closed
         if segment.size < table.size:
             raise FormatError("frame segment", f"{segment.size} of {table.size} bytes")
-        self.views, self._layouts = {}, {}
+        self.views, self._layouts = [_NO_VIEW] * table.slots, {}
         side.follow(Memory(segment.buf), table, copy)
         return True
 
-    def load(self, index: int, at: int, take: Take) -> Frame:
-        """Load the frame out of a slot, for `ReadSide.attempt`.
-
-        Parameters
-        ----------
-        index : int
-            The slot.
-        at : int
-            The index of its first word.
-        take : callable
-            Makes the array that is returned from the memory and the slot's `View`.
-
-        Raises
-        ------
-        FormatError
-            If the slot does not hold what the format says, which may be as it was overrun.
-        """
-        frames = self.side.frames
-        assert frames is not None
-        words = frames.words
-        number, written = words[at + FRAME_WORD], words[at + TIME_WORD]
-        uuid = (words[at + UUID_WORD], words[at + UUID_WORD + 1])
-        view = self.views.get(index)
-        if view is None or view[0].words != uuid:
-            view = self._decode(frames, index, uuid)
-        return take(frames, view), number, written, index, view
-
-    def _decode(self, frames: Memory, index: int, uuid: tuple[int, int]) -> View:
-        """Return the layout of a slot and an array over its payload.
+    def decode(self, index: int, uuid: tuple[int, int]) -> View:
+        """Return the layout of a slot and an array over its payload, for `ReadSide.attempt`.
 
         Everything is checked before memory is touched by it; but what is loaded here may be
         half of one frame and half of another, so nothing is kept before seq was looked at again.
         """
+        frames: Any = self.side.frames
         stride = self.side.table.stride
         words, at = frames.words, index * stride // 8
         header, payload = words[at + HEADER_WORD], words[at + PAYLOAD_WORD]
@@ -161,11 +138,17 @@ class Attached:
         if layout is None or (len(layout.header), layout.nbytes) != (header, payload):
             encoded = frames.group(record, record + header).tobytes()
             layout = _layout.decode_layout(_layout.uuid_bytes(uuid), encoded, payload)
-        start = record + header
-        return View(layout, layout.view(frames, record), frames.cells[start : start + payload])
+        start, small = record + header, payload < SMALLEST and layout.dtype.names is None
+        bytes_ = frames.cells[start : start + payload]
+        self.fresh = View(layout.words, layout, layout.view(frames, record), bytes_, small)
+        return self.fresh
 
-    def remember(self, index: int, view: View) -> None:
-        """Keep what was decoded, now that it is known to be true."""
+    def keep(self, frame: Optional[Frame]) -> None:
+        """Keep what was decoded for a frame, if that was whole; forget it if not."""
+        fresh, self.fresh = self.fresh, None
+        if frame is None or frame[4] is not fresh:
+            return
+        index, view = frame[3:]
         self.views[index] = view
         if view.layout.words not in self._layouts:
             if len(self._layouts) >= _LAYOUTS:

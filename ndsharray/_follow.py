@@ -52,25 +52,55 @@ class Follower:
         self._failed = False  # whether the try before failed
         self.waiter = Waiter(attached.side.newest_word())
 
-    def newest(self, take: Take) -> Optional[tuple[int, Frame]]:
-        """Take the newest frame, with its position; None: nothing new, or every try failed."""
-        side = self.side
-        for attempt in range(_TRIES):
-            word = self._seen = side.newest()
-            position = word >> 1
-            if position == self.had[0] or position == 0:
+    def newest(self, take: Take, word: int) -> Optional[tuple[int, Frame]]:
+        """Take the newest frame, with its position; None: nothing new, or every try failed.
+
+        Parameters
+        ----------
+        take : Take
+            What becomes of it.
+        word : int
+            The newest word, as it was loaded just now.
+        """
+        self._seen, position, side = word, word >> 1, self.side
+        if position == self.had[0] or position == 0:
+            return None
+        again, self._failed = self._failed, True  # until a try succeeds, however it ends
+        if again or word & 1 != side.copy:
+            return self._try(take, word, 0)
+        # The short way: all is as it was when the last frame was taken.
+        if take.pinned_from:
+            attached = self.attached
+            frame = side.attempt(position, attached.views, attached.decode, take.copy)
+            if attached.fresh is not None:
+                attached.keep(frame)
+        else:
+            frame = self._take_pinned(position, take)
+        if frame is None:
+            return self._try(take, side.newest(), 1)
+        self._failed = False
+        return position, frame
+
+    def _try(self, take: Take, word: int, attempt: int) -> Optional[tuple[int, Frame]]:
+        """Take the newest frame, in the tries from that one on."""
+        while True:
+            self._seen, position = word, word >> 1
+            if position == self.had[0]:
                 return None
-            again, self._failed = self._failed, True  # until this try succeeds, however it ends
-            # After two grows the same copy stands for another segment: hence also when it failed.
-            if (again or word & 1 != side.copy) and not self._follow(word):
-                continue
-            frame = self._take(position, take, attempt)
-            if frame is not None:
-                self._failed = False
-                return position, frame
-        return None
+            # After two grows the same copy stands for another segment: hence each time.
+            if self._follow(word):
+                pinned = attempt >= take.pinned_from
+                frame = (self._take_pinned if pinned else self._take)(position, take)
+                if frame is not None:
+                    self._failed = False
+                    return position, frame
+            attempt += 1
+            if attempt == _TRIES:
+                return None
+            word = self.side.newest()
 
     def _follow(self, word: int) -> bool:
+        self._settle_pins()
         _layout.check_newest(word)
         table = self.attached.table(word)
         return table is not None and self.attached.follow(self._address, table, word & 1)
@@ -78,14 +108,21 @@ class Follower:
     def next(self, take: Take) -> Optional[tuple[int, Frame]]:
         """Do the same with the oldest frame that was not had, as far as the slots reach back."""
         side = self.side
+        self._settle_pins()
         for attempt in range(_TRIES):
             word = self._seen = side.newest()
             if word >> 1 == self.had[0] or word >> 1 == 0:
                 return None
             limit = self._go_on_in_order(word)
             position = side.oldest(self.had[0], limit) if limit else 0
-            frame = self._take(position, take, attempt) if position else None
+            if not position:
+                continue
+            if attempt < take.pinned_from:
+                frame = self._take(position, take)
+            else:
+                frame = self._take_pinned(position, take)
             if frame is not None:
+                self._failed = False
                 return position, frame
         return None
 
@@ -117,31 +154,39 @@ class Follower:
         self._table_word = word
         return word >> 1
 
-    def _take(self, position: int, take: Take, attempt: int) -> Optional[Frame]:
-        attached, side, pins = self.attached, self.side, self.pins
+    def _settle_pins(self) -> None:
+        """Let go of what a try that was interrupted pinned."""
+        pins = self.pins
         if pins is not None and pins.open is not None:
-            pins.settle()  # after an interrupt
-        if attempt >= take.pinned_from and (pins := self._held_pins()) is not None:
-            try:
-                which = pins.pin(position % side.table[1])
-                if which >= 0:
-                    frame = side.attempt(position, attached.load, take.take)
-                    if frame is not None:
-                        if attached.views.get(frame[3]) is not frame[4]:
-                            attached.remember(frame[3], frame[4])
-                        if take.stays and frame[0].nbytes:
-                            pins.guard(which, frame[0])
-                    return frame
-            finally:
-                if pins.open is not None:
-                    pins.settle()
-        frame = side.attempt(position, attached.load, take.copy)
-        if frame is not None:
-            if attached.views.get(frame[3]) is not frame[4]:
-                attached.remember(frame[3], frame[4])
-            if take.finishes:
-                return (take.finish(frame[0]), *frame[1:])
-        return frame
+            pins.settle()
+
+    def _take(self, position: int, take: Take) -> Optional[Frame]:
+        """Take the frame of a position by copying it, without a pin."""
+        attached = self.attached
+        frame = self.side.attempt(position, attached.views, attached.decode, take.copy)
+        if attached.fresh is not None:
+            attached.keep(frame)
+        return frame if frame is None or not take.finishes else (take.finish(frame[0]), *frame[1:])
+
+    def _take_pinned(self, position: int, take: Take) -> Optional[Frame]:
+        """Take it with its slot pinned, if a pin is to be had."""
+        attached, side, pins = self.attached, self.side, self._held_pins()
+        if pins is None:
+            return self._take(position, take)
+        self._failed = True  # until all has ended well: an interrupt may leave a pin
+        try:
+            which = pins.pin(position % side.table[1])
+            if which < 0:
+                return self._take(position, take)
+            frame = side.attempt(position, attached.views, attached.decode, take.take)
+            if attached.fresh is not None:
+                attached.keep(frame)
+            if take.stays and frame is not None and frame[0].nbytes:
+                pins.guard(which, frame[0])
+            return frame
+        finally:
+            if pins.open is not None:
+                pins.settle()
 
     def end(self) -> None:
         """Count what was published before the end and could not be had any more."""

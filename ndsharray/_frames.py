@@ -11,11 +11,9 @@ from typing import Any, Optional
 import numpy.typing as npt
 
 from ._layout import (
-    FRAME_WORD,
     HEADER_WORD,
     PAYLOAD_WORD,
     RECORD_BYTE,
-    TIME_WORD,
     UUID_WORD,
     Layout,
     Table,
@@ -25,6 +23,8 @@ from ._seqlock import WriteSide
 from .backends.base import Segment
 
 __all__ = ["Frames"]
+
+_NOT_KNOWN = (None, None)
 
 
 class Frames:
@@ -36,9 +36,20 @@ class Frames:
         What the control segment says about it.
     side : WriteSide
         The steps of writing to it.
+    room : int
+        The size of the largest layout that fits, in bytes.
     """
 
-    __slots__ = ("_frames", "_offsets", "_segment", "_views", "_words_at", "room", "side", "table")
+    __slots__ = (
+        "_frames",
+        "_segment",
+        "_slots",
+        "_step",
+        "_views",
+        "room",
+        "side",
+        "table",
+    )
 
     def __init__(
         self, control: Memory, segment: Segment, table: Table, copy: int, fences: Fences
@@ -46,37 +57,31 @@ class Frames:
         self._segment = segment
         self._frames = Memory(segment.buf)
         self.table = table
+        self._slots, self._step = table.slots, table.stride // 8
         self.room = table.stride - RECORD_BYTE
         self.side = WriteSide(control, self._frames, table, copy, fences)
-        # What each slot's header says, and the array over its payload. None: not known.
-        self._views: list[Optional[tuple[Layout, npt.NDArray[Any]]]] = [None] * table.slots
-
-    def fits(self, layout: Layout) -> bool:
-        """Tell whether a slot has room for a frame of this layout."""
-        return len(layout.header) + layout.nbytes <= self.room
+        # What each slot's header says, and the array over its payload.
+        self._views: list[tuple[Optional[Layout], Any]] = [_NOT_KNOWN] * table.slots
 
     def prepare(self, position: int, layout: Layout) -> npt.NDArray[Any]:
         """Put the header into the slot that was begun; return an array over its payload."""
-        index = position % self.table.slots
-        at = index * self.table.stride
+        index = position % self._slots
         held = self._views[index]
-        if held is None or held[0] is not layout:
-            self._views[index] = None  # an interrupt from here on leaves "not known"
-            words, record = self._frames.words, at + RECORD_BYTE
+        if held[0] is not layout:
+            self._views[index] = _NOT_KNOWN  # what an interrupt from here on leaves
+            words, at = self._frames.words, index * self._step
+            record = 8 * at + RECORD_BYTE
             self._frames.cells[record : record + len(layout.header)] = layout.header
-            words[at // 8 + HEADER_WORD] = len(layout.header)
-            words[at // 8 + PAYLOAD_WORD] = layout.nbytes
-            words[at // 8 + UUID_WORD], words[at // 8 + UUID_WORD + 1] = layout.words
+            words[at + HEADER_WORD] = len(layout.header)
+            words[at + PAYLOAD_WORD] = layout.nbytes
+            words[at + UUID_WORD], words[at + UUID_WORD + 1] = layout.words
             held = self._views[index] = (layout, layout.view(self._frames, record))
-        return held[1]
+        view: npt.NDArray[Any] = held[1]
+        return view
 
     def fill(self, position: int, layout: Layout, array: npt.NDArray[Any]) -> None:
         """Put a frame into the slot that was begun."""
-        self._frames.copy(self.prepare(position, layout), array)
-
-    def finish(self, position: int, frame: int, now: int) -> None:
-        """Say which frame it is and when it was written; then it is whole."""
-        at = position % self.table.slots * self.table.stride // 8
-        self._frames.words[at + FRAME_WORD] = frame
-        self._frames.words[at + TIME_WORD] = now
-        self.side.commit(position)
+        known, view = self._views[position % self._slots]
+        if known is not layout:
+            view = self.prepare(position, layout)
+        view[...] = array  # one pass, any strides

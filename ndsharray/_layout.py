@@ -186,9 +186,11 @@ class Layout:
         The ``.npy`` header, a multiple of 64 bytes long.
     nbytes : int
         Payload size in bytes.
+    size : int
+        Bytes of header and payload.
     """
 
-    __slots__ = ("dtype", "header", "nbytes", "shape", "uuid", "words")
+    __slots__ = ("dtype", "header", "nbytes", "shape", "size", "uuid", "words")
 
     def __init__(self, uuid: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], header: bytes):
         self.uuid = uuid
@@ -200,6 +202,7 @@ class Layout:
         self.nbytes = dtype.itemsize
         for length in shape:
             self.nbytes *= length
+        self.size = len(header) + self.nbytes
 
     @classmethod
     def of(cls, array: npt.NDArray[Any]) -> Layout:

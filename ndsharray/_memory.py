@@ -147,9 +147,3 @@ class Memory:
     def copy(target: npt.NDArray[Any], source: npt.NDArray[Any]) -> None:
         """Copy `source` into `target` (same shape and dtype): one pass, any strides."""
         target[...] = source
-
-    @staticmethod
-    def copied(source: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a new C-ordered array with what `source` holds."""
-        result: npt.NDArray[Any] = source.copy()
-        return result

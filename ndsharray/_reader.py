@@ -17,7 +17,7 @@ import math
 import os
 import time
 import weakref
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +110,9 @@ class Reader:
         RuntimeError
             If another thread is reading, or inside another call of this one.
         """
-        return self._checked(self._newest, take, timeout)
+        if self._reserved is not None:
+            self._refuse_reserved()
+        return self._call(self._newest, take, timeout)
 
     def next(self, take: Take, timeout: Optional[float]) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same with the oldest frame that was not had.
@@ -118,44 +120,44 @@ class Reader:
         False also when the writer has closed the array and all of it was had; then the next call
         waits for another writer.
         """
-        return self._checked(self._oldest, take, timeout)
-
-    def _checked(
-        self, attempt: Callable[[Take], Optional[bool]], take: Take, timeout: Optional[float]
-    ) -> tuple[bool, npt.NDArray[Any]]:
         if self._reserved is not None:
             self._refuse_reserved()
-        try:
-            return self._call(attempt, take, timeout)
-        except BaseException:
-            self._turn.repair()
-            raise
+        return self._call(self._oldest, take, timeout)
 
     def _call(
         self, attempt: Callable[[Take], Optional[bool]], take: Take, timeout: Optional[float]
     ) -> tuple[bool, npt.NDArray[Any]]:
         turn = self._turn  # the name that `Turn.is_nested` looks for
         lock = turn.lock
-        if not lock.acquire(False):
-            if self.closed:  # by that thread, just now
-                raise ClosedError("the reader was closed")
-            refuse_thread()
-        nested = turn.busy and turn.is_nested()
         try:
-            if nested:
+            if turn.busy and turn.is_nested():
                 refuse_nested()
-            turn.busy = True
-            if self.closed:
-                raise ClosedError("the reader was closed")
-            found = attempt(take)
-            if found is None and timeout != 0.0:
-                found = self._wait_for(attempt, take, _deadline(timeout))
-            return found is True, self.last  # here, where nobody else can change it
-        finally:
-            turn.busy = nested
-            lock.release()
-            if self.closed:  # by another thread or a signal handler, meanwhile
-                self.close()
+            if not lock.acquire(False):
+                self._refuse_thread()
+            try:
+                turn.busy = True
+                if self.closed:
+                    self._check_open()
+                found = attempt(take)
+                if found is None and timeout != 0.0:
+                    found = self._wait_for(attempt, take, _deadline(timeout))
+                return found is True, self.last  # here, where nobody else can change it
+            finally:
+                turn.busy = False
+                lock.release()
+                if self.closed:  # by another thread or a signal handler, meanwhile
+                    self.close()
+        except BaseException:
+            turn.repair()
+            raise
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClosedError("the reader was closed")
+
+    def _refuse_thread(self) -> NoReturn:
+        self._check_open()  # by that thread, just now
+        refuse_thread()
 
     def _wait_for(
         self, attempt: Callable[[Take], Optional[bool]], take: Take, deadline: float
@@ -221,20 +223,23 @@ class Reader:
     def _newest(self, take: Take) -> Optional[bool]:
         """Take the newest frame of whatever the name stands for: True; None if there is none."""
         follower = self._follower
-        if follower is not None and follower.side.is_live():
-            if self._accept(follower, follower.newest(take)):
-                return True
-            if not self._finder.is_due():
-                return None
+        if follower is not None:
+            word = follower.side.newest_if_live()
+            if word >= 0:
+                taken = follower.newest(take, word)
+                if taken is not None:
+                    return self._accept(follower, taken)
+                if not self._finder.is_due():
+                    return None
         found = self._look_up()
         # The final frame of the closed instance, while no other one has any.
         stays = follower is not None and (found is None or not found.has_frame)
-        if follower is not None and stays and self._accept(follower, follower.newest(take)):
+        if follower is not None and stays and self._take_newest(follower, take):
             return True
-        if found is None:
-            return None
-        follower = self._attach(found)
-        return self._accept(follower, follower.newest(take))
+        return None if found is None else self._take_newest(self._attach(found), take)
+
+    def _take_newest(self, follower: Follower, take: Take) -> Optional[bool]:
+        return self._accept(follower, follower.newest(take, follower.side.newest()))
 
     def _oldest(self, take: Take) -> Optional[bool]:
         """Take the next frame: True; None if there is none yet, False if the array has ended."""
@@ -263,7 +268,7 @@ class Reader:
                 return self._follower is not None and self._follower.attached.has_frame
             except FormatError:
                 return False
-        return not self.closed and self._checked(self._is_valid, self.by_copy, 0.0)[0]
+        return not self.closed and self._call(self._is_valid, self.by_copy, 0.0)[0]
 
     def _is_valid(self, _take: Take) -> bool:
         try:
@@ -297,7 +302,7 @@ class Reader:
         if taken is None:
             return None
         position, (self.last, number, written, _, view) = taken
-        self.frame, self._layout = number, view[0]
+        self.frame, self._layout = number, view[1]
         self.age_ns = _clock.now_ns() - written
         before, last, missed = follower.had
         if before and number > last + 1:

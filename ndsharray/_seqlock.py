@@ -68,6 +68,7 @@ from . import _layout
 from ._layout import (
     CELLS,
     CLOSED,
+    FRAME_WORD,
     LAST_FRAME_WORD,
     LIVE,
     MAX_SLOTS,
@@ -80,6 +81,8 @@ from ._layout import (
     READY_WORD,
     SEQ_WORD,
     STATE_WORD,
+    TIME_WORD,
+    UUID_WORD,
     WAITING_BYTE,
     Table,
 )
@@ -150,8 +153,8 @@ class WriteSide:
     Attributes
     ----------
     newest_frame : tuple of int
-        Own record of the newest word, and of the number of the frame that it names; both 0
-        until this segment's first publish. One tuple, so that no interrupt comes between.
+        Own record of the newest word and of the number of the frame that it names; at first the
+        last segment's. One tuple, so that no interrupt comes between.
     position : int
         The last position taken.
     copy : int
@@ -161,14 +164,14 @@ class WriteSide:
     __slots__ = (
         "_control",
         "_full",
+        "_load_pins",
+        "_load_waiting",
         "_order",
-        "_pins",
         "_seq_at",
         "_stable",
         "_tries",
-        "_waiting",
+        "_words",
         "copy",
-        "frames",
         "newest_frame",
         "open_position",
         "position",
@@ -179,18 +182,19 @@ class WriteSide:
         self, control: Memory, frames: Memory, table: Table, copy: int, fences: Fences
     ) -> None:
         self._control = control.words
-        self._pins = control.group(PINS_BYTE, PINS_END)
-        self._waiting = control.group(WAITING_BYTE, WAITING_BYTE + CELLS)
+        self._load_pins = control.group(PINS_BYTE, PINS_END).tobytes
+        self._load_waiting = control.group(WAITING_BYTE, WAITING_BYTE + CELLS).tobytes
         self._full, self._order = fences
-        self.frames = frames
+        self._words = frames.words
         self.slots = table.slots
         # So many slots are more than pins: one that is free moves about, and is caught in the end,
         # sooner than a further segment is made.
-        self._tries = table.slots * (1 if table.slots < MAX_SLOTS else 8)
-        self._seq_at = range(SEQ_WORD, table.size // 8, table.stride // 8)
+        tries = table.slots * (1 if table.slots < MAX_SLOTS else 8)
+        self._tries = range(1, tries + 1)
+        self._seq_at = [*range(SEQ_WORD, table.size // 8, table.stride // 8)]
         self.copy = copy
         self._stable = [0] * table.slots  # seq of each slot's last whole frame
-        self.newest_frame = (0, 0)
+        self.newest_frame: tuple[int, int] = (0, 0)
         self.position = 0
         self.open_position = 0  # begun and not finished; left standing by an exception
 
@@ -202,63 +206,63 @@ class WriteSide:
         int
             Its position; 0 if every slot is pinned or newest.
         """
-        newest = self.newest_frame[0] >> 1
-        for _ in range(self._tries):
-            position = self.position = self.position + 1
-            index = position % self.slots
-            if newest and index == newest % self.slots:
+        newest, slots, load_pins = self.newest_frame[0] >> 1, self.slots, self._load_pins
+        last = self.position
+        for step in self._tries:
+            position = last + step
+            if not (position - newest) % slots:
                 continue  # never overwrite the only good copy
-            if index + 1 in self._pins.tobytes():
+            index = position % slots
+            if index + 1 in load_pins():
                 continue
-            if self._mark(position, index):
-                return position
+            self.position = self.open_position = position
+            words, at = self._words, self._seq_at[index]
+            words[at] = 2 * position - 1
+            self._full("W1")  # seq before payload, and before the look at the pins; R2, R3
+            if index + 1 in load_pins():
+                words[at] = self._stable[index]  # the payload is untouched: what was there still is
+                self.open_position = 0
+                continue
+            self._stable[index] = 0
+            if self._order is not None:
+                self._order("W4")  # the look at the pins before the payload's stores; R5
+            return position
         return 0
 
-    def _mark(self, position: int, index: int) -> bool:
-        words = self.frames.words
-        at = self._seq_at[index]
-        self.open_position = position
-        words[at] = 2 * position - 1
-        self._full("W1")  # seq before payload, and before the look at the pins; R2, R3
-        if index + 1 in self._pins.tobytes():
-            words[at] = self._stable[index]  # the payload is untouched: what was there still is
-            self.open_position = 0
-            return False
-        self._stable[index] = 0
-        if self._order is not None:
-            self._order("W4")  # the look at the pins before the payload's stores; R5
-        return True
+    def publish(self, position: int, now: int) -> bool:
+        """Say that the slot's frame is whole, and make it the newest one, for all readers at once.
 
-    def commit(self, position: int) -> None:
-        """Say that the slot's frame is whole."""
-        index = position % self.slots
-        if self._order is not None:
-            self._order("W2")  # payload before seq; R1, and the table before newest; R6
-        self._stable[index] = 2 * position
-        self.frames.words[self._seq_at[index]] = 2 * position
+        It is written down before the shared word says so: an interrupt between the two leaves a
+        record that `settle` can act on; the other way round, the next write would overwrite a
+        frame that readers think is newest.
 
-    def record(self, position: int, frame: int) -> None:
-        """Write down which frame is newest, before the shared word says so.
-
-        An interrupt between the two leaves a record that `settle` can act on; the other way
-        round, the next write would overwrite a frame that readers think is newest.
-        """
-        self.newest_frame = (2 * position + self.copy, frame)
-
-    def publish(self) -> bool:
-        """Make the recorded frame the newest one, for all readers at once.
+        Parameters
+        ----------
+        position : int
+            Its position.
+        now : int
+            When it was written, on the clock that all processes share.
 
         Returns
         -------
         bool
             Whether any reader waits for it, and is to be woken.
         """
-        self._control[NEWEST_WORD] = self.newest_frame[0]
+        index, seq, words = position % self.slots, 2 * position, self._words
+        at, number = self._seq_at[index], self.newest_frame[1] + 1
+        words[at + FRAME_WORD] = number
+        words[at + TIME_WORD] = now
+        if self._order is not None:
+            self._order("W2")  # payload before seq; R1, and the table before newest; R6
+        self._stable[index] = words[at] = seq
+        self.newest_frame = (seq + self.copy, number)
+        self._control[NEWEST_WORD] = seq + self.copy
         # newest before the look at who waits; R4. And before the next change of a table or of a
         # slot, and before "closed"; R7, R8, R9
         self._full("W3")
         self.open_position = 0
-        return bool(self._waiting.tobytes() != _NOBODY)
+        somebody: bool = self._load_waiting() != _NOBODY
+        return somebody
 
     def settle(self) -> None:
         """Clean up after a write that did not end normally (an exception anywhere in it)."""
@@ -269,14 +273,15 @@ class WriteSide:
         if position != newest >> 1:
             index = position % self.slots
             self._stable[index] = 0
-            self.frames.words[self._seq_at[index]] = 2 * position - 1
+            self._words[self._seq_at[index]] = 2 * position - 1
         if newest:
-            self.publish()
+            self._control[NEWEST_WORD] = newest
+            self._full("W3")  # as in `publish`
         self.open_position = 0
 
     def pinned(self) -> int:
         """Return how many pins are set now."""
-        return _ALL_PINS - int(self._pins.tobytes().count(0))
+        return _ALL_PINS - int(self._load_pins().count(0))
 
 
 class ReadSide:
@@ -329,6 +334,14 @@ class ReadSide:
         """Return the number of the last frame of all, once `is_live` said that it is closed."""
         return int(self._control[LAST_FRAME_WORD])
 
+    def newest_if_live(self) -> int:
+        """Do the same, and return the newest word; -1 if the writer has closed the array."""
+        control = self._control
+        if control[STATE_WORD] != LIVE and not self.is_live():
+            return -1
+        word: int = control[NEWEST_WORD]
+        return word
+
     def newest(self) -> int:
         """Return the newest word: ``2 * position + table copy``."""
         word: int = self._control[NEWEST_WORD]
@@ -375,44 +388,58 @@ class ReadSide:
         stable = [seq for seq in seqs if 2 * above < seq <= 2 * limit and not seq & 1]
         return min(stable, default=0) >> 1
 
-    def attempt(self, position: int, load: Callable[[int, int, Any], _T], how: Any) -> _T | None:
+    def attempt(
+        self,
+        position: int,
+        known: list[Any],
+        decode: Callable[[int, tuple[int, int]], Any],
+        take: Callable[[Memory, Any], _T],
+    ) -> tuple[_T, int, int, int, Any] | None:
         """Load the frame of a position, if its slot holds it whole from first to last.
 
         Parameters
         ----------
         position : int
             Its position.
-        load : callable
-            Called with the slot's number, the index of its first word, and `how`; loads.
-        how : object
-            Handed on.
+        known : list
+            For each slot what `decode` returned there last: a tuple that begins with the uuid.
+        decode : callable
+            Called with the slot's number and the uuid that stands there, if that is another one.
+        take : callable
+            Called with the memory and what was decoded; loads the payload.
 
         Returns
         -------
-        object or None
-            What `load` returned. None: the frame was not there, or was overrun meanwhile.
+        tuple or None
+            What `take` returned, the frame's number, when it was written, its slot, and what was
+            decoded. None: the frame was not there, or was overrun meanwhile.
 
         Raises
         ------
         FormatError
-            If `load` did, and the frame was there all the time.
+            If `decode` did, and the frame was there all the time.
         """
-        index, seq = position % self._slots, 2 * position
+        words, order, seq = self._frame_words, self._order, 2 * position
+        index = position % self._slots
         at = index * self._step
-        words, order = self._frame_words, self._order
         if words[at] != seq:  # the first word
             return None
         if order is not None:
             order("R1")  # seq before payload; W2
+        number, written = words[at + FRAME_WORD], words[at + TIME_WORD]
+        uuid = (words[at + UUID_WORD], words[at + UUID_WORD + 1])
         try:
-            loaded = load(index, at, how)
+            view = known[index]
+            if view[0] != uuid:
+                view = decode(index, uuid)
+            taken = take(self.frames, view)  # type: ignore[arg-type]
         except FormatError:
             if self.still_valid(position):
                 raise
             return None  # it was only an unfinished frame
         if order is not None:
             order("R2")  # payload before seq; W1
-        return loaded if words[at] == seq else None
+        return (taken, number, written, index, view) if words[at] == seq else None
 
     def holds(self, position: int) -> bool:
         """Tell whether the slot of a position holds its frame whole."""

@@ -45,9 +45,13 @@ class Take:
 
     def copy(self, frames: Memory, view: View) -> npt.NDArray[Any]:
         """Copy what stands in the slot: all that can be done without a pin."""
+        array: npt.NDArray[Any]
+        if view.is_small:
+            array = view.array.copy()
+            return array
         layout = view.layout
         if layout.nbytes < SMALLEST:
-            array = frames.copied(view.array)
+            array = view.array.copy()
         else:
             array = self._buffers.empty(layout.shape, layout.dtype, layout.nbytes)
             frames.copy(array, view.array)
@@ -107,10 +111,12 @@ class InPlace(Take):
 
     def take(self, frames: Memory, view: View) -> npt.NDArray[Any]:
         """Return a new array over the slot."""
-        layout = view[0]
+        layout = view.layout
         if not layout.nbytes:
-            return self.finish(view[1].copy())
-        array: npt.NDArray[Any] = np.frombuffer(view[2], layout.dtype)  # read-only, as the memory
+            return self.finish(view.array.copy())
+        array: npt.NDArray[Any] = np.frombuffer(
+            view.payload, layout.dtype
+        )  # read-only, as the memory
         if len(layout.shape) != 1:
             array = array.reshape(layout.shape)
         return array if layout.dtype.names is None else _with_own_names(array)

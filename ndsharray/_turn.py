@@ -35,47 +35,45 @@ class Turn:
         self.busy = False
         _all.add(self)
 
-    def wait(self, act: Callable[..., _T], *args: object) -> _T:
-        """Call ``act(*args)`` after what other threads do is done.
+    def wait(self, act: Callable[[Any], _T], argument: Any) -> _T:
+        """Call ``act(argument)`` after what other threads do is done.
 
         Raises
         ------
         RuntimeError
             Inside another call of this thread.
         """
-        try:
-            return self._wait(act, args)
-        except BaseException:
-            self.repair()
-            raise
-
-    def _wait(self, act: Callable[..., _T], args: tuple[object, ...]) -> _T:
         turn = self  # the name that `is_nested` looks for
-        with turn.lock:
-            nested = turn.busy and turn.is_nested()
+        lock = turn.lock  # a call may fork, and the child has another one
+        try:
+            if turn.busy and turn.is_nested():
+                refuse_nested()
+            lock.acquire()
             try:
-                if nested:
-                    refuse_nested()
                 turn.busy = True
-                return act(*args)
+                return act(argument)
             finally:
-                turn.busy = nested
+                turn.busy = False
+                lock.release()
+        except BaseException:
+            turn.repair()
+            raise
 
     def repair(self) -> None:
         """Let the lock go if an interrupt came just between taking it and using it.
 
-        Called after a call of this thread has ended by an exception.
+        Called by a call of this thread that ends by an exception.
         """
         lock: Any = self.lock
-        if lock._is_owned() and not self.is_nested():
+        if lock._is_owned() and not self.is_nested(above=3):
             lock._release_save()  # however often it is held
             self.busy = False
 
-    def is_nested(self) -> bool:
-        """Tell whoever holds the lock whether it is inside another call of this thread."""
+    def is_nested(self, above: int = 2) -> bool:
+        """Tell whether so many frames above, or more, another call of this thread is under way."""
         if not self.busy:
             return False
-        frame: Optional[FrameType] = sys._getframe(2)
+        frame: Optional[FrameType] = sys._getframe(above)
         while frame is not None:
             if frame.f_code in CALLS and frame.f_locals.get("turn") is self:
                 return True
@@ -84,7 +82,7 @@ class Turn:
 
 
 # The code of what runs as a call: a local named `turn` says whose.
-CALLS = {Turn._wait.__code__}
+CALLS = {Turn.wait.__code__}
 
 
 def refuse_nested() -> NoReturn:

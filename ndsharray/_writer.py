@@ -32,7 +32,8 @@ from ._leftovers import exists, recorded_pid
 from ._loan import Begun
 from ._memory import make_fences
 from ._seqlock import WriteSide
-from ._turn import Turn
+from ._turn import CALLS, Turn, refuse_nested
+from ._types import check_dtype
 from .backends.base import make_root
 from .errors import ClosedError, WriterExistsError
 
@@ -79,10 +80,13 @@ class Writer:
         self._loan: Optional[weakref.ref[Begun]] = None  # weak: one that was never ended is over
         self._gone: Optional[str] = None
         self._frames: Optional[Frames] = None
+        # The same, if the last call ended well, so that the next one can be a short one.
+        self._ready: Optional[Frames] = None
         self._control: Any = None  # an OwnedControl until it is closed or handed over
         self._lease: Any = None
         self._adopted = (0, 0)  # what the last writer left: newest word, frame number
-        self._looked = self._looked_at_names = _clock.now_ns()
+        self._looked_at_names = now = _clock.now_ns()
+        self._look_at = now + _LOOK_NS  # when to look at the lease again
         self._marked: set[int] = set()  # cells with bytes set at the last look
         self.layout = NO_LAYOUT
         with _taking:
@@ -138,12 +142,39 @@ class Writer:
         RuntimeError
             From a signal handler that interrupted a write of the same thread.
         """
-        if self._gone is not None:  # also before the lock: a forked child's copy may be locked
-            raise ClosedError(f"this writer has ended: {self._gone}")
-        self._turn.wait(self._write, array)
+        # As `Turn.wait`, which would be one call more.
+        turn = self._turn
+        lock = turn.lock
+        try:
+            if turn.busy and turn.is_nested():
+                refuse_nested()
+            lock.acquire()
+            try:
+                turn.busy = True
+                frames, layout, now = self._ready, self.layout, _clock.now_ns()
+                self._ready = None  # until this call has ended well
+                if (
+                    frames is not None
+                    and array.dtype is layout.dtype
+                    and array.shape == layout.shape
+                    and now < self._look_at
+                    and (position := frames.side.begin())
+                ):  # the short way: all is as it was
+                    frames.fill(position, layout, array)
+                    if frames.side.publish(position, now):
+                        self._control.wake()
+                    self._ready = frames
+                else:
+                    self._write(array, now)
+            finally:
+                turn.busy = False
+                lock.release()
+        except BaseException:
+            turn.repair()
+            raise
 
-    def _write(self, array: npt.NDArray[Any]) -> None:
-        now = self._begin_call()
+    def _write(self, array: npt.NDArray[Any], now: int) -> None:
+        self._begin_call(now)
         layout = self._layout_for(array)
         frames, position = self._next_slot(layout, now)
         frames.fill(position, layout, array)
@@ -162,7 +193,8 @@ class Writer:
         return self._turn.wait(self._lend, layout)
 
     def _lend(self, layout: Layout) -> Begun:
-        now = self._begin_call()
+        now = _clock.now_ns()
+        self._begin_call(now)
         frames, position = self._next_slot(layout, now)
         begun = Begun(self._control, frames, position, layout)
         self._loan = weakref.ref(begun)
@@ -177,15 +209,16 @@ class Writer:
             If the writer was closed or replaced meanwhile, and the frame was to be published.
         """
         if self._gone is None:
-            self._turn.wait(self._take_back, begun, publish)
+            self._turn.wait(self._take_back, (begun, publish))
         elif publish:
             raise ClosedError(f"this writer has ended: {self._gone}")
 
-    def _take_back(self, begun: Begun, publish: bool) -> None:
+    def _take_back(self, how: tuple[Begun, bool]) -> None:
+        begun, publish = how
         frames, self._loan, now = begun.frames, None, _clock.now_ns()
         if publish:
             self._check_open()
-            if now - self._looked > _LOOK_NS:
+            if now >= self._look_at:
                 self._look_at_lease(now)
             if begun.control is not self._control:
                 raise ClosedError("a cleaner removed the array during the loan: it was made anew")
@@ -201,35 +234,39 @@ class Writer:
         if self._gone is not None:
             raise ClosedError(f"this writer has ended: {self._gone}")
 
-    def _begin_call(self) -> int:
+    def _begin_call(self, now: int) -> None:
         """Check that a slot may be taken now, and clean up after a call that was interrupted."""
         self._check_open()
-        begun = None if self._loan is None else self._loan()
-        if begun is not None and not begun.over:
-            raise RuntimeError("a loan of this writer is open: its with block has to end first")
-        now = _clock.now_ns()
-        due = now - self._looked > _LOOK_NS
+        self._ready = None
+        if self._loan is not None:
+            self._refuse_while_lent(self._loan())
+        due = now >= self._look_at
         if due:
             self._look_at_lease(now)  # first: nothing is stored into what is another writer's
-        if self._frames is not None:
-            self._frames.side.settle()
+        frames = self._frames
+        if frames is not None and frames.side.open_position:
+            frames.side.settle()
         if due:
             self._clear_dead_cells()
             if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
                 self._look_at_names(now)
             self._control.restate(self.newest_frame[0])
-        return now
+
+    def _refuse_while_lent(self, begun: Optional[Begun]) -> None:
+        if begun is not None and not begun.over:
+            raise RuntimeError("a loan of this writer is open: its with block has to end first")
 
     def _layout_for(self, array: npt.NDArray[Any]) -> Layout:
         layout = self.layout
-        if array.dtype == layout.dtype and array.shape == layout.shape and layout is not NO_LAYOUT:
+        if layout is not NO_LAYOUT and array.dtype == layout.dtype and array.shape == layout.shape:
             return layout
+        check_dtype(array.dtype)
         return Layout.of(array)
 
     def _next_slot(self, layout: Layout, now: int) -> tuple[Frames, int]:
         """Begin a slot for a frame of this layout: in the segment there is, or in a new one."""
         frames = self._frames
-        if frames is not None and frames.fits(layout) and not self._too_far(frames.side):
+        if frames is not None and layout.size <= frames.room and not self._too_far(frames.side):
             position = frames.side.begin() or self._begin_after_clearing(frames.side)
             if position:
                 return frames, position
@@ -237,18 +274,16 @@ class Writer:
 
     def _publish(self, frames: Frames, position: int, layout: Layout, now: int) -> None:
         """Make a filled slot the newest frame; of its segment too, if that is new."""
-        number = self.newest_frame[1] + 1
-        frames.finish(position, number, now)
-        frames.side.record(position, number)
         grown = frames is not self._frames
-        # From here on the record says that this frame is newest. The mapping of an old segment
-        # goes now, before its name does: Windows.
+        # Its record says which frame is newest; the mapping of an old segment goes now, before its
+        # name does: Windows.
         self._frames = frames
-        if frames.side.publish():
+        if frames.side.publish(position, now):
             self._control.wake()
         self.layout = layout
         if grown:
             self._control.remove_frames(frames.table.segment)
+        self._ready = frames
 
     def _clear_dead_cells(self) -> None:
         """Clear what has been set for a second, if its reader died: it costs a wake-up, or a slot.
@@ -277,7 +312,7 @@ class Writer:
         if old is not None:
             self._start = max(self._start, old.side.position)
             stride, slots = max(stride, old.table.stride), max(slots, old.table.slots)
-            if old.fits(layout) and not self._too_far(old.side):  # so it is for pins
+            if layout.size <= old.room and not self._too_far(old.side):  # so it is for pins
                 slots = min(MAX_SLOTS, max(old.side.pinned() + 2, 2 * slots))
         fresh = self._new_frames(keep, slots, stride)
         position = fresh.side.begin()
@@ -298,6 +333,7 @@ class Writer:
         table = control.set_table(copy, slots, stride, newest)
         fresh = Frames(control.memory, segment, table, copy, self._fences)
         fresh.side.position = self._start
+        fresh.side.newest_frame = self.newest_frame
         return fresh
 
     def _begin_after_clearing(self, side: WriteSide) -> int:
@@ -310,7 +346,7 @@ class Writer:
 
     def _look_at_lease(self, now: int) -> None:
         """Find out whether a lease file was removed, and perhaps taken by somebody else."""
-        self._looked = now
+        self._look_at = now + _LOOK_NS
         if self._lease.standing() != "held":
             make_root(self._address.transport.root, self._address.transport.mode)
             lease = _lease.take(self._lease.path, self._address.transport.mode, _PATIENCE)
@@ -359,7 +395,7 @@ class Writer:
                 if self._frames is not None:
                     self._frames.side.settle()  # the last frame's number is one that was published
                 frame = self.newest_frame[1]
-                self._adopted, self._frames = (0, frame), None
+                self._adopted, self._ready, self._frames = (0, frame), None, None
                 if control.close(frame) or exists(self._address) is False:
                     try:  # not while the name is there: who adopts it needs the files to free cells
                         _cell.clear_dead(self._address)
@@ -383,7 +419,7 @@ class Writer:
 
     def _let_go(self) -> None:
         """Drop memory and lease; what is shared stays as it is."""
-        self._frames = self._control = None
+        self._ready = self._frames = self._control = None
         if self._lease is not None:
             self._lease.abandon()
 
@@ -398,7 +434,7 @@ class Writer:
             # First of all, and before any call: a finalizer of ours that runs from here on finds
             # nothing to close.
             self._gone = self._gone or "a newer writer of this process took the array over"
-            self._control = self._frames = None
+            self._ready = self._frames = self._control = None
             lease = self._lease
             if lease is not None and lease.standing() == "held":
                 lease.made = False  # not for the new one: there may be an array
@@ -412,8 +448,10 @@ class Writer:
     def _forget(self) -> None:
         """In a forked child: never store anything, the parent goes on writing."""
         self._gone = "it belongs to the parent process; make the writer in the process that writes"
-        self._frames = self._control = None
+        self._ready = self._frames = self._control = None
 
+
+CALLS.add(Writer.write.__code__)
 
 _taking = threading.RLock()  # re-entrant: garbage collection may finalize a writer inside it
 _writers: weakref.WeakValueDictionary[tuple[str, str, str], Writer] = weakref.WeakValueDictionary()

@@ -33,6 +33,7 @@ from .errors import AccessError
 
 __all__ = ["NdShArray", "supported_types"]
 
+_AT_ONCE = 0.0  # by its identity: no other timeout is so common
 _NO_ARRAY: npt.NDArray[Any] = np.empty((0,), np.uint8)
 
 
@@ -104,7 +105,6 @@ class NdShArray:
         self._transport = backends.resolve(transport)
         self._address = address_of(self._transport, name)
         self._access = r_w.lower()
-        self._dtype = array.dtype  # known to be supported
         self._writer: Optional[Writer] = None
         self._reader: Optional[Reader] = None
         if self._access == "w":
@@ -217,9 +217,8 @@ class NdShArray:
         """
         if self._writer is None:
             raise AccessError(f"write() on a reader: {self.name!r} was opened with r_w='r'")
-        if type(array) is not np.ndarray or array.dtype is not self._dtype:
+        if type(array) is not np.ndarray:
             check_array(array)
-            self._dtype = array.dtype
         self._writer.write(array)
 
     def loan(
@@ -289,7 +288,7 @@ class NdShArray:
 
     def read(
         self,
-        timeout: Optional[float] = 0.0,
+        timeout: Optional[float] = _AT_ONCE,
         *,
         out: Optional[npt.NDArray[Any]] = None,
         copy: bool = True,
@@ -337,8 +336,10 @@ class NdShArray:
             If another thread is reading with this object, or in a signal handler that interrupted
             a read of it.
         """
-        reader = self._get_reader("read")
-        if type(timeout) is not float or timeout != 0.0:
+        reader = self._reader
+        if reader is None:
+            reader = self._get_reader("read")  # which says what is wrong
+        if timeout is not _AT_ONCE:
             timeout = check_timeout(timeout)
         if out is None:
             return reader.read(reader.by_copy if copy else reader.in_place, timeout)

@@ -19,23 +19,23 @@ ROOT = Path(__file__).parent.parent
 MUTANTS = {
     "second look at the pins": (
         "_seqlock.py",
-        "        if index + 1 in self._pins.tobytes():\n            words[at]",
-        "        if False:\n            words[at]",
+        "if index + 1 in load_pins():\n                words[at]",
+        "if False:\n                words[at]",
     ),
     "first look at the pins": (
         "_seqlock.py",
-        "            if index + 1 in self._pins.tobytes():\n                continue",
-        "            if False:\n                continue",
+        "if index + 1 in load_pins():\n                continue",
+        "if False:\n                continue",
     ),
     "newest is passed by": (
         "_seqlock.py",
-        "if newest and index == newest % self.slots:",
+        "if not (position - newest) % slots:",
         "if False:",
     ),
     "second look at seq": (
         "_seqlock.py",
-        "return loaded if words[at] == seq else None",
-        "return loaded",
+        "return (taken, number, written, index, view) if words[at] == seq else None",
+        "return (taken, number, written, index, view)",
     ),
     "second look at seq before a FormatError": (
         "_seqlock.py",
@@ -55,12 +55,12 @@ MUTANTS = {
     "seq odd before the payload": ("_seqlock.py", "words[at] = 2 * position - 1", "pass"),
     "record before publish": (
         "_seqlock.py",
-        "self._control[NEWEST_WORD] = self.newest_frame[0]\n",
-        "self._control[NEWEST_WORD] = self.newest_frame[0]\n        self.newest_frame = (0, 0)\n",
+        "self._control[NEWEST_WORD] = seq + self.copy\n",
+        "self._control[NEWEST_WORD] = seq + self.copy\n        self.newest_frame = (0, 0)\n",
     ),
     "settle after an interrupt": (
         "_writer.py",
-        "            self._frames.side.settle()\n        if due",
+        "            frames.side.settle()\n        if due",
         "            pass\n        if due",
     ),
     "settle before the end": (
@@ -70,14 +70,14 @@ MUTANTS = {
     ),
     "header unknown before it is touched": (
         "_frames.py",
-        "self._views[index] = None  # an",
-        "pass  # an",
+        "self._views[index] = _NOT_KNOWN",
+        "pass",
     ),
     "second try pinned": ("_take.py", "pinned_from = 1", "pinned_from = 9"),
     "table again after a failed try": (
         "_follow.py",
-        "if (again or word & 1 != side.copy)",
-        "if (word & 1 != side.copy)",
+        "if again or word & 1 != side.copy:",
+        "if word & 1 != side.copy:",
     ),
     "out= pinned at once": ("_take.py", "pinned_from = 0  # so", "pinned_from = 9  # so"),
     "array in place guarded": ("_pins.py", "watches.append(Watch(base, unpin))", "pass"),
@@ -124,7 +124,12 @@ MUTANTS = {
         "if word == self._seen and side.is_live():",
         "if word == self._seen:",
     ),
-    "wake": ("_writer.py", "            self._control.wake()\n", "            pass\n"),
+    "wake": ("_writer.py", f"{6 * '    '}self._control.wake()\n", f"{6 * '    '}pass\n"),
+    "wake the long way": (
+        "_writer.py",
+        "\n            self._control.wake()\n",
+        "\n            pass\n",
+    ),
     "wake at close": ("_control.py", "            self.wake()\n", "            pass\n"),
     "dead cells cleared": (
         "_writer.py",
@@ -175,7 +180,7 @@ MUTANTS = {
     ),
     "a nested call is refused": (
         "_reader.py",
-        "            if nested:\n",
+        "            if turn.busy and turn.is_nested():\n",
         "            if False:\n",
     ),
     "another thread is refused": (
@@ -206,8 +211,9 @@ MUTANTS = {
         "os.ftruncate(fd, size)",
     ),
 }
-for fence in "W0 W1 W2 W3 W4 R0 R1 R3 R4 R6 R7 R8 R9 R10 R11 W5".split():
+for fence in "W0 W1 W2 W4 R0 R1 R3 R4 R6 R7 R8 R9 R10 R11 W5".split():
     MUTANTS[f"fence {fence}"] = ("_seqlock.py", f'("{fence}")', f'.__class__  # "{fence}"')
+MUTANTS["fence W3"] = ("_seqlock.py", 'self._full("W3")\n', "pass\n")
 MUTANTS["fence R2"] = ("_seqlock.py", 'order("R2")  # payload', "pass  # payload")
 MUTANTS["fence R5"] = ("_seqlock.py", 'make_fence()("R5")', "pass")
 MUTANTS["fence R5 of an array in place"] = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ndsharray._attached
@@ -136,7 +137,6 @@ class _RecordingMemory(Memory):
         super().__init__(buf)
         control = len(buf) == _layout.CONTROL_SIZE
         log, self._recorder = recorder.log, recorder
-        self._arrays: dict[int, str] = {}
         self.words = _Words(self.words, log, lambda index: recorder.name(index, control))
         if control:
             self.cells = _Cells(self.cells, log, _cell_name)
@@ -155,20 +155,30 @@ class _RecordingMemory(Memory):
         return _Group(self.cells.words[start:stop], self._recorder.log, what)
 
     def array(self, offset: int, nbytes: int, dtype: Any) -> Any:
-        raw = super().array(offset, nbytes, dtype)
-        self._arrays[raw.__array_interface__["data"][0]] = f"slot{offset // self._recorder.stride}"
-        return raw
+        array = super().array(offset, nbytes, dtype).view(_Array)
+        array.log, array.slot = self._recorder.log, f"slot{offset // self._recorder.stride}"
+        return array
 
     def copy(self, target: Any, source: Any) -> None:  # type: ignore[override]
-        into = self._arrays.get(target.__array_interface__["data"][0])
-        out = self._arrays.get(source.__array_interface__["data"][0])
-        self._recorder.log.append(f"copy in {into}" if into else f"copy out {out}")
-        Memory.copy(target, source)
+        target[...] = source.copy()
 
-    def copied(self, source: Any) -> Any:  # type: ignore[override]
-        out = self._arrays[source.__array_interface__["data"][0]]
-        self._recorder.log.append(f"copy out {out}")
-        return Memory.copied(source)
+
+class _Array(np.ndarray[Any, Any]):
+    """An array over a slot: it writes down what is copied into it as a whole, and out of it."""
+
+    log: Any = None
+    slot = ""
+
+    def __array_finalize__(self, whole: Any) -> None:
+        self.log, self.slot = getattr(whole, "log", None), getattr(whole, "slot", "")
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        self.log.append(f"copy in {self.slot}")
+        super().__setitem__(at, value)
+
+    def copy(self, order: Any = "C") -> Any:
+        self.log.append(f"copy out {self.slot}")
+        return np.array(self, subok=False)
 
 
 class _Waiter:

@@ -339,7 +339,7 @@ def test_a_cleaner_that_empties_the_root_is_survived(address: Address, root: Pat
         assert reader.read()[0]
         for entry in os.listdir(root):
             os.unlink(root / entry)
-        writer._writer._looked = 0  # type: ignore[union-attr]  # a second has passed
+        writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
         writer.write(np.ones(3))
         reader._reader._looked = 0  # type: ignore[union-attr]
         assert reader.read()[1].tolist() == [1, 1, 1]

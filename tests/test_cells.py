@@ -104,7 +104,7 @@ def test_a_writer_leaves_the_pins_of_a_reader_whose_lease_file_was_removed(
     clean(root)
     ours: Any = writer._writer
     for count in range(2, 200):  # looks at dead cells, and has to grow
-        ours._looked -= 2_000_000_000
+        ours._look_at -= 2_000_000_000
         writer.write(np.full(100, count))
     assert child.run("bool((held == 1).all())")
     del ours

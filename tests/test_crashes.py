@@ -193,7 +193,7 @@ def look_twice(writer: NdShArray) -> None:
     """Have the writer look for dead readers as after two seconds."""
     ours: Any = writer._writer
     for _ in range(2):
-        ours._looked -= 2_000_000_000
+        ours._look_at -= 2_000_000_000
         writer.write(frame(AFTER))
 
 

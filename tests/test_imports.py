@@ -20,7 +20,7 @@ ALLOWED = {
     "ndsharray": "_address _arguments _hint _layout _loan _memory _reader _sweep _take _types "
     "_writer backends backends.base errors",
     "_writer": "_address _cell _clock _control _exit _frames _layout _lease _leftovers _loan "
-    "_memory _seqlock _turn backends.base errors",
+    "_memory _seqlock _turn _types backends.base errors",
     "_loan": "_control _frames _layout _types",
     "_frames": "_layout _memory _seqlock backends.base",
     "_control": "_address _clock _layout _leftovers _memory _seqlock _wait backends.base errors",
@@ -30,7 +30,7 @@ ALLOWED = {
     "_follow": "_address _attached _layout _pins _take _wait",
     "_pins": "_address _attached _cell _clock _exit _layout _memory _seqlock",
     "_take": "_attached _buffers _memory _types",
-    "_attached": "_address _layout _memory _seqlock backends.base errors",
+    "_attached": "_address _buffers _layout _memory _seqlock backends.base errors",
     "_sweep": "_address _cell _leftovers _lease backends.base",
     "_leftovers": "_address _layout _memory backends.base",
     "_cell": "_address _layout _lease _memory _seqlock",

@@ -223,7 +223,7 @@ def test_a_writer_that_could_not_make_its_control_segment_anew_tries_again(
     def full() -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    core._looked = 0
+    core._look_at = 0
     once(monkeypatch, ndsharray._writer, "obtain", full)
     with pytest.raises(OSError, match="full"):
         writer.write(np.arange(4))
@@ -353,7 +353,7 @@ def test_a_loan_that_could_not_begin_is_over(
         writer.write(np.arange(4))
         with loan as frame:
             frame[:] = 5
-        once(monkeypatch, ndsharray._frames.Frames, "finish", stop)
+        once(monkeypatch, ndsharray._seqlock.WriteSide, "publish", stop)
         with pytest.raises(Stop) as kept, loan as frame:  # the traceback keeps the slot
             frame[:] = 6
         writer.write(np.arange(5))
@@ -402,9 +402,12 @@ def test_a_close_after_an_interrupted_write_counts_what_was_published(
     reader = NdShArray(name, r_w="r", transport=transport)
     with NdShArray(name, np.array(1), "w", transport=transport) as writer:
         assert [int(frame) for frame in reader.frames(0)] == [1]
-        once(monkeypatch, ndsharray._seqlock.WriteSide, "publish", stop)
+        side = writer._writer._frames.side  # type: ignore[union-attr]
+        full = side._full
+        side._full = lambda where: stop() if where == "W3" else full(where)
         with pytest.raises(Stop):
             writer.write(np.array(2))
+        side._full = full
     # Recorded, so it counts as written; then it is published, too.
     assert [int(frame) for frame in reader.frames(0)] == [2]
     assert list(reader.frames(0)) == []

@@ -503,7 +503,7 @@ def test_a_removed_lease_file_is_made_again(name: str, transport: str, root: Pat
     with NdShArray(name, np.zeros(3), "w", transport=transport) as writer:
         (lease,) = root.glob("*-w")
         lease.unlink()
-        writer._writer._looked = 0  # type: ignore[union-attr]  # a second has passed
+        writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
         writer.write(np.ones(3))
         assert lease.exists()
 
@@ -518,7 +518,7 @@ def test_a_writer_whose_lease_was_given_away_finds_out(
     lease.unlink()
     child = console()
     child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
-    writer._writer._looked = 0  # type: ignore[union-attr]  # a second has passed
+    writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
     with pytest.raises(WriterExistsError):
         writer.write(np.ones(3))
     assert writer.closed

@@ -707,7 +707,7 @@ def test_readers_in_another_namespace_live_and_die_for_the_writer(
         for value in range(50):  # needs slots: the dead one's pin goes, not the living one's
             writer.write(np.arange(3) + value)
         for _ in range(2):  # what was set at two looks, a second apart, is looked into
-            writer._writer._looked = 0  # type: ignore[union-attr]
+            writer._writer._look_at = 0  # type: ignore[union-attr]
             writer.write(np.arange(3) + 49)
         pins = writer._writer._control.memory.group(832, 1080).tobytes()  # type: ignore[union-attr]
         assert len(pins) - pins.count(0) == 1
@@ -822,9 +822,8 @@ def child_result(child: Console, reader: NdShArray, second: NdShArray) -> Any:
 
 # Where a writer is stopped inside a write that fits, and inside one that grows.
 STEPS = [
-    ("ndsharray._seqlock.WriteSide", "_mark", 9),
+    ("ndsharray._seqlock.WriteSide", "begin", 9),
     ("ndsharray._frames.Frames", "fill", 9),
-    ("ndsharray._seqlock.WriteSide", "commit", 9),
     ("ndsharray._seqlock.WriteSide", "publish", 9),
     ("ndsharray._control.OwnedControl", "next_segment", 9000),
     ("ndsharray._control.OwnedControl", "set_table", 9000),
@@ -877,9 +876,9 @@ def test_a_writer_that_was_replaced_inside_a_write_makes_no_wrong_frame(
         second.write(np.full(9, 2))
     with pytest.raises(Failed, match=r"WriterExistsError|FileExistsError"):
         child.result()  # may well come to its end: it has looked at its lease just before
-        child.run("w._writer._looked = 0")  # a second has passed
+        child.run("w._writer._look_at = 0")  # a second has passed
         child.run("w.write(np.full(9, 3))")
-    second._writer._looked = 0  # type: ignore[union-attr]  # and here: it mends what was done to it
+    second._writer._look_at = 0  # type: ignore[union-attr]  # and here: it mends what was done to it
     for value in range(4, 8):
         second.write(np.full(9, value))
         valid, frame = reader.read(timeout=10)
@@ -894,8 +893,9 @@ def test_a_writer_that_was_replaced_inside_a_write_makes_no_wrong_frame(
 # --- stopped readers
 
 READER_STEPS = [
-    ("ndsharray._attached.Attached", "load", "r.read()"),
-    ("ndsharray._attached.Attached", "load", "r.read(copy=False)"),
+    ("ndsharray._seqlock.ReadSide", "attempt", "r.read()"),
+    ("ndsharray._seqlock.ReadSide", "attempt", "r.read(copy=False)"),
+    ("ndsharray._attached.Attached", "decode", "r.read()"),
     ("ndsharray._attached.Attached", "follow", "r.read()"),
     ("ndsharray._attached.Attached", "table", "r.read()"),
     ("ndsharray._seqlock.ReadSide", "pin", "r.read(copy=False)"),
@@ -1045,7 +1045,7 @@ def test_errors_of_a_replaced_writer_say_what_happened(name: str, root: Path, co
         lease.unlink()
         child = console()
         child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport='mmap')")
-        writer._writer._looked = 0  # type: ignore[union-attr]  # a second has passed
+        writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
         with pytest.raises(WriterExistsError, match=str(child.process.pid)) as refused:
             writer.write(np.arange(3))
         assert refused.value.pid == child.process.pid

@@ -445,7 +445,7 @@ def test_what_a_dead_reader_left_is_cleared_within_two_seconds_of_writes(
     cells[_layout.PINS_BYTE + 4 * 41] = 2
     for expected in (2, 2, 0):  # seen, seen again: then its lease is tried
         assert sum(1 for byte in cells[_layout.WAITING_BYTE : _layout.PINS_END] if byte) == expected
-        writer._looked = -(10**12)
+        writer._look_at = -(10**12)
         writer.write(A)
     writer.write(A)
     assert "wake" not in pair.recorded()[-5:]

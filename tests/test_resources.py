@@ -163,7 +163,7 @@ def look_now(side: NdShArray) -> None:
     """Let the time have passed after which a side looks up its names again."""
     inner: Any = side
     if side.access == "w":
-        inner._writer._looked = inner._writer._looked_at_names = 0
+        inner._writer._look_at = inner._writer._looked_at_names = 0
     else:
         inner._reader._finder._looked = -_find.LOOK_NS
 
@@ -320,11 +320,11 @@ def test_no_descriptor_when_a_lease_has_to_be_made_anew(
     child.run(f"w = {make(name, transport, 'w', 'np.arange(3)')}")
     os.unlink(address_of(resolve(transport), name).writer_lease())
     with new(name, transport, "r") as reader:
-        child.run("starve(0); w._writer._looked = 0")
+        child.run("starve(0); w._writer._look_at = 0")
         with pytest.raises(Failed, match="Too many open files"):
             child.run("w.write(np.zeros(3))")
         assert reader.read()[1].tolist() == [0, 1, 2]
-        child.run("feed(); w._writer._looked = 0")
+        child.run("feed(); w._writer._look_at = 0")
         child.run("w.write(np.arange(4))")
         assert reader.read(timeout=10)[1].tolist() == [0, 1, 2, 3]
         child.run("w.close()")
@@ -483,7 +483,7 @@ def test_a_root_that_loses_write_permission_leaves_readers_and_small_writes(
     child.run(f"r = {make(name, transport, 'r')}")  # cannot make the lease of a cell
     assert child.run("r.read()[1].tolist()") == [0, 1, 2]
     assert child.run("r.read(copy=False)[0], r._reader._cell._cell") == (False, None)
-    child.run("w._writer._looked = 0; w.write(np.full(3, 5)); valid, held = r.read(copy=False)")
+    child.run("w._writer._look_at = 0; w.write(np.full(3, 5)); valid, held = r.read(copy=False)")
     assert child.run("held.tolist()") == [5, 5, 5]
     if transport == "mmap":
         with pytest.raises(Failed, match="Permission denied"):
@@ -747,7 +747,7 @@ def test_frames_in_place_outlive_their_cells_lease(
     else:
         writer = None
     if writes == "after a look":
-        child.run("for _ in range(3): w._writer._looked = 0; w.write(np.full(50, 40))")
+        child.run("for _ in range(3): w._writer._look_at = 0; w.write(np.full(50, 40))")
     if writes == "for pins":
         child.run("import ndsharray._cell")
         child.run("ndsharray._cell.clear_dead(w._writer._address, w._writer._control.memory)")

@@ -176,8 +176,8 @@ def test_a_frame_lent_while_names_were_removed_is_found_again(
             transport_object.unlink(
                 writer._address.frames(ours._control.instance, ours._frames.table.segment)
             )
-            ours._looked = 0  # a second has passed
-        ours._looked = 0  # and another
+            ours._look_at = 0  # a second has passed
+        ours._look_at = 0  # and another
         writer.write(np.full(3, 7))
         with NdShArray(name, r_w="r", transport=transport) as late:
             assert late.read()[1].tolist() == [7] * 3

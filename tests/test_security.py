@@ -515,7 +515,7 @@ def test_the_cell_of_a_killed_reader_of_another_user_is_cleared(
     assert alice.run(marked) == {0}
     bob.kill()
     for _ in range(3):
-        alice.run("w._writer._looked = 0")  # a second has passed
+        alice.run("w._writer._look_at = 0")  # a second has passed
         alice.run("w.write(np.arange(3))")
     assert alice.run(f"list({marked})") == []
     assert not [path for path in team.iterdir() if path.name.endswith("-r00")]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ndsharray._take
 import ndsharray._wait
 from ndsharray import NdShArray
 from ndsharray._layout import PINS_BYTE, WAITING_BYTE
@@ -69,7 +70,7 @@ def test_a_timeout_holds_while_every_try_fails(
     with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             follower: Any = reader._reader._follower  # type: ignore[union-attr]
-            real = follower.attached.load
+            real = ndsharray._take.Copy.copy
 
             def overrun(*arguments: Any) -> Any:
                 for _ in range(3):
@@ -77,7 +78,7 @@ def test_a_timeout_holds_while_every_try_fails(
                 return real(*arguments)
 
             with monkeypatch.context() as patch:
-                patch.setattr(follower.attached, "load", overrun)
+                patch.setattr(ndsharray._take.Copy, "copy", overrun)
                 patch.setattr(follower, "_held_pins", lambda: None)
                 for timeout in (0.0, 0.1):
                     begin = time.monotonic()
