@@ -1,0 +1,41 @@
+"""The original ndsharray 1.1.4, in an environment of its own: it has the same import name."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Optional
+
+from ndsharray import NdShArray
+
+from .base import Array, Place
+
+
+class Writer:
+    """Writes with `write`; nothing closes it but the end of the object."""
+
+    def __init__(self, place: Place, array: Array, **_: Any) -> None:
+        self._array: Any = NdShArray(place.name, array, "w")
+        self.write = self._array.write
+
+    def close(self) -> None:
+        del self.write, self._array
+
+
+class Reader:
+    """Reads with `read`; to wait, it polls each millisecond, as the package's own tests do."""
+
+    def __init__(self, place: Place, array: Array, **_: Any) -> None:
+        self._array: Any = NdShArray(place.name, r_w="r")
+
+    def read(self) -> Optional[Array]:
+        valid, array = self._array.read()
+        return array if valid else None
+
+    def wait(self, timeout: float) -> Optional[Array]:
+        deadline = time.monotonic() + timeout
+        while (array := self.read()) is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return array
+
+    def close(self) -> None:
+        del self._array
