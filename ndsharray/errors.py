@@ -59,7 +59,7 @@ class FormatError(NdShArrayError, ValueError):
     Attributes
     ----------
     field : str
-        The field of the format (``ndsharray._layout``) that does not fit.
+        The field of the format (docs/format.md) that does not fit.
     """
 
     def __init__(self, field: str, problem: str) -> None:

@@ -68,8 +68,8 @@ class Segment:
 class Transport(ABC):
     """A way to make named memory that other processes can open.
 
-    The contract (each line has a test of its own in ``ndsharray.testing.TransportContract``,
-    which runs over any transport):
+    The contract (``ndsharray.testing.TransportContract`` tests what can be tested of any transport;
+    not that memory may be short, nor modes):
 
     1. `create` of an existing name raises FileExistsError and leaves the old one untouched.
        `open` of a missing name raises FileNotFoundError; so does `open` of one that is still

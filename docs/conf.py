@@ -1,0 +1,42 @@
+"""The documentation site: Sphinx, MyST markdown, furo. Built strictly by ``tox -e docs``.
+
+Nothing is fetched while it is built: names of Python's and of numpy's are not linked.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import ndsharray  # noqa: E402
+
+project = "ndsharray"
+author = "the ndsharray developers"
+copyright = "the ndsharray developers"
+release = version = ndsharray.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+exclude_patterns = ["_build"]
+nitpicky = True
+nitpick_ignore = [("py:class", "io.UnsupportedOperation")]  # a base class, shown with its own
+
+# What stands in single backticks in a docstring is code: names of parameters as well as of methods.
+default_role = "literal"
+autodoc_typehints = "none"  # the docstrings say them in words
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+
+myst_enable_extensions = ["colon_fence", "substitution"]
+myst_heading_anchors = 3
+C_READER = "examples/c_reader/reader.c"
+myst_substitutions = {
+    "c_reader": f"[{C_READER}](../{C_READER})" if (ROOT / C_READER).exists() else f"`{C_READER}`",
+}
+
+html_theme = "furo"
+html_title = f"ndsharray {release}"
+html_show_copyright = False
+html_copy_source = False
