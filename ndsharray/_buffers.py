@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 __all__ = ["SMALLEST", "Buffers"]
 
-# Bytes; below, malloc recycles by itself and costs less than this does. (Those of glibc and musl map
-# and unmap what has 128 KiB or more.)
+# Bytes; below, malloc recycles by itself and costs less than this does. (glibc's and musl's map and
+# unmap what has 128 KiB or more.)
 SMALLEST = 120 * 1024
 # A reader holds its last array and its user some before it. Who holds more gets fresh memory: so
 # this is also the most that stays here when all are let go.
