@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._layout import MAX_SLOTS, MIN_SLOTS
+from ._types import is_masked
 
 __all__ = ["as_shape", "check_out", "check_slots", "check_timeout"]
 
@@ -46,7 +47,7 @@ def check_timeout(timeout: Optional[float]) -> Optional[float]:
 
 def check_out(out: npt.NDArray[Any]) -> None:
     """Check that an array can be filled, whatever the frame is."""
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+    if not isinstance(out, np.ndarray) or is_masked(out):
         raise TypeError(f"out must be a plain numpy.ndarray, not {type(out).__name__}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")

@@ -10,11 +10,10 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
 from . import backends
 from ._address import address_of
@@ -30,6 +29,9 @@ from ._types import check_array, check_dtype, supported_types
 from ._writer import NO_LAYOUT, Writer
 from .backends.base import Transport, check_name
 from .errors import AccessError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # 3 ms, and for type checkers only
 
 __all__ = ["NdShArray", "supported_types"]
 

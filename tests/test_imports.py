@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,7 +44,7 @@ ALLOWED = {
     "_turn": "",
     "_wait": "",
     "_asleep": "_wait",
-    "_arguments": "_layout",
+    "_arguments": "_layout _types",
     "_clock": "",
     "_exit": "",
     "_hint": "_address _lease backends",
@@ -123,6 +124,23 @@ def test_the_table_has_no_cycle() -> None:
 
     for module in ALLOWED:
         visit(module.replace(".__init__", ""), ())
+
+
+def test_a_first_frame_needs_nothing_that_is_slow_to_import(name: str) -> None:
+    code = """if True:
+        import sys
+        import numpy as np
+        before = set(sys.modules)
+        from ndsharray import NdShArray
+        with NdShArray(sys.argv[1], np.arange(3), "w"), NdShArray(sys.argv[1], r_w="r") as reader:
+            assert reader.read()[0]
+        print(*sorted(set(sys.modules) - before))
+    """
+    command = [sys.executable, "-c", code, name]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    slow = {"numpy.ma", "tempfile", "shutil", "getpass", "typing_extensions", "asyncio"}
+    assert "ndsharray" in loaded
+    assert not slow & set(loaded)
 
 
 def test_a_long_module_says_why_at_its_top() -> None:

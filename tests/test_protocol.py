@@ -349,6 +349,19 @@ def test_an_overrun_at_any_access_is_noticed(pair: Pair, access: str) -> None:
     assert (reader.last == A + 9).all()
 
 
+def test_a_header_that_makes_no_sense_as_it_is_being_overwritten_is_no_error(pair: Pair) -> None:
+    writer, reader = attached_reader(pair)
+    writer.write(A.reshape(2, 4))  # position 5, slot 2
+    words = writer._frames._frames.words
+    slot = 2 * pair.recorder.stride // 8
+
+    def overwrite() -> None:
+        words[slot], words[slot + 3] = 15, 7  # position 8 was begun; the header has 7 bytes
+
+    pair.recorder.before["load slot2.header_length"] = overwrite
+    assert not reader.read(reader.by_copy)[0]
+
+
 def test_a_pinned_slot_is_passed_by(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer.write(A + 1)  # position 5, slot 2

@@ -206,8 +206,8 @@ def test_the_default_root_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(base.os, "getuid", lambda: 1234, raising=False)
     assert base.default_root() == "/dev/shm/ndsharray-1234"
     monkeypatch.setattr(base.sys, "platform", "darwin")
-    monkeypatch.setattr(base.getpass, "getuser", lambda: "ann")
-    monkeypatch.setattr(base.tempfile, "gettempdir", lambda: "/var/tmp")
+    monkeypatch.setattr("getpass.getuser", lambda: "ann")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/var/tmp")
     assert base.default_root() == os.path.join("/var/tmp", "ndsharray-ann")
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import base64
 import errno
-import getpass
 import hashlib
 import os
 import stat
 import sys
-import tempfile
 from abc import ABC, abstractmethod
 from typing import Any, Optional, final
 
@@ -171,6 +169,9 @@ def default_root() -> str:
         return given
     if sys.platform.startswith("linux") and os.access("/dev/shm", os.W_OK | os.X_OK):
         return f"/dev/shm/ndsharray-{os.getuid()}"
+    import getpass  # both are slow to import, and not needed on Linux
+    import tempfile
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

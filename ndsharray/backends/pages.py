@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 
 __all__ = ["check_room", "free_bytes", "has_holes", "reserve"]
@@ -76,6 +75,8 @@ def free_bytes(place: str) -> int:
     memory, the kernel would kill processes before it says that there is no room.
     """
     if sys.platform == "win32":
+        import shutil  # slow to import, and not needed elsewhere
+
         return shutil.disk_usage(place).free
     disk = os.statvfs(place)
     if disk.f_blocks == 0:  # a file system without a size, or that does not tell
