@@ -177,7 +177,7 @@ class Layout:
     Attributes
     ----------
     uuid : bytes
-        16 bytes, new for each layout that a writer makes.
+        16 bytes, others for each layout that a writer makes.
     dtype : numpy.dtype
         Without metadata.
     shape : tuple of int

@@ -51,6 +51,8 @@ _LOOK_AT_NAMES_NS = 10 * _LOOK_NS  # and whether its segments have their names: 
 _TAKE_OVER_JUMP = 2**16
 _MAX_AHEAD = 2**15
 
+_LAYOUTS = 16  # that are remembered: arrays whose shape changes often change between a few
+
 NO_LAYOUT = Layout.of(np.empty((0,), np.uint8))
 
 
@@ -89,6 +91,7 @@ class Writer:
         self._look_at = now + _LOOK_NS  # when to look at the lease again
         self._marked: set[int] = set()  # cells with bytes set at the last look
         self.layout = NO_LAYOUT
+        self._layouts: dict[tuple[np.dtype[Any], tuple[int, ...]], Layout] = {}  # made before
         with _taking:
             make_root(address.transport.root, address.transport.mode)
             self._claim()
@@ -258,10 +261,19 @@ class Writer:
 
     def _layout_for(self, array: npt.NDArray[Any]) -> Layout:
         layout = self.layout
-        if layout is not NO_LAYOUT and array.dtype == layout.dtype and array.shape == layout.shape:
+        dtype, shape = array.dtype, array.shape
+        if layout is not NO_LAYOUT and dtype == layout.dtype and shape == layout.shape:
             return layout
-        check_dtype(array.dtype)
-        return Layout.of(array)
+        known = self._layouts.get((dtype, shape)) if dtype.names is None else None
+        if known is not None:
+            return known
+        check_dtype(dtype)
+        layout = Layout.of(array)
+        if dtype.names is None:  # else it can change: its fields can be renamed in place
+            if len(self._layouts) >= _LAYOUTS:
+                self._layouts.clear()
+            self._layouts[dtype, shape] = layout
+        return layout
 
     def _next_slot(self, layout: Layout, now: int) -> tuple[Frames, int]:
         """Begin a slot for a frame of this layout: in the segment there is, or in a new one."""

@@ -145,8 +145,9 @@ class NdShArray:
     def ndarray_mmap_name(self) -> str:
         """The name, an underscore, and 32 hex digits.
 
-        The digits are new whenever dtype, shape or dimension change, and the same while they
-        stay; the reader's are those of its last frame (zeros before it).
+        The digits are others whenever dtype, shape or dimension change, and the same while they
+        stay (they may come back with a layout that was written before); the reader's are those of
+        its last frame (zeros before it).
         """
         uuid = self._reader.uuid if self._reader else self._get_writer().layout.uuid
         return f"{self.name}_{uuid.hex()}"
