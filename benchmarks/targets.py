@@ -64,6 +64,9 @@ def _rest() -> Iterator[Target]:
     yield Target("write with a change of shape / without", changing, steady, 1.2)
     trip = Figure("trips", "64 B", "futex", "trip")
     yield Target("round trip 64 B / bare futex", _own("trips", "64 B", "trip"), trip, 1.5)
+    one = "64 B, one CPU"
+    trip = Figure("trips", one, "futex", "trip")
+    yield Target("round trip 64 B, one CPU / bare futex", _own("trips", one, "trip"), trip, 1.5)
     for kind, text, bound in ((" in place", "in place", 0.03), ("", "by copy", 0.06)):
         share = _own("camera", "720p", "reader", kind)
         yield Target(f"camera: reader's share of a core, {text}", share, None, bound)

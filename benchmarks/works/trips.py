@@ -1,9 +1,15 @@
-"""A round trip of 64 B between two processes that sleep until something comes."""
+"""A round trip of 64 B between two processes that sleep until something comes.
+
+Once with a CPU for each process, and once with both on one: to wake somebody on a CPU that sleeps
+and to change over to him are two different things, and otherwise the kernel chooses for each rival
+anew. Rivals with threads are left to it.
+"""
 
 from __future__ import annotations
 
+import os
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Optional
 
 from bench import Bench
 from child import Child
@@ -20,7 +26,7 @@ TABLE = Table(
     (Column("trip", "trip", "futex"),),
     "Ratio to a bare futex ping-pong from Python.",
 )
-CASE = "64 B"
+CASES = {"64 B": (0, 1), "64 B, one CPU": (0, 0)}  # and the CPUs of the two sides
 SHAPE = (64,)
 BLOCK, WARM, BLOCKS = 50, 5, 60
 PATIENCE = 5.0
@@ -57,6 +63,13 @@ def verify(child: Child, array: Any, i: int) -> None:
         check(array, i % STAMPS)
 
 
+def stay_on(child: Child, side: Optional[int]) -> None:
+    """Stay on one CPU; None: on any again."""
+    if hasattr(os, "sched_setaffinity") and not child.rival.threads:
+        cpus = child.kept.setdefault("cpus", sorted(os.sched_getaffinity(0)))
+        os.sched_setaffinity(0, cpus if side is None else {cpus[side % len(cpus)]})
+
+
 def open_four(pair: Pair) -> None:
     """Open both ends of both ways."""
     pair.generation += 1
@@ -74,9 +87,19 @@ def open_four(pair: Pair) -> None:
 
 
 def run(bench: Bench) -> None:
+    for case, sides in CASES.items():
+        run_case(bench, case, sides)
+
+
+def run_case(bench: Bench, case: str, sides: tuple[int, int]) -> None:
     pairs = bench.taking_part("trips")
     times: dict[Pair, list[float]] = {pair: [] for pair in pairs}
     counts = dict.fromkeys(pairs, 0)
+
+    def begin(pair: Pair) -> None:
+        pair.writer.do("works.trips:stay_on", side=sides[0])
+        pair.reader.do("works.trips:stay_on", side=sides[1])
+        open_four(pair)
 
     def block(pair: Pair) -> None:
         options = {"first": counts[pair], "trips": BLOCK}
@@ -84,8 +107,10 @@ def run(bench: Bench) -> None:
         counts[pair] += BLOCK
         times[pair] += [value / 1e3 for value in took[WARM:]]
 
-    pairs = bench.in_turns("trips", CASE, pairs, open_four)
+    pairs = bench.in_turns("trips", case, pairs, begin)
     blocks = BLOCKS // (3 if bench.quick else 1)
-    for pair in bench.in_turns("trips", CASE, pairs, block, blocks, 4.0):
-        bench.note("trips", CASE, pair.rival, trip=summarize(times[pair]))
+    for pair in bench.in_turns("trips", case, pairs, block, blocks, 4.0):
+        bench.note("trips", case, pair.rival, trip=summarize(times[pair]))
+        for child in (pair.writer, pair.reader):
+            child.do("works.trips:stay_on", side=None)
         pair.close()
