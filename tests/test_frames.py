@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -208,7 +209,8 @@ def test_it_ends_at_a_clean_close_and_the_next_call_waits(
         child.begin(f"w = NdShArray({name!r}, np.full(3, 5), 'w', transport={transport!r})")
         assert next(frames)[0] == 5
         child.result()
-        assert (reader.frame_id, reader.missed) == (1, 0)
+        # Windows removes nothing that a reader maps: the next writer takes it over, and counts on.
+        assert (reader.frame_id, reader.missed) == (5 if os.name == "nt" else 1, 0)
         child.run("w.close()")
         assert list(frames) == []
 

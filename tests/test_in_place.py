@@ -497,7 +497,7 @@ def test_two_readers_look_in_place_while_a_writer_floods(name: str, transport: s
     (count, grown, median, slowest), readers = run_lookers(name, transport, 5)
     print(f"{count} frames, {grown} grows, median {median} ns, p99.9 {slowest} ns, {readers}")
     assert grown <= 2
-    assert slowest < 20 * median
+    assert slowest < 20 * median or median == 0  # Windows counts in steps of 15.6 ms
     for frames, wrong in readers:
         assert frames > 20
         assert wrong == 0

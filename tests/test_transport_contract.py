@@ -76,6 +76,7 @@ def test_open_of_one_still_being_made_says_not_there(linux: Transport) -> None:
         path.unlink()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX flags")
 def test_links_are_not_followed(root: Path) -> None:
     transport = MmapTransport()
     target = root / "target"
@@ -106,6 +107,8 @@ def test_a_root_that_is_a_link_is_taken_for_what_it_points_to(
 ) -> None:
     link = tmp_path / "link"
     link.symlink_to(root)
+    if not link.is_symlink():
+        pytest.skip("Wine makes none")
     monkeypatch.setenv("NDSHARRAY_DIR", str(link))
     assert MmapTransport().root == os.path.realpath(root)
 
