@@ -7,7 +7,7 @@ A write that fits costs one copy and no system call. Everything else (another sh
 not fit, no free slot, the first frame) is a *grow*: a new frame segment, and one store of
 newest that publishes frame and segment together.
 
-Some 430 lines, as one object has one lock: write, lend, grow, hand over and close exclude each
+Some 480 lines, as one object has one lock: write, lend, grow, hand over and close exclude each
 other.
 """
 

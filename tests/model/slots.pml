@@ -1,6 +1,6 @@
 /* Can a torn frame be taken, or a slot be overwritten that is newest or pinned?
    SLOTS slots, FRAMES writes, READERS readers with READS tries each; a payload is two words.
-   Follows WriteSide.begin, _mark, commit, record, publish, settle; ReadSide.newest, attempt, pin,
+   Follows WriteSide.begin, publish, settle; ReadSide.newest, attempt, pin,
    unpin; Follower.newest. A write may be interrupted at any step (-DINTERRUPTS=n), by an exception
    in a process that goes on: the next one settles. A write that finds no slot is given up.
    -DTSO: store buffers. -DNO_W1 NO_R3 take a fence out (the others are no instruction on x86).

@@ -1,7 +1,7 @@
 /* Can a reader accept a table copy that is half of one segment and half of another, or one that
    newest does not name, if unfenced accesses of a thread may swap?
    Two growths in a row, so the second one changes the copy that newest named first. Segment and
-   position n belong together; a copy is two words. Follows Writer._grow (set_table, begin, commit),
+   position n belong together; a copy is two words. Follows Writer._grow (set_table, begin, publish),
    WriteSide.publish; ReadSide.load_table.
    -DNO_W1 NO_W2 NO_W4 NO_W3 NO_R6 NO_R7 take a fence out. Each fence is a full one: W1, W4 and W2
    each stand between a table copy and the newest word that names it. */
