@@ -31,7 +31,8 @@ def _lifeline(array: npt.NDArray[Any]) -> Any:
     """Return what lives exactly as long as an array made by ``np.frombuffer``, or any slice of it.
 
     numpy ends every chain of views at the array that ``np.frombuffer`` returned, whose base is a
-    memoryview of numpy's own (never the one that it was given, which dies at once).
+    memoryview of numpy's own (never the one that it was given, which dies at once; before numpy
+    1.22.4 it was that one, so pins would have stood for ever).
     """
     base: Any = array
     while isinstance(base, np.ndarray):
