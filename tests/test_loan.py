@@ -68,7 +68,8 @@ def test_an_exception_publishes_nothing(name: str, transport: str, root: Path, s
                 assert not reader.read()[0]
             del frame
             assert writer.frame_id == 1
-            assert sorted(os.listdir(root)) == segments  # what was made for it is gone
+            if os.name != "nt":  # Windows removes nothing that is mapped: at the next grow
+                assert sorted(os.listdir(root)) == segments  # what was made for it is gone
             writer.write(np.arange(4))
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
             with writer.loan(size) as frame:

@@ -307,8 +307,9 @@ def test_a_reader_keeps_its_last_frame_after_the_writer_is_gone(name: str, trans
     assert last.tolist() == [5, 6, 7]
     assert reader.is_valid
     late = NdShArray(name, r_w="r", transport=transport)
-    assert not late.is_valid
-    assert not late.read()[0]
+    gone = os.name != "nt"  # Windows removes nothing that a reader maps
+    assert late.is_valid != gone
+    assert late.read()[0] != gone
     for each in (reader, unread, late):
         each.close()
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # enter.sh ROOT COMMAND...: run a command inside a root file system, with namespaces of its own:
-# nothing outside changes, and all of it ends with the command. Programs of other processors run
-# by qemu, whose entries are the namespace's own as well (Linux 6.7).
+# nothing outside changes, and all of it ends with the command, or with whoever started this.
+# Programs of other processors run by qemu, whose entries are the namespace's own as well (Linux 6.7).
 set -euo pipefail
 root=$(realpath "$1")
 shift
 export root
 # shellcheck disable=SC2016 # for the shell inside
-exec unshare --user --map-root-user --mount --pid --fork --kill-child bash -c '
+exec setpriv --pdeathsig KILL unshare --user --map-root-user --mount --pid --fork --kill-child bash -c '
 set -e
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
