@@ -163,7 +163,10 @@ def begin() -> Iterator[Callable[..., Any]]:
         child.communicate()
 
 
-@pytest.mark.parametrize("what", ["write", "loan", "read", "in place", "frames"])
+@pytest.mark.parametrize(
+    "what",
+    ["write", "loan", "read", "in place", pytest.param("frames", marks=pytest.mark.by_turns)],
+)
 def test_nothing_breaks(name: str, transport: str, begin: Callable[..., Any], what: str) -> None:
     """What one side does is interrupted all the time; the other side checks it, too."""
     other_role = "r" if what in ("write", "loan") else "w"
