@@ -601,15 +601,16 @@ interrupts = value = 0
 
 def run():
     global value
-    while interrupts < 400:
+    while interrupts < 4000:
         value += 1
-        signal.setitimer(signal.ITIMER_REAL, 0.0002 + 0.00001 * (value % 60))
+        # 5 to 300 us: a write and a read take 30 to 200, and a longer timer would never strike
+        signal.setitimer(signal.ITIMER_REAL, 0.000005 * (1 + value % 60))
         writer.write(np.full(30_000 + value % 5 * 20_000, value % 250, np.uint8))
         valid, found = reader.read()
         assert not valid or (found == found[0]).all()
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-while interrupts < 400:
+while interrupts < 4000:
     try:
         run()
     except Interrupt:  # the timer strikes once, so none comes before the next run
