@@ -121,7 +121,7 @@ class OwnedControl:
         Returns
         -------
         bool
-            Whether the control segment's name was there, and was removed.
+            Whether nothing stays.
         """
         memory = self.memory
         if memory is not None:

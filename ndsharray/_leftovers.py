@@ -81,34 +81,50 @@ def _unlink(address: Address, name: str) -> Optional[bool]:
 def remove_array(address: Address) -> bool:
     """Remove every name of an array that can be found: frames first, the control segment last.
 
-    The array's own name may be unknown. What cannot be removed now (Windows) stays.
+    The array's own name may be unknown. What cannot be removed now (Windows) stays: the memory of
+    an array that somebody holds, or of a segment that a reader has open.
 
     Returns
     -------
     bool
-        Whether the control segment's name was there, and was removed.
+        Whether nothing stays.
     """
-    _remove_recorded(address)
-    return _unlink(address, address.control) is True
+    frames = _remove_recorded(address)
+    control = _unlink(address, address.control) or exists(address) is False
+    return frames and control
 
 
-def _remove_recorded(address: Address) -> None:
-    """Mark what the name stands for as closed, and remove the frame names that it records."""
+def _remove_recorded(address: Address) -> bool:
+    """Mark what the name stands for as closed, and remove the frame names that it records.
+
+    Returns
+    -------
+    bool
+        Whether none of them stays.
+    """
     # Files that lie in the root under the array's name (the mmap transport's) need no record.
     try:
         files = os.listdir(address.transport.root)
     except OSError:
         files = []
-    for file in files:
-        if file.startswith(address.control) and len(file) == 29 and file.isalnum():
-            unlink(address, file)
+    names = {
+        file
+        for file in files
+        if file.startswith(address.control) and len(file) == 29 and file.isalnum()
+    }
+    names |= _recorded_frames(address)
+    stay = [frames for frames in names if not unlink(address, frames)]
+    return not stay
+
+
+def _recorded_frames(address: Address) -> set[str]:
     try:
         segment = address.transport.open(address.control, writable=True)
     except OSError:
-        return
+        return set()
     mark_closed(segment)
     if segment.size < _layout.CONTROL_SIZE:
-        return
+        return set()
     words = Memory(segment.buf).words
     instance = words[_layout.INSTANCE_WORD]
     ids = {words[_layout.NEXT_WORD]}
@@ -116,6 +132,8 @@ def _remove_recorded(address: Address) -> None:
         ids |= {words[start], words[start + 4]}
     del words
     segment.close()
-    for segment_id in ids - {0}:
-        if segment_id <= _layout.MAX_SEGMENT:
-            unlink(address, address.frames(instance, segment_id))
+    return {
+        address.frames(instance, segment_id)
+        for segment_id in ids - {0}
+        if segment_id <= _layout.MAX_SEGMENT
+    }

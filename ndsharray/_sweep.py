@@ -14,7 +14,7 @@ from typing import Callable, Optional
 
 from . import _cell, _lease
 from ._address import Address, parse_lease
-from ._leftovers import exists, is_foreign, remove_array
+from ._leftovers import is_foreign, remove_array
 from .backends.base import Transport, check_root
 
 __all__ = ["sweep"]
@@ -64,8 +64,7 @@ def _sweep_one(address: Address) -> None:
     if is_foreign(address) or _cell.has_readers(address):
         lease.abandon()  # not ours to judge; or a reader came between
         return
-    remove_array(address)
-    if exists(address) is not False:  # mapped, on Windows: next time
+    if not remove_array(address):  # mapped, on Windows: next time
         lease.abandon()
         return
     _cell.clear_dead(address)

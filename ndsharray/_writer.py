@@ -408,7 +408,7 @@ class Writer:
                     self._frames.side.settle()  # the last frame's number is one that was published
                 frame = self.newest_frame[1]
                 self._adopted, self._ready, self._frames = (0, frame), None, None
-                if control.close(frame) or exists(self._address) is False:
+                if control.close(frame):
                     try:  # not while the name is there: who adopts it needs the files to free cells
                         _cell.clear_dead(self._address)
                     except OSError:  # no descriptor left, no rights: a sweep finds them

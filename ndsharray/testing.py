@@ -101,9 +101,10 @@ class TransportContract:
         assert (other.buf[100], one.buf[200]) == (1, 2)
 
     def test_a_read_only_segment_refuses_stores(self, transport: Transport, name: str) -> None:
-        transport.create(name, 4096)
+        made = transport.create(name, 4096)  # held: Windows keeps nothing that nobody has open
         segment = transport.open(name, writable=False)
         assert segment.buf.readonly
+        assert not made.buf.readonly
         with pytest.raises(TypeError):
             segment.buf[0] = 1
         assert not np.frombuffer(segment.buf, np.uint8).flags.writeable
