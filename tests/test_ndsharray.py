@@ -222,14 +222,15 @@ def test_the_properties(sides: Sides, name: str, transport: str) -> None:
 def test_the_mmap_name_changes_with_the_layout_and_only_then(sides: Sides) -> None:
     writer, reader = sides
     names = []
+    swapped = np.dtype("f4").newbyteorder()
     for array in [
         np.zeros(6),
         np.ones(6),
         np.zeros((2, 3)),
         np.ones((2, 3)),
         np.zeros((2, 3), np.float32),
-        np.zeros((2, 3), ">f4"),
-        np.zeros((2, 3, 1), ">f4"),
+        np.zeros((2, 3), swapped),
+        np.zeros((2, 3, 1), swapped),
         np.zeros(6),
     ]:
         writer.write(array)

@@ -496,7 +496,13 @@ def test_out_is_filled_and_returned(name: str, transport: str) -> None:
 
 @pytest.mark.parametrize(
     "out",
-    [np.zeros((3, 2)), np.zeros(6), np.zeros((2, 3), "f4"), np.zeros((2, 3), ">f8"), np.zeros(())],
+    [
+        np.zeros((3, 2)),
+        np.zeros(6),
+        np.zeros((2, 3), "f4"),
+        np.zeros((2, 3), np.dtype("f8").newbyteorder()),
+        np.zeros(()),
+    ],
     ids=["shape", "dimensions", "dtype", "byte order", "0-d"],
 )
 def test_an_out_that_does_not_fit_consumes_no_frame(
