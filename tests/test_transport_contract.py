@@ -149,7 +149,7 @@ def open_untracked(name: str) -> shared_memory.SharedMemory:
 @pytest.mark.skipif(sys.platform == "win32", reason="a tracked segment's pages are a Linux matter")
 def test_we_open_segments_of_the_standard_library(root: Path) -> None:
     theirs = shared_memory.SharedMemory("ndtheirs", create=True, size=4096)
-    theirs.buf[:] = bytes([7]) * 4096  # touched, so that no holes are left
+    theirs.buf[:] = bytes([7]) * theirs.size  # touched, so that no holes are left
     segment = PosixShmTransport().open("ndtheirs", writable=False)
     assert segment.buf[4095] == 7
     del segment
