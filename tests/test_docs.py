@@ -407,3 +407,46 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "site" / "index.html").is_file()
+
+
+# --- the README, which is all that some people read
+
+
+def test_the_first_two_programs_of_the_readme_work(
+    transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NDSHARRAY_TRANSPORT", transport)
+    text = (DOCS.parent / "README.md").read_text(encoding="utf8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for file, block in zip(("writer.py", "reader.py"), blocks):
+        (tmp_path / file).write_text(block, encoding="utf8")
+    command = [sys.executable, "-W", "error"]
+    with (
+        subprocess.Popen(
+            [*command, "reader.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        ) as reader,
+        subprocess.Popen(
+            [*command, "writer.py"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        ) as writer,
+    ):
+        try:
+            printed, _ = reader.communicate(timeout=TIMEOUT)
+            writer.communicate(b"\n", timeout=TIMEOUT)
+        finally:
+            reader.kill()
+            writer.kill()
+    assert re.fullmatch(r"\(720, 1280, 3\) uint8 \[255 128   0\] \d+\.\d ms old\n", printed)
+    assert (reader.returncode, writer.returncode) == (0, 0)
+
+
+def test_links_between_files_lead_somewhere() -> None:
+    project = DOCS.parent
+    files = [*project.glob("*.md"), *DOCS.rglob("*.md"), *(project / "examples").rglob("*.md")]
+    dead = [
+        (file.name, link)
+        for file in files
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", file.read_text(encoding="utf8"))
+        if "://" not in link and not (file.parent / link).exists()
+    ]
+    assert len(files) > 25
+    assert dead == []

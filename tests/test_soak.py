@@ -249,7 +249,7 @@ def soak(name: str, transport: str, tmp_path: Path) -> Iterator[Soak]:
 
 
 @pytest.mark.by_turns
-@pytest.mark.times(30, 900)  # seconds
+@pytest.mark.times(20, 900)  # seconds
 def test_everything_stays_level(
     soak: Soak, times: int, account: Callable[[str, int], None]
 ) -> None:

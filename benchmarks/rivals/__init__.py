@@ -79,6 +79,12 @@ RIVALS = [
         cannot={"shapes": _FIXED, "trips": _POLLS, "restart": _KEEPS},
     ),
     Rival(
+        "steps", "steps", "this library's protocol with nothing around it", safe=False,
+        cannot=dict.fromkeys(
+            "frames shapes trips readers many cost start camera flood".split(), _LIMIT
+        ),
+    ),
+    Rival(
         "copyto", "bare", "a copy into a buffer, unprotected", {"slots": 3}, safe=False,
         cannot=dict.fromkeys("small shapes trips readers many cost start camera".split(), _LIMIT),
     ),
