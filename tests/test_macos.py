@@ -12,6 +12,8 @@ from typing import Any, Callable
 import pytest
 from console import Console, Failed
 
+from ndsharray.backends.base import control_name
+
 PRETENCE = Path(__file__).parent / "macos"
 PAGE = 16384
 
@@ -93,21 +95,22 @@ def test_memory_is_mapped_once_and_stays(name: str, transport: str, mac: Any) ->
     child.run("(w.close(), r.close())")
 
 
-def test_objects_are_rounded_up_and_sized_once(name: str, mac: Any) -> None:
+def test_objects_are_rounded_up_and_sized_once(name: str, root: Path, mac: Any) -> None:
+    segment = control_name(str(root), name)
     child = mac()
     child.run("from ndsharray.backends.posix_shm import PosixShmTransport")
     child.run("t = PosixShmTransport()")
-    child.run("made = t.create('ndrounded', 5000)")
-    assert child.run("t.open('ndrounded', writable=False).size") == PAGE
+    child.run(f"made = t.create({segment!r}, 5000)")
+    assert child.run(f"t.open({segment!r}, writable=False).size") == PAGE
     assert child.run("made.size") >= 5000
     child.run("made.buf[4999] = 7")
-    assert child.run("t.open('ndrounded', writable=False).buf[4999]") == 7
+    assert child.run(f"t.open({segment!r}, writable=False).buf[4999]") == 7
     with pytest.raises(Failed, match="OSError"):  # the pretence is that strict
-        child.run("t.create('nd' + 30 * 'x', 5000)")
-    assert child.run("t.unlink('ndrounded')") is True
+        child.run(f"t.create({segment!r} + 14 * 'x', 5000)")
+    assert child.run(f"t.unlink({segment!r})") is True
 
 
-def test_a_file_has_blocks_behind_every_byte(name: str, root: Path, mac: Any) -> None:
+def test_a_file_has_blocks_behind_every_byte(root: Path, mac: Any) -> None:
     child = mac()
     child.run("from ndsharray.backends.mmap import MmapTransport")
     child.run("made = MmapTransport().create('ndfile', 3_000_001)")
@@ -121,5 +124,5 @@ def test_the_boot_session_stands_for_a_boot(mac: Any) -> None:
     child = mac()
     child.run("from ndsharray import _clock; from pathlib import Path; import uuid")
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    assert child.run("str(uuid.UUID(bytes=_clock.boot_id()))") == f"{boot}"
+    assert child.run("str(uuid.UUID(bytes=_clock.boot_id()))") == boot
     assert child.run("_clock.is_sure(bytes(16))") is False
