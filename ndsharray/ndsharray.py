@@ -181,7 +181,10 @@ class NdShArray:
 
     @property
     def is_valid(self) -> bool:
-        """Reader: an array with a live or last frame is attached. Writer: it is open."""
+        """Reader: an array with a frame is attached. Writer: it is open.
+
+        No sign of life: to a reader, an array stays valid after its writer has closed or died.
+        """
         return self._reader.is_valid() if self._reader else not self.closed
 
     @property
