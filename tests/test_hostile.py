@@ -450,6 +450,19 @@ def test_a_taker_is_not_left_without_segment_ids(address: Address, below: int) -
     address.transport.unlink(address.frames(instance, 1))
 
 
+def test_without_segment_ids_a_writer_says_so_and_keeps_its_last_frame(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NdShArray(name, np.zeros(3), "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            monkeypatch.setattr(_layout, "MAX_SEGMENT", 1)
+            with pytest.raises(OverflowError, match="close the writer and make a new one"):
+                writer.write(np.ones(100_000))
+            assert reader.read()[1].tolist() == [0.0] * 3
+            writer.write(np.ones(3))
+            assert reader.read()[1].tolist() == [1.0] * 3
+
+
 def test_is_valid_is_false_while_a_task_waits_and_newest_is_impossible(
     name: str, transport: str
 ) -> None:

@@ -29,7 +29,7 @@ from processes import (
     wait_for_stop,
 )
 
-from ndsharray import ClosedError, NdShArray, WriterExistsError
+from ndsharray import ClosedError, NdShArray, WriterExistsError, _exit
 
 pytestmark = [
     pytest.mark.by_turns,
@@ -1052,3 +1052,23 @@ def test_errors_of_a_replaced_writer_say_what_happened(name: str, root: Path, co
         assert refused.value.pid == child.process.pid
         with pytest.raises(ClosedError, match="its lease was removed"):
             writer.write(np.arange(3))
+
+
+def test_what_cannot_be_closed_at_exit_keeps_nothing_else_open(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    closed = []
+
+    class Side:
+        def __init__(self, error: Exception | None) -> None:
+            self.error = error
+
+        def close(self) -> None:
+            if self.error:
+                raise self.error
+            closed.append(self)
+
+    sides = [Side(None), Side(OSError("no")), Side(None)]
+    _exit._close_each(sides)
+    assert closed == [sides[0], sides[2]]
+    assert [record.message for record in caplog.records] == ["could not be closed"]

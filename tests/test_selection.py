@@ -14,7 +14,7 @@ import pytest
 from inprocess import InProcessTransport
 
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport, UnknownTransportError
-from ndsharray.backends import base, known, resolve
+from ndsharray.backends import base, beside, known, resolve
 
 
 def test_the_default_is_mmap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +28,17 @@ def test_the_environment_chooses_at_construction(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("NDSHARRAY_TRANSPORT", " posix_shm\n")
     assert isinstance(resolve(), PosixShmTransport)
     assert isinstance(resolve("mmap"), MmapTransport)
+
+
+def test_transports_and_segments_say_what_they_are(name: str, transport: str, root: Path) -> None:
+    own = resolve(transport)
+    assert repr(own) == f"<{type(own).__name__} {transport!r} in {root}>"
+    control = base.control_name(str(root), name)
+    segment = own.create(control, 4096)
+    assert repr(segment) == f"<Segment {control}, {segment.size} bytes>"
+    segment.close()
+    assert repr(segment) == f"<Segment {control}, closed>"
+    own.unlink(control)
 
 
 def test_an_object_is_taken_as_it_is(root: Path) -> None:
@@ -99,6 +110,17 @@ def test_an_array_on_another_transport_is_hinted_at_once(name: str, transport: s
             reader._reader._hinted = 0  # type: ignore[union-attr]
             assert reader.read()[0] is False
         reader.close()
+
+
+def test_no_hint_where_the_other_transport_cannot_be_had(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a Python that was built without shared memory."""
+    monkeypatch.setitem(sys.modules, "ndsharray.backends.posix_shm", None)
+    assert beside(resolve("mmap"), "posix_shm") is None
+    with NdShArray(name, np.zeros(3), "w", transport="mmap"):
+        with NdShArray(name, r_w="r", transport="mmap") as reader:
+            assert reader.read()[0]
 
 
 def test_the_hint_points_at_the_users_line(name: str) -> None:

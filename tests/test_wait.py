@@ -88,7 +88,9 @@ def test_a_timeout_holds_while_every_try_fails(
             assert reader.read()[0]
 
 
-@pytest.mark.parametrize("timeout", [-1, -0.001, math.nan, -math.inf])
+@pytest.mark.parametrize(
+    "timeout", [-1, -0.001, math.nan, -math.inf, pytest.param(-(10**400), id="beyond floats")]
+)
 @pytest.mark.parametrize("method", ["read", "frames"])
 def test_a_bad_timeout_is_refused(name: str, transport: str, method: str, timeout: float) -> None:
     with NdShArray(name, r_w="r", transport=transport) as reader:
@@ -99,6 +101,12 @@ def test_a_bad_timeout_is_refused(name: str, transport: str, method: str, timeou
         with pytest.raises((TypeError, ValueError)):
             getattr(reader, method)(np.array([1.0, 2.0]))
         assert reader.read()[0] is False
+
+
+def test_a_timeout_beyond_floats_is_for_ever(name: str, transport: str) -> None:
+    with NdShArray(name, np.zeros(3), "w", transport=transport):
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read(10**400)[0]
 
 
 def test_infinity_is_for_ever(name: str, transport: str, console: Any) -> None:

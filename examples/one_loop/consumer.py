@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 import time
 
@@ -36,6 +38,7 @@ async def main() -> None:
     parser.add_argument("--transport", choices=["mmap", "posix_shm"])
     args = parser.parse_args()
 
+    let_ctrl_c_cancel()
     with contextlib.ExitStack() as stack:
         readers = [
             stack.enter_context(
@@ -86,8 +89,15 @@ async def beat(gaps: list[float]) -> None:
         last = now
 
 
+def let_ctrl_c_cancel() -> None:
+    """Do what Python 3.11 does by itself; before, KeyboardInterrupt tears asyncio anywhere."""
+    task = asyncio.current_task()
+    if sys.version_info < (3, 11) and os.name == "posix" and task:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+
+
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("interrupted")
