@@ -29,12 +29,8 @@ autodoc_typehints = "none"  # the docstrings say them in words
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
-myst_enable_extensions = ["colon_fence", "substitution"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
-C_READER = "examples/c_reader/reader.c"
-myst_substitutions = {
-    "c_reader": f"[{C_READER}](../{C_READER})" if (ROOT / C_READER).exists() else f"`{C_READER}`",
-}
 
 html_theme = "furo"
 html_title = f"ndsharray {release}"
