@@ -192,13 +192,20 @@ def get(everybody: dict[str, Person], place: Path) -> Iterator[Get]:
             del everybody[who]
 
 
+def _owner(path: Path) -> int | None:
+    try:
+        return path.lstat().st_uid
+    except FileNotFoundError:  # another program's, which has just removed it
+        return None
+
+
 @pytest.fixture
 def place(root: Path) -> Iterator[Path]:
     """Give each test a directory like /dev/shm: everybody may put things there."""
     root.chmod(0o1777)
     yield root
     left = [path for path in root.rglob("*") if not path.is_dir() or path.is_symlink()]
-    left += [path for path in SHM.iterdir() if path.lstat().st_uid in UIDS.values()]
+    left += [path for path in SHM.iterdir() if _owner(path) in UIDS.values()]
     for path in root.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for path in SHM.iterdir():

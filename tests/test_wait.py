@@ -324,9 +324,12 @@ def test_a_partner_that_answers_at_once_is_met_awake(name: str, transport: str) 
     if hasattr(os, "sched_yield"):
         assert time.perf_counter() - begin >= 0.0001
     waiter.sleep(1, 0.01)  # a long one
-    begin = time.perf_counter()
-    assert not waiter.spin(1)
-    assert time.perf_counter() - begin < 0.0001 or not LINUX
+    durations = []
+    for _ in range(20):  # of which one at least is not held up by the machine
+        begin = time.perf_counter()
+        assert not waiter.spin(1)
+        durations.append(time.perf_counter() - begin)
+    assert min(durations) < 0.0001 or not LINUX
 
 
 # --- Ctrl-C, closing, threads
