@@ -1,16 +1,24 @@
 """A full /dev/shm: an error at the write that needs the room, and everything goes on.
 
-Runs in a mount namespace of its own, where /dev/shm is a tmpfs of 24 MiB.
+Runs in a mount namespace of its own, where /dev/shm is a tmpfs of 24 MiB; what the system says
+between the look at the room and its reservation is made up.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from ndsharray import NdShArray
+from ndsharray.backends import pages
 
 SCRIPT = """
 import errno, os, sys
@@ -135,3 +143,47 @@ def test_a_full_shm_is_an_error_and_nothing_more(transport: str) -> None:
     assert ended.stderr == ""
     assert ended.stdout == "alive\n"
     assert ended.returncode == 0
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Have the system refuse to reserve pages."""
+
+    def refuse(*_arguments: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="Linux")
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EIO])
+def test_room_that_is_gone_after_the_look_is_an_error_at_that_write(
+    name: str, transport: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NdShArray(name, np.ones(3), "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            with monkeypatch.context() as patch:
+                answer(patch, code)
+                with pytest.raises(OSError, match=os.strerror(code)) as caught:
+                    writer.write(np.zeros(100_000))
+            assert caught.value.errno == code
+            assert ("asked for" in str(caught.value)) == (code != errno.EIO)
+            assert reader.read()[1].tolist() == [1.0] * 3
+            writer.write(np.zeros(100_000))  # there is room again
+            assert reader.read()[1].shape == (100_000,)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="Linux")
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_where_pages_cannot_be_reserved_they_are_written(
+    name: str, transport: str, code: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, code)
+    with open(root / "segment", "wb") as file:
+        pages.reserve(file.fileno(), 3_000_001, str(root))
+        found = os.fstat(file.fileno())
+    os.unlink(root / "segment")
+    assert found.st_size == 3_000_001
+    assert found.st_blocks * 512 >= found.st_size
+    with NdShArray(name, np.ones(300_001), "w", transport=transport):
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert (reader.read()[1] == 1).all()

@@ -26,6 +26,7 @@ from ndsharray import (
     WriterExistsError,
     supported_types,
 )
+from ndsharray._attached import _LAYOUTS
 from ndsharray._layout import NEWEST_WORD
 
 Sides = tuple[NdShArray, NdShArray]
@@ -631,6 +632,16 @@ def test_signals_that_raise_leave_both_sides_usable(name: str, transport: str) -
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     # the standard library's own finalizers may be hit as well, which Python reports and ignores
     assert ended.returncode == 0, ended.stderr
+
+
+def test_more_layouts_than_a_reader_remembers(sides: Sides) -> None:
+    writer, reader = sides
+    shapes = [(length,) for length in range(_LAYOUTS + 3)]
+    for shape in shapes + shapes[:3]:
+        writer.write(np.full(shape, shape[0]))
+        valid, frame = reader.read()
+        assert (valid, frame.shape) == (True, shape)
+        assert (frame == shape[0]).all()
 
 
 def test_a_reader_can_be_pickled(sides: Sides) -> None:
