@@ -215,7 +215,8 @@ def _is_of_another_root(segment: str, root: str) -> bool:
 
 def _temporary_names() -> set[str]:
     found = os.listdir(tempfile.gettempdir())
-    return {entry for entry in found if entry.startswith("nd")}
+    other_runs = re.compile(f"ndsharray-test-(?!{os.getpid()}-)")  # at the same time
+    return {entry for entry in found if entry.startswith("nd") and not other_runs.match(entry)}
 
 
 def _descriptors() -> set[str]:
