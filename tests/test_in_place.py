@@ -417,7 +417,8 @@ name, transport, seconds, seed = sys.argv[1:5]
 rng = random.Random(int(seed))
 reader = NdShArray(name, r_w="r", transport=transport)
 held, frames, wrong = [], 0, 0
-print("reading", flush=True)
+print("waiting", flush=True)
+assert reader.read(timeout=60)[0]  # the flood begins
 end = time.monotonic() + float(seconds)
 while time.monotonic() < end:
     valid, array = reader.read(timeout=1.0, copy=False)
@@ -474,18 +475,21 @@ def run_lookers(
 ) -> tuple[list[int], list[list[int]]]:
     """Let a writer flood and two readers look; return what the writer and what they say."""
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    command = [*before, sys.executable, "-W", "error", "-c", FLOODING]
-    writer = subprocess.Popen([*command, name, transport, str(seconds)], **pipes)
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "writing\n"
     readers = []
     for seed in "12":
         command = [sys.executable, "-W", "error", "-c", LOOKER, name, transport]
         readers.append(subprocess.Popen([*command, str(seconds - 0.5), seed], **pipes))
+    for reader in readers:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "waiting\n"
+    command = [*before, sys.executable, "-W", "error", "-c", FLOODING]
+    writer = subprocess.Popen([*command, name, transport, str(seconds)], **pipes)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "writing\n"
     said = []
     for reader in readers:
         out, _ = reader.communicate(timeout=60 + 10 * seconds)
-        said.append([int(word) for word in out.splitlines()[1].split()])
+        said.append([int(word) for word in out.split()])
     told = [int(word) for word in writer.stdout.readline().split()]
     writer.communicate("\n", timeout=30)
     assert writer.returncode == 0
