@@ -152,6 +152,27 @@ def test_an_interrupted_read_gives_the_frame_again(
             assert reader.read()[1].tolist() == [0, 1, 2]
 
 
+def test_a_pin_that_a_broken_off_try_left_goes_with_the_next_read(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NdShArray(name, np.full(9, 1), "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read(copy=False)[0]
+            writer.write(np.full(9, 2))
+            core: Any = reader._reader
+            pins = core._follower.pins
+            with monkeypatch.context() as patch:
+                once(patch, type(core._follower.side), "attempt", stop)
+                once(patch, type(pins), "settle", stop)  # before it could let the pin go
+                with pytest.raises(Stop):
+                    reader.read(copy=False)
+            assert pins.open is not None
+            writer.write(np.full(9, 3))
+            assert reader.read(copy=False)[1][0] == 3
+            standing = [pin for pin in pins._own.tobytes() if pin]
+            assert len(standing) == 1  # this array's
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_reader_leaves_its_parents_pins_alone(name: str, transport: str) -> None:
