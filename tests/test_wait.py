@@ -123,7 +123,8 @@ def test_infinity_is_for_ever(name: str, transport: str, console: Any) -> None:
 # --- it comes
 
 
-def test_a_waiting_reader_is_woken(name: str, transport: str, console: Any) -> None:
+@pytest.mark.parametrize("how", ["as before", "another shape", "loan"])
+def test_a_waiting_reader_is_woken(name: str, transport: str, console: Any, how: str) -> None:
     with NdShArray(name, r_w="w", transport=transport) as writer:
         child = console()
         child.run(f"import time; r = NdShArray({name!r}, r_w='r', transport={transport!r})")
@@ -132,9 +133,14 @@ def test_a_waiting_reader_is_woken(name: str, transport: str, console: Any) -> N
             child.begin("(r.read(timeout=None)[1].tolist(), r.read_time_ms)")
             if LINUX:
                 until_somebody_waits(writer)
-            writer.write(np.full(2, value))
+            length = 2 + value % 2 if how == "another shape" else 2
+            if how == "loan":
+                with writer.loan(length, int) as frame:
+                    frame[:] = value
+            else:
+                writer.write(np.full(length, value))
             array, delay = child.result()
-            assert array == [value, value]
+            assert array == length * [value]
             delays.append(delay)
         if LINUX:
             assert sorted(delays)[5] < 50  # ms; a nap is 250
