@@ -23,6 +23,8 @@ for line in sys.stdin:
         print("!" + repr((type(error).__name__, str(error))), flush=True)
 """
 
+_PATIENCE = 60  # seconds; emulated processes are slow
+
 
 class Failed(Exception):
     """What was run in the console raised; `args` are the error's class name and message."""
@@ -73,5 +75,10 @@ class Console:
     def end(self) -> int:
         """Let it come to its end; return its exit code, and keep what it wrote in `errors`."""
         if not self.process.stdin.closed:  # type: ignore[union-attr]
-            _, self.errors = self.process.communicate()
+            try:
+                _, self.errors = self.process.communicate(timeout=_PATIENCE)
+            except subprocess.TimeoutExpired:  # it waits for ever, as its test failed
+                self.process.kill()
+                self.process.communicate()
+                raise
         return self.process.returncode
