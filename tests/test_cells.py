@@ -84,6 +84,8 @@ def test_nobody_gets_the_cell_of_a_reader_whose_lease_file_was_removed(
                 assert (other.read(copy=False)[1] == count).all()
                 assert (held == 1).all()
                 assert 0 in pins(writer)
+                # Nor is the file made anew: it would stand for a cell that is not its own.
+                assert [file.name[-4:] for file in lease_files(root)] == ["-r01"]
             clean(root)
         assert owners(writer) == [0]
         _, held = reader.read(copy=False)
@@ -174,6 +176,28 @@ def test_a_file_that_is_removed_during_the_claim_makes_it_void(
             assert pins(writer) == [4]  # the second cell's; nobody has the first one
             assert owners(writer) == [0, 1]
             assert len(lease_files(root)) == 1
+            del array
+
+
+def test_a_claim_that_comes_too_late_leaves_the_others_pins(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_take = ndsharray._cell._may_take
+    answers: list[bool] = []
+
+    def and_another_comes_first(control: Any, *arguments: Any) -> bool:
+        answers.append(may_take(control, *arguments))
+        if len(answers) == 2:  # of the claim: its file is removed now, and somebody makes another
+            clean(root)
+            control.cells[PINS_BYTE] = 2
+        return answers[-1]
+
+    with NdShArray(name, np.array(1), "w", transport=transport) as writer:
+        monkeypatch.setattr(ndsharray._cell, "_may_take", and_another_comes_first)
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            _, array = reader.read(copy=False)
+            assert answers[:2] == [True, True]
+            assert pins(writer) == [0, 4]
             del array
 
 
