@@ -1,5 +1,7 @@
 """Share numpy arrays between Python processes on one machine, through shared memory."""
 
+# Public names only: what they do is in the modules.
+
 from typing import TYPE_CHECKING, Any
 
 from . import (

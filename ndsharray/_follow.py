@@ -66,6 +66,7 @@ class Follower:
         if position == self.had[0] or position == 0:
             return None
         again, self._failed = self._failed, True  # until a try succeeds, however it ends
+        # After a try that failed or was broken off the table may be another one, and a pin stand.
         if again or word & 1 != side.copy:
             return self._try(take, word, 0)
         # The short way: all is as it was when the last frame was taken.

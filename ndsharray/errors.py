@@ -10,7 +10,8 @@
           +-- UnknownTransportError  (ValueError) .transport: no transport of that name
           +-- WriterExistsError      (FileExistsError) .name .pid: it has a living writer
 
-All of them can be pickled, with their attributes.
+All of them can be pickled, with their attributes. Nothing but these classes may live here: when one
+is raised is the business of whoever raises it.
 """
 
 from __future__ import annotations

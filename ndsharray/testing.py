@@ -11,7 +11,8 @@ Needs pytest. In a test file::
             return MyTransport(directory=tmp_path)
 
 Each test stands for one line of the contract in `ndsharray.Transport`. Set `shared` to False for a
-transport that stays inside one process.
+transport that stays inside one process. Tests of a transport alone may live here: those of arrays
+over it are in the project's `tests`.
 """
 
 from __future__ import annotations

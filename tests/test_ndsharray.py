@@ -644,6 +644,8 @@ def test_more_layouts_than_a_reader_remembers(sides: Sides) -> None:
         valid, frame = reader.read()
         assert (valid, frame.shape) == (True, shape)
         assert (frame == shape[0]).all()
+    core: Any = reader._reader
+    assert len(core._follower.attached._layouts) <= _LAYOUTS
 
 
 def test_a_reader_can_be_pickled(sides: Sides) -> None:

@@ -16,7 +16,7 @@ from ndsharray import NdShArray
 try:
     import cv2
 except ImportError:
-    sys.exit("this example needs OpenCV: python -m pip install '.[examples]'")
+    sys.exit('this example needs OpenCV: python -m pip install ".[examples]"')
 
 
 def main() -> None:

