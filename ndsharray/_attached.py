@@ -21,7 +21,7 @@ from ._layout import (
     Layout,
     Table,
 )
-from ._memory import Fences, Memory
+from ._memory import Fences, Memory, make_fences
 from ._seqlock import ReadSide
 from .backends.base import Segment
 from .errors import FormatError
@@ -74,6 +74,13 @@ class Attached:
         self.fresh: Optional[View] = None  # decoded last, and not known to be true yet
         self._layouts: dict[tuple[int, int], Layout] = {}  # by uuid
 
+    def detach(self) -> None:
+        """In a forked child: go on in memory of its own, as that of its parent is detached."""
+        side, self.memory = self.side, Memory(self._segment.buf)
+        self.side = ReadSide(self.memory, make_fences())
+        if side.frames is not None:
+            self.side.follow(side.frames, side.table, side.copy)
+
     @property
     def has_frame(self) -> bool:
         """Whether anything was published."""
@@ -86,18 +93,20 @@ class Attached:
         """
         return instance in (self.instance, self.memory.words[_layout.INSTANCE_WORD])
 
-    def table(self, word: int) -> Optional[Table]:
-        """Return the table copy that newest word `word` names; None: begin again.
+    def table(self) -> Optional[tuple[int, Table]]:
+        """Return the newest word and the table copy that it names; None: begin again.
+
+        Before the first frame the table is no table.
 
         Raises
         ------
         FormatError
-            If it cannot be true.
+            If they cannot be true.
         """
-        table = self.side.load_table(word)
-        if table is not None:
-            _layout.check_table(table)
-        return table
+        loaded = self.side.load_table()
+        if loaded is not None and _layout.check_newest(loaded[0]):
+            _layout.check_table(loaded[1])
+        return loaded
 
     def follow(self, address: Address, table: Table, copy: int) -> bool:
         """Follow the segment of a table; False: begin again.

@@ -18,7 +18,8 @@ from typing import Any
 from . import _clock, _layout
 from ._address import Address
 from ._layout import Table
-from ._leftovers import mark_closed, remove_array, unlink
+from ._lease import Lease
+from ._leftovers import mark_closed, refuse_in_child, remove_array, unlink
 from ._memory import Fences, Memory
 from ._seqlock import is_ready, set_closed, set_ready
 from ._wait import Waiter
@@ -47,8 +48,9 @@ class OwnedControl:
         Both table copies.
     """
 
-    def __init__(self, address: Address, segment: Segment, instance: int) -> None:
+    def __init__(self, address: Address, segment: Segment, instance: int, lease: Lease) -> None:
         self._address = address
+        self._lease = lease
         self._segment = segment  # keeps the mapping
         self.memory: Any = Memory(segment.buf)  # None once it is dropped, as is the next
         self._waiter: Any = Waiter(self.memory.group(*_layout.NEWEST_BYTES))
@@ -110,13 +112,21 @@ class OwnedControl:
         A name that cannot be removed (mapped, on Windows) stays on record for the next time.
         """
         for segment in sorted(self._names - {keep}):
-            if unlink(self._address, self._address.frames(self.instance, segment)):
+            name = self._address.frames(self.instance, segment)
+            if unlink(self._address, name, self._lease):
                 self._names.discard(segment)
 
-    def close(self, frame: int) -> bool:
+    def close(self, frame: int, kept: list[Segment]) -> bool:
         """Mark the array closed and remove all its names, in the order that survives a kill.
 
         May be called again after an interrupt.
+
+        Parameters
+        ----------
+        frame : int
+            The last frame's number.
+        kept : list of Segment
+            Is given what the caller lets go after the lease (`remove_array`).
 
         Returns
         -------
@@ -131,7 +141,7 @@ class OwnedControl:
         del memory
         self.drop()
         self.remove_frames()  # by our own record, whatever became of the shared one
-        return remove_array(self._address)
+        return remove_array(self._address, self._lease, kept)
 
     def is_named(self) -> bool:
         """Tell whether the array's name still stands for this segment."""
@@ -204,7 +214,7 @@ class OwnedControl:
         return int(words[at + _layout.FRAME_WORD]) if whole else 0
 
 
-def obtain(address: Address, fences: Fences) -> OwnedControl:
+def obtain(address: Address, fences: Fences, lease: Lease) -> OwnedControl:
     """Adopt the array's control segment, or make one.
 
     Raises
@@ -217,17 +227,18 @@ def obtain(address: Address, fences: Fences) -> OwnedControl:
         segment = transport.open(address.control, writable=True)
     except FileNotFoundError:
         # Missing, or half made by a writer that was killed: nobody else can be making it.
-        transport.unlink(address.control)
-        return _make(address, fences, transport.create(address.control, _layout.CONTROL_SIZE))
+        unlink(address, address.control, lease)
+        segment = transport.create(address.control, _layout.CONTROL_SIZE)
+        return _make(address, fences, lease, segment)
     try:
-        return _adopt(address, fences, segment)
+        return _adopt(address, fences, lease, segment)
     except FormatError as error:
         if error.field == "format version":
             raise
         log.warning("%r is not whole (%s): made anew", address.name, str(error))
-    mark_closed(segment)
+    mark_closed(segment, lease)
     segment.close()
-    remove_array(address)
+    remove_array(address, lease, [])
     try:
         segment = transport.create(address.control, _layout.CONTROL_SIZE)
     except FileExistsError:
@@ -235,24 +246,26 @@ def obtain(address: Address, fences: Fences) -> OwnedControl:
         segment = transport.open(address.control, writable=True)
         if segment.size < _layout.CONTROL_SIZE:
             raise
-    return _make(address, fences, segment)
+    return _make(address, fences, lease, segment)
 
 
-def _adopt(address: Address, fences: Fences, segment: Segment) -> OwnedControl:
+def _adopt(address: Address, fences: Fences, lease: Lease, segment: Segment) -> OwnedControl:
     memory = Memory(segment.buf)
     if segment.size >= _layout.CONTROL_SIZE and not is_ready(memory, fences):
         raise FormatError("ready", "0: its writer was killed while making it")
     static = _layout.load_control(memory, address.name)
     if not _clock.same_boot(static.boot, static.clock_ns, static.wall_ns):
         raise FormatError("boot id", "of another boot")
-    control = OwnedControl(address, segment, static.instance)
+    control = OwnedControl(address, segment, static.instance, lease)
+    refuse_in_child(lease)
     control.adopt()
     log.info("%r taken over after frame %d", address.name, control.newest_frame[1])
     return control
 
 
-def _make(address: Address, fences: Fences, segment: Segment) -> OwnedControl:
+def _make(address: Address, fences: Fences, lease: Lease, segment: Segment) -> OwnedControl:
     memory = Memory(segment.buf)
+    refuse_in_child(lease)
     memory.words[_layout.READY_WORD] = 0
     instance = secrets.randbits(64) or 1
     _layout.store_control(
@@ -260,4 +273,6 @@ def _make(address: Address, fences: Fences, segment: Segment) -> OwnedControl:
         _layout.Control(instance, _clock.boot_id(), _clock.now_ns(), time.time_ns(), address.name),
     )
     set_ready(memory, fences)
-    return OwnedControl(address, segment, instance)
+    control = OwnedControl(address, segment, instance, lease)
+    refuse_in_child(lease)
+    return control

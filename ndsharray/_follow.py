@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import Optional
 
-from . import _layout
 from ._address import Address
 from ._attached import Attached, Frame
 from ._pins import OwnCell, Pins
@@ -21,7 +20,10 @@ from ._wait import Waiter
 
 __all__ = ["Follower"]
 
-_TRIES = 3
+_COPIES = 3  # without a pin, each of which may cost a whole frame and be overrun
+# What the writer overtakes before anything is copied: a table, a slot that was to be pinned. It
+# costs some 10 us; so many in a row mean that somebody scribbles over the control segment.
+_LOOKS = 100
 
 
 class Follower:
@@ -50,7 +52,15 @@ class Follower:
         self._seen = 0  # the newest word that was looked at last
         self._table_word = -1  # the newest word whose table was read last
         self._failed = False  # whether the try before failed
+        self._copied = 0  # copies without a pin in this call
+        self._waiting = False  # whether the waiting byte may be set
         self.waiter = Waiter(attached.side.newest_word())
+
+    def detach(self) -> None:
+        """In a forked child: go on without what is the parent's, after the last frame."""
+        self.attached.detach()
+        self.side = self.attached.side
+        self._waiting = False  # the byte is the parent's
 
     def newest(self, take: Take, word: int) -> Optional[tuple[int, Frame]]:
         """Take the newest frame, with its position; None: nothing new, or every try failed.
@@ -68,7 +78,7 @@ class Follower:
         again, self._failed = self._failed, True  # until a try succeeds, however it ends
         # After a try that failed or was broken off the table may be another one, and a pin stand.
         if again or word & 1 != side.copy:
-            return self._try(take, word, 0)
+            return self._try(take, 0)
         # The short way: all is as it was when the last frame was taken.
         if take.pinned_from:
             attached = self.attached
@@ -78,72 +88,86 @@ class Follower:
         else:
             frame = self._take_pinned(position, take)
         if frame is None:
-            return self._try(take, side.newest(), 1)
+            return self._try(take, 1)
         self._failed = False
         return position, frame
 
-    def _try(self, take: Take, word: int, attempt: int) -> Optional[tuple[int, Frame]]:
-        """Take the newest frame, in the tries from that one on."""
-        while True:
-            self._seen, position = word, word >> 1
-            if position == self.had[0]:
-                return None
+    def _try(self, take: Take, copied: int) -> Optional[tuple[int, Frame]]:
+        """Take the newest frame, after so many copies that were overrun."""
+        self._copied = copied
+        self.settle()
+        attached = self.attached
+        for _ in range(_LOOKS):
             # After two grows the same copy stands for another segment: hence each time.
-            if self._follow(word):
-                pinned = attempt >= take.pinned_from
-                frame = (self._take_pinned if pinned else self._take)(position, take)
-                if frame is not None:
-                    self._failed = False
-                    return position, frame
-            attempt += 1
-            if attempt == _TRIES:
+            loaded = attached.table()
+            if loaded is None:
+                continue
+            word, table = loaded
+            self._seen, position = word, word >> 1
+            if position == self.had[0] or position == 0:
                 return None
-            word = self.side.newest()
+            if attached.follow(self._address, table, word & 1):
+                frame = self._take_or_pin(position, take)
+                if frame is not None:
+                    return position, frame
+                if self._copied >= _COPIES:
+                    return None
+        return None
 
-    def _follow(self, word: int) -> bool:
-        self._settle_pins()
-        _layout.check_newest(word)
-        table = self.attached.table(word)
-        return table is not None and self.attached.follow(self._address, table, word & 1)
+    def _take_or_pin(self, position: int, take: Take) -> Optional[Frame]:
+        """Take the frame of a position, pinned from the copy on that `take` says."""
+        pinned = self._copied >= take.pinned_from
+        frame = (self._take_pinned if pinned else self._take)(position, take)
+        if frame is not None:
+            self._failed = False
+        return frame
+
+    def follow_newest(self) -> bool:
+        """Follow the segment that newest names; tell whether there is one."""
+        attached = self.attached
+        for _ in range(_LOOKS):
+            loaded = attached.table()
+            if loaded is not None and attached.follow(self._address, loaded[1], loaded[0] & 1):
+                return True
+        return False
 
     def next(self, take: Take) -> Optional[tuple[int, Frame]]:
         """Do the same with the oldest frame that was not had, as far as the slots reach back."""
         side = self.side
-        self._settle_pins()
-        for attempt in range(_TRIES):
+        self.settle()
+        self._copied = 0
+        for _ in range(_LOOKS):
             word = self._seen = side.newest()
             if word >> 1 == self.had[0] or word >> 1 == 0:
                 return None
-            limit = self._go_on_in_order(word)
+            limit = word >> 1 if word == self._table_word else self._go_on_in_order()
             position = side.oldest(self.had[0], limit) if limit else 0
             if not position:
                 continue
-            if attempt < take.pinned_from:
-                frame = self._take(position, take)
-            else:
-                frame = self._take_pinned(position, take)
+            frame = self._take_or_pin(position, take)
             if frame is not None:
-                self._failed = False
                 return position, frame
+            if self._copied >= _COPIES:
+                return None
         return None
 
-    def _go_on_in_order(self, word: int) -> int:
-        """Follow what newest word `word` names, when all before it was had.
+    def _go_on_in_order(self) -> int:
+        """Follow the segment that newest names, when all before it was had.
+
+        Whenever newest moved, also within one copy: in a segment that the writer has left there
+        may be a stable slot that was never published, and only the table tells.
 
         Returns
         -------
         int
             The last position to be taken from the segment that is followed now; 0: begin again.
         """
-        if word == self._table_word:
-            return word >> 1
         attached, side = self.attached, self.side
-        # Whenever newest moved, also within one copy: in a segment that the writer has left there
-        # may be a stable slot that was never published, and only the table tells.
-        _layout.check_newest(word)
-        table = attached.table(word)
-        if table is None:
+        loaded = attached.table()
+        if loaded is None:
             return 0
+        word, table = loaded
+        self._seen = word
         if (
             side.frames is not None
             and side.table.segment == table.previous != table.segment
@@ -155,15 +179,20 @@ class Follower:
         self._table_word = word
         return word >> 1
 
-    def _settle_pins(self) -> None:
-        """Let go of what a try that was interrupted pinned."""
+    def settle(self) -> None:
+        """Let go of what an interrupt left: a pin of a try, the waiting byte of a sleep."""
         pins = self.pins
-        if pins is not None and pins.open is not None:
-            pins.settle()
+        if pins is not None and pins.ours:
+            if pins.open is not None:
+                pins.settle()
+            if self._waiting:
+                self.side.end_waiting(pins.cell.number)
+                self._waiting = False
 
     def _take(self, position: int, take: Take) -> Optional[Frame]:
         """Take the frame of a position by copying it, without a pin."""
         attached = self.attached
+        self._copied += 1
         frame = self.side.attempt(position, attached.views, attached.decode, take.copy)
         if attached.fresh is not None:
             attached.keep(frame)
@@ -219,6 +248,9 @@ class Follower:
             self.waiter.poll(self._seen, seconds)
             return
         cell = pins.cell.number
+        # Until all has ended well; `settle` looks at the one, and a new frame leads there by the
+        # other.
+        self._waiting, failed, self._failed = True, self._failed, True
         try:
             # The word itself as it is now, not the last frame's: one that cannot be read yet
             # must not keep us awake.
@@ -227,3 +259,4 @@ class Follower:
                 self.waiter.sleep(word, seconds)
         finally:
             side.end_waiting(cell)
+        self._waiting, self._failed = False, failed

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 import numpy.typing as npt
 
+from ._fork import SIDES, detach_in_child
 from ._layout import (
     HEADER_WORD,
     PAYLOAD_WORD,
@@ -30,6 +31,8 @@ _NOT_KNOWN = (None, None)
 class Frames:
     """One frame segment, and what its writer put where.
 
+    In a forked child every store to it raises ValueError.
+
     Attributes
     ----------
     table : Table
@@ -41,7 +44,9 @@ class Frames:
     """
 
     __slots__ = (
+        "__weakref__",
         "_frames",
+        "_fresh",
         "_segment",
         "_slots",
         "_step",
@@ -62,6 +67,8 @@ class Frames:
         self.side = WriteSide(control, self._frames, table, copy, fences)
         # What each slot's header says, and the array over its payload.
         self._views: list[tuple[Optional[Layout], Any]] = [_NOT_KNOWN] * table.slots
+        self._fresh: Any = None  # the array that was made last
+        detach_in_child(SIDES, self)
 
     def prepare(self, position: int, layout: Layout) -> npt.NDArray[Any]:
         """Put the header into the slot that was begun; return an array over its payload."""
@@ -71,13 +78,24 @@ class Frames:
             self._views[index] = _NOT_KNOWN  # what an interrupt from here on leaves
             words, at = self._frames.words, index * self._step
             record = 8 * at + RECORD_BYTE
+            # First: after a fork in here, the stores that follow raise, or `detach` finds it.
+            view = self._fresh = layout.view(self._frames, record)
             self._frames.cells[record : record + len(layout.header)] = layout.header
             words[at + HEADER_WORD] = len(layout.header)
             words[at + PAYLOAD_WORD] = layout.nbytes
             words[at + UUID_WORD], words[at + UUID_WORD + 1] = layout.words
-            held = self._views[index] = (layout, layout.view(self._frames, record))
-        view: npt.NDArray[Any] = held[1]
-        return view
+            held = self._views[index] = (layout, view)
+        return held[1]  # type: ignore[no-any-return]
+
+    def detach(self) -> None:
+        """In a forked child: refuse stores, also by a call that the fork interrupted.
+
+        The memory is detached already; the arrays over it are not. One that is on loan has an
+        array of its own, and stays as it is: what a child stores there is its user's wish.
+        """
+        for view in (self._fresh, *(view for _, view in self._views)):
+            if view is not None:
+                view.flags.writeable = False
 
     def fill(self, position: int, layout: Layout, array: npt.NDArray[Any]) -> None:
         """Put a frame into the slot that was begun."""

@@ -15,10 +15,10 @@ import os
 import stat
 import struct
 import sys
-import threading
 import time
-import weakref
 from typing import Optional
+
+from ._fork import LOCK_FILES, detach_in_child, no_fork
 
 __all__ = ["Lease", "probe", "take"]
 
@@ -90,7 +90,7 @@ else:
 
 
 class Lease:
-    """A lease that this process holds. Made by `take`.
+    """A lease on the lock file at `path`. Made by `take`, which opens and locks it.
 
     Attributes
     ----------
@@ -98,18 +98,22 @@ class Lease:
         Its file.
     made : bool
         Whether the file was made for it.
+    forked : bool
+        Whether this is a forked child, in which it is still the parent's.
     """
 
-    def __init__(self, path: str, fd: int, made: bool) -> None:
+    _fds: list[int] = []  # noqa: RUF012  # for an interrupt inside the constructor
+
+    def __init__(self, path: str) -> None:
+        self._fds = []  # its descriptor, while it is open
         self.path = path
-        self.made = made
-        self._fd = fd
-        _ours.add(self)
+        self.made = self.forked = False
+        detach_in_child(LOCK_FILES, self)
 
     @property
     def held(self) -> bool:
         """False once it was released, and in a forked child."""
-        return self._fd >= 0
+        return bool(self._fds)
 
     @property
     def number(self) -> int:
@@ -117,12 +121,71 @@ class Lease:
 
         The inode alone is used again as soon as a file is gone.
         """
-        found = os.fstat(self._fd)
+        found = os.fstat(self._fds[0])
         return (found.st_ino << 32 ^ found.st_mtime_ns) % 2**64 or 1
+
+    def lock(self, mode: int, make: bool) -> bool:
+        """Open and lock the file; False if somebody else holds it, or there is none to be locked.
+
+        Raises
+        ------
+        OSError
+            If it cannot be opened or made, or is not a file of its own.
+        """
+        while True:
+            with no_fork:
+                if not self._open(mode, make):
+                    return False
+            found = os.fstat(self._fds[0])
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise PermissionError(
+                    errno.EACCES, "not a file of its own: a FIFO, a link", self.path
+                )
+            if _lock(self._fds[0]):
+                # Whoever held it before may have removed the file between our open and our lock:
+                # then we hold a file that nobody else will ever look at.
+                if self.standing() == "held":
+                    return True
+                self.abandon()
+            else:
+                self.abandon()
+                return False
+
+    def _open(self, mode: int, make: bool) -> bool:
+        """Open the file; False if it is missing and not to be made."""
+        while True:
+            try:
+                # Without O_CREAT first: in a shared sticky directory it is refused for a file of
+                # another user (fs.protected_regular).
+                self._keep(_FLAGS, 0)
+                self.made = False
+                return True
+            except FileNotFoundError:
+                if not make:
+                    return False
+            try:
+                self._keep(_FLAGS | os.O_CREAT | os.O_EXCL, mode)
+            except FileExistsError:
+                continue
+            self.made = True
+            try:
+                if sys.platform != "win32" and os.fstat(self._fds[0]).st_mode & mode != mode:
+                    os.fchmod(self._fds[0], mode)  # the umask took some away
+            except BaseException:
+                self.abandon()
+                if not self.forked:
+                    _remove(self.path)
+                raise
+            return True
+
+    def _keep(self, flags: int, mode: int) -> None:
+        # All in C: no signal handler comes between the system call and the list, and loses the
+        # descriptor by raising.
+        self._fds.extend(map(os.open, (self.path,), (flags,), (mode,)))
 
     def standing(self) -> str:
         """Return ``"held"``, ``"gone"`` (no file of that path) or ``"other"`` (another file)."""
-        if self._fd < 0:
+        if not self._fds:
             return "gone"
         if sys.platform == "win32":
             return "held"  # an open file cannot be removed there
@@ -130,7 +193,7 @@ class Lease:
             found = os.lstat(self.path)
         except FileNotFoundError:
             return "gone"
-        own = os.fstat(self._fd)
+        own = os.fstat(self._fds[0])
         return "held" if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino) else "other"
 
     def release(self) -> None:
@@ -144,30 +207,18 @@ class Lease:
 
     def abandon(self) -> None:
         """Let go and leave the file, by which a sweep finds what else was left."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        fds = self._fds
+        if fds:
+            # As in `_keep`: a descriptor that is lost here would stay locked.
+            [*map(os.close, map(fds.pop, (0,)))]
+
+    def detach(self) -> None:
+        """In a forked child: the kernel frees a lock with the last copy of its descriptor."""
+        self.forked = True
+        self.abandon()
 
     def __del__(self) -> None:
         self.abandon()
-
-
-_ours: weakref.WeakSet[Lease] = weakref.WeakSet()
-_taking = threading.RLock()  # no fork of another thread may come between open and _ours
-
-
-def _after_fork() -> None:
-    # The kernel frees a lock with the last copy of its descriptor, so a child must not keep one.
-    for lease in list(_ours):
-        lease.abandon()
-    _ours.clear()
-    _taking.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_taking.acquire, after_in_parent=_taking.release, after_in_child=_after_fork
-    )
 
 
 def _remove(path: str) -> None:
@@ -199,54 +250,16 @@ def take(
         None: somebody else holds it, or it is missing and not to be made.
     """
     deadline = time.monotonic() + patience
-    while True:
-        lease = _try_take(path, mode, make)
-        if lease is not None or time.monotonic() >= deadline:
-            return lease
-        time.sleep(0.005)
-
-
-def _try_take(path: str, mode: int, make: bool) -> Optional[Lease]:
-    while True:
-        try:
-            with _taking:
-                lease = Lease(path, *_open_file(path, mode, make))
-        except FileNotFoundError:
-            if make:
-                raise
-            return None
-        found = os.fstat(lease._fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise PermissionError(errno.EACCES, "not a file of its own: a FIFO, a link", path)
-        if not _lock(lease._fd):
-            return None
-        # Whoever held it before may have removed the file between our open and our lock: then
-        # we hold a file that nobody else will ever look at.
-        if lease.standing() == "held":
-            return lease
-
-
-def _open_file(path: str, mode: int, make: bool) -> tuple[int, bool]:
-    while True:
-        try:
-            # Without O_CREAT first: in a shared sticky directory it is refused for a file of
-            # another user (fs.protected_regular).
-            return os.open(path, _FLAGS), False
-        except FileNotFoundError:
-            if not make:
-                raise
-        try:
-            fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, mode)
-        except FileExistsError:
-            continue
-        try:
-            if sys.platform != "win32" and os.fstat(fd).st_mode & mode != mode:
-                os.fchmod(fd, mode)  # the umask took some away
-        except BaseException:
-            os.close(fd)
-            _remove(path)
-            raise
-        return fd, True
+    lease = Lease(path)
+    try:
+        while not lease.lock(mode, make):
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.005)
+        return lease
+    except BaseException:
+        lease.abandon()  # the traceback may keep it alive for long
+        raise
 
 
 def probe(path: str) -> bool:

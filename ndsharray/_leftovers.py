@@ -9,14 +9,26 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import Optional
 
 from . import _layout
 from ._address import Address
+from ._lease import Lease
 from ._memory import Memory
 from .backends.base import Segment
+from .errors import ClosedError, WriterExistsError
 
-__all__ = ["exists", "is_foreign", "mark_closed", "recorded_pid", "remove_array", "unlink"]
+__all__ = [
+    "exists",
+    "is_foreign",
+    "mark_closed",
+    "recorded_pid",
+    "refuse_in_child",
+    "remove_array",
+    "unlink",
+    "writer_exists",
+]
 
 log = logging.getLogger("ndsharray")
 
@@ -58,50 +70,104 @@ def recorded_pid(address: Address) -> int:
     return int(Memory(segment.buf).words[_layout.PID_WORD]) if whole else 0
 
 
-def mark_closed(segment: Segment) -> None:
+def writer_exists(address: Address) -> WriterExistsError:
+    """Return the error for an array whose writer's lease somebody else holds."""
+    pid = recorded_pid(address)
+    return WriterExistsError(address.name, pid, ended=_has_ended(pid))
+
+
+def _has_ended(pid: int) -> bool:
+    """Tell whether a process has ended for certain (one of another namespace is not to be seen)."""
+    if pid == 0 or sys.platform == "win32":
+        return False
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat", "rb") as file:  # a zombie can be signalled
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except ProcessLookupError:
+        return True
+    except (OSError, LookupError):
+        return False
+
+
+def refuse_in_child(lease: Lease) -> None:
+    """Refuse to go on in a child that a fork inside this call has made: the lease is its parent's.
+
+    To be called after memory was mapped and before anything is stored there: what is mapped
+    before a fork is detached by it, and what is mapped later is caught here.
+
+    Raises
+    ------
+    ClosedError
+        In such a child.
+    """
+    if lease.forked:
+        raise ClosedError("a fork interrupted this call: it goes on in the parent process")
+
+
+def mark_closed(segment: Segment, lease: Lease) -> None:
     """Tell readers that still look at it: they leave it once another instance has the name."""
     if segment.size >= _layout.CONTROL_SIZE:
-        Memory(segment.buf).words[_layout.STATE_WORD] = _layout.CLOSED
+        words = Memory(segment.buf).words
+        refuse_in_child(lease)
+        words[_layout.STATE_WORD] = _layout.CLOSED
 
 
-def unlink(address: Address, name: str) -> bool:
+def unlink(address: Address, name: str, lease: Lease) -> bool:
     """Remove a name; False if that cannot be done now (mapped, on Windows)."""
-    return _unlink(address, name) is not None
+    return _unlink(address, name, lease) is not None
 
 
-def _unlink(address: Address, name: str) -> Optional[bool]:
-    """Do the same; None if that cannot be done now, else what the transport says."""
+def _unlink(address: Address, name: str, lease: Lease) -> Optional[bool]:
+    """Remove a name; None if that cannot be done now, else what the transport says."""
     try:
-        return address.transport.unlink(name)
+        return lease.forked or address.transport.unlink(name)  # a parent's name is not a child's
     except OSError as error:
         log.debug("%s stays for now: %s", name, error)
         return None
 
 
-def remove_array(address: Address) -> bool:
+def remove_array(address: Address, lease: Lease, kept: list[Segment]) -> bool:
     """Remove every name of an array that can be found: frames first, the control segment last.
 
     The array's own name may be unknown. What cannot be removed now (Windows) stays: the memory of
     an array that somebody holds, or of a segment that a reader has open.
+
+    Parameters
+    ----------
+    address : Address
+        The array's.
+    lease : Lease
+        Its writer's, held.
+    kept : list of Segment
+        Is given what keeps the memory. The system frees the memory of a name that nobody maps
+        together with the name, which takes a second for some GiB: so the caller lets the lease
+        go first, and then these.
 
     Returns
     -------
     bool
         Whether nothing stays.
     """
-    frames = _remove_recorded(address)
-    control = _unlink(address, address.control) or exists(address) is False
-    return frames and control
+    stay = []
+    for name in _frame_names(address, lease):
+        if sys.platform != "win32":  # where a mapped name could not be removed
+            _keep(address, name, kept)
+        if not unlink(address, name, lease):
+            stay.append(name)
+    control = _unlink(address, address.control, lease) or exists(address) is False
+    return control and not stay
 
 
-def _remove_recorded(address: Address) -> bool:
-    """Mark what the name stands for as closed, and remove the frame names that it records.
+def _keep(address: Address, name: str, kept: list[Segment]) -> None:
+    try:
+        kept.append(address.transport.open(name, writable=False))
+    except OSError:
+        pass  # gone, or no descriptor left: it takes its time
 
-    Returns
-    -------
-    bool
-        Whether none of them stays.
-    """
+
+def _frame_names(address: Address, lease: Lease) -> set[str]:
+    """Mark what the name stands for as closed; return the frame names that it records."""
     # Files that lie in the root under the array's name (the mmap transport's) need no record.
     try:
         files = os.listdir(address.transport.root)
@@ -112,17 +178,15 @@ def _remove_recorded(address: Address) -> bool:
         for file in files
         if file.startswith(address.control) and len(file) == 29 and file.isalnum()
     }
-    names |= _recorded_frames(address)
-    stay = [frames for frames in names if not unlink(address, frames)]
-    return not stay
+    return names | _recorded_frames(address, lease)
 
 
-def _recorded_frames(address: Address) -> set[str]:
+def _recorded_frames(address: Address, lease: Lease) -> set[str]:
     try:
         segment = address.transport.open(address.control, writable=True)
     except OSError:
         return set()
-    mark_closed(segment)
+    mark_closed(segment, lease)
     if segment.size < _layout.CONTROL_SIZE:
         return set()
     words = Memory(segment.buf).words

@@ -34,6 +34,8 @@ from typing import Any, Callable, NamedTuple, Optional
 import numpy as np
 import numpy.typing as npt
 
+from ._fork import MEMORY, detach_in_child
+
 __all__ = [
     "Fence",
     "Fences",
@@ -117,6 +119,8 @@ def make_fences() -> Fences:
 class Memory:
     """The bytes of one segment: words, single bytes and arrays over them.
 
+    In a forked child, one that can be stored to is detached: every use raises ValueError there.
+
     Attributes
     ----------
     words : memoryview of uint64
@@ -125,11 +129,18 @@ class Memory:
         Live single bytes, by offset.
     """
 
-    __slots__ = ("cells", "words")
+    __slots__ = ("__weakref__", "cells", "words")
 
     def __init__(self, buf: memoryview) -> None:
         self.cells: Any = memoryview(buf).cast("B")
         self.words: Any = self.cells[: len(buf) // 8 * 8].cast("Q")
+        if not buf.readonly:
+            detach_in_child(MEMORY, self)
+
+    def detach(self) -> None:
+        """Refuse every further access, also by who holds `words` or `cells` already."""
+        self.words.release()
+        self.cells.release()
 
     def group(self, start: int, stop: int) -> Any:
         """Return a view of some bytes, to be loaded at once by its ``tobytes()``."""

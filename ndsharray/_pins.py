@@ -6,7 +6,6 @@ pinned and when (``_follow``), nor the order of the stores (``_seqlock``).
 
 from __future__ import annotations
 
-import os
 import weakref
 from functools import partial
 from typing import Any, Optional
@@ -18,6 +17,7 @@ from . import _clock, _exit
 from ._address import Address
 from ._attached import Attached
 from ._cell import Cell, claim
+from ._fork import PINS, detach_in_child
 from ._layout import PINS_PER_CELL
 from ._memory import Memory
 from ._seqlock import ReadSide, Watch
@@ -71,7 +71,7 @@ class Pins:
         self._watches: list[Optional[list[weakref.ref[Any]]]] = [None] * PINS_PER_CELL
         self._unpin = [side.unpin_callbacks(cell.number, pin) for pin in range(PINS_PER_CELL)]
         self._closing = [cell]
-        _living.add(self)
+        detach_in_child(PINS, self)
 
     def pin(self, index: int) -> int:
         """Pin a slot; return the number of the pin, -1 if all four are in use."""
@@ -133,6 +133,11 @@ class Pins:
             for which in range(PINS_PER_CELL):
                 self._side.unpin(cell.number, which)
             cell.release()
+
+    def detach(self) -> None:
+        """In a forked child: an array that dies there must not take its parent's pins away."""
+        self._forget()
+        _exit.ended(self)
 
     def _forget(self) -> None:
         """Let go of nothing any more."""
@@ -198,17 +203,3 @@ class OwnCell:
         if self._cell is not None and (pins is None or pins.cell is not self._cell):
             self._cell.release()
         self._cell = None
-
-
-_living: weakref.WeakSet[Pins] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # The pins are the parent's: an array that dies in the child must not take them away.
-    for pins in list(_living):
-        pins._forget()
-        _exit.ended(pins)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -28,6 +28,7 @@ from ._attached import Attached, Frame
 from ._buffers import Buffers
 from ._find import LOOK_NS, Finder
 from ._follow import Follower
+from ._fork import SIDES, detach_in_child
 from ._layout import Layout
 from ._pins import OwnCell
 from ._take import Copy, InPlace, Into, Take
@@ -77,10 +78,12 @@ class Reader:
         self._ended: Optional[Follower] = None  # whose end was told
         self._reserved: Optional[tuple[weakref.ref[_Mark], int]] = None  # by a read_async
         self._cell = OwnCell(address, self)
+        self._forked = False  # by a fork inside a call, which goes on in the parent
         self.closed = False
         self.last = array
         self.frame = self.age_ns = 0
         self._layout: Optional[Layout] = None
+        detach_in_child(SIDES, self)
         try:
             self.is_valid()
         except BaseException:
@@ -147,9 +150,27 @@ class Reader:
                 lock.release()
                 if self.closed:  # by another thread or a signal handler, meanwhile
                     self.close()
-        except BaseException:
+        except BaseException as error:
             turn.repair()
+            if self._forked:
+                self._end_in_child(error)
             raise
+
+    def detach(self) -> None:
+        """In a forked child: go on after the last frame, with nothing that is the parent's."""
+        self._forked = self._turn.is_nested()
+        self._turn.renew()
+        if self._follower is not None:
+            self._follower.detach()
+
+    def _end_in_child(self, error: BaseException) -> None:
+        """End a call that a fork interrupted: its pins and marks are the parent's."""
+        self._forked = False
+        self._follower = None  # the call may have attached what the fork detached
+        if isinstance(error, (AttributeError, LookupError, OSError, TypeError, ValueError)):
+            raise RuntimeError(
+                "a fork interrupted this call: it goes on in the parent process; call again"
+            ) from error
 
     def _check_open(self) -> None:
         if self.closed:
@@ -167,7 +188,12 @@ class Reader:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._sleep(min(left, _NAP))
+            try:
+                self._sleep(min(left, _NAP))
+            except BaseException:
+                if self._follower is not None and not self._forked:
+                    self._follower.settle()  # or the writer would wake it at every frame
+                raise
             if self.closed:
                 raise ClosedError("the reader was closed while it waited")
             found = attempt(take)
@@ -283,9 +309,7 @@ class Reader:
             attached = follower.attached
             if attached.side.frames is not None:
                 return True
-            word = attached.side.newest()
-            table = attached.table(word)
-            return table is not None and attached.follow(self._address, table, word & 1)
+            return follower.follow_newest()
         except FormatError:
             return False
 

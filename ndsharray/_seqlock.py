@@ -81,6 +81,7 @@ from ._layout import (
     READY_WORD,
     SEQ_WORD,
     STATE_WORD,
+    TABLE_WORDS,
     TIME_WORD,
     UUID_WORD,
     WAITING_BYTE,
@@ -351,20 +352,26 @@ class ReadSide:
         """Return the 8 bytes of the newest word, for whoever sleeps on them."""
         return self._memory.group(*NEWEST_BYTES)
 
-    def load_table(self, word: int) -> Table | None:
-        """Return the table copy that newest word `word` names.
+    def load_table(self) -> tuple[int, Table] | None:
+        """Return the newest word and the table copy that it names.
+
+        Nothing else is done between the two loads of newest: what takes longer than a writer's
+        frame would be overtaken each time.
 
         Returns
         -------
-        Table or None
+        tuple or None
             None: newest moved meanwhile, so that the copy may be half changed.
         """
-        if self._order is not None:
-            self._order("R6")  # newest before the table; W2
-        table = _layout.load_table(self._memory, word & 1)
-        if self._order is not None:
-            self._order("R7")  # the table before newest; W3
-        return table if self._control[NEWEST_WORD] == word else None
+        words, order = self._control, self._order
+        word: int = words[NEWEST_WORD]
+        if order is not None:
+            order("R6")  # newest before the table; W2
+        at = TABLE_WORDS[word & 1]
+        table = words[at], words[at + 1], words[at + 2], words[at + 3], words[at + 4]
+        if order is not None:
+            order("R7")  # the table before newest; W3
+        return (word, Table(*table)) if words[NEWEST_WORD] == word else None
 
     def follow(self, frames: Memory, table: Table, copy: int) -> None:
         """Look for frames in another segment from now on."""

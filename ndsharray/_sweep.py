@@ -15,7 +15,7 @@ from typing import Callable, Optional
 from . import _cell, _lease
 from ._address import Address, parse_lease
 from ._leftovers import is_foreign, remove_array
-from .backends.base import Transport, check_root
+from .backends.base import Segment, Transport, check_root
 
 __all__ = ["sweep"]
 
@@ -64,9 +64,10 @@ def _sweep_one(address: Address) -> None:
     if is_foreign(address) or _cell.has_readers(address):
         lease.abandon()  # not ours to judge; or a reader came between
         return
-    if not remove_array(address):  # mapped, on Windows: next time
+    kept: list[Segment] = []
+    if not remove_array(address, lease, kept):  # mapped, on Windows: next time
         lease.abandon()
         return
     _cell.clear_dead(address)
-    lease.release()
+    lease.release()  # before what is kept: its writer may be on its way back
     log.info("swept %s, which a killed writer left", address.control)

@@ -6,10 +6,8 @@ the same thread is refused: it could not wait, and would find half of the other'
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
-import weakref
 from types import FrameType
 from typing import Any, Callable, NoReturn, Optional, TypeVar
 
@@ -33,7 +31,6 @@ class Turn:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.busy = False
-        _all.add(self)
 
     def wait(self, act: Callable[[Any], _T], argument: Any) -> _T:
         """Call ``act(argument)`` after what other threads do is done.
@@ -69,6 +66,10 @@ class Turn:
             lock._release_save()  # however often it is held
             self.busy = False
 
+    def renew(self) -> None:
+        """In a forked child: nobody else has a turn, as the other threads are the parent's."""
+        self.lock = threading.RLock()
+
     def is_nested(self, above: int = 2) -> bool:
         """Tell whether so many frames above, or more, another call of this thread is under way."""
         if not self.busy:
@@ -96,16 +97,3 @@ def refuse_thread() -> NoReturn:
         "another thread is reading with this object just now: one reader belongs to one thread "
         "at a time, so give each thread a reader of its own"
     )
-
-
-_all: weakref.WeakSet[Turn] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # In the child nobody else has a turn: the other threads are the parent's.
-    for turn in list(_all):
-        turn.lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -14,7 +14,7 @@ other.
 from __future__ import annotations
 
 import logging
-import os
+import sys
 import threading
 import weakref
 from typing import Any, Optional
@@ -26,16 +26,17 @@ from . import _cell, _clock, _lease
 from ._address import Address
 from ._control import obtain
 from ._exit import close_at_exit
+from ._fork import SIDES, detach_in_child
 from ._frames import Frames
 from ._layout import MAX_SLOTS, Layout, stride_for
-from ._leftovers import exists, recorded_pid
+from ._leftovers import exists, writer_exists
 from ._loan import Begun
 from ._memory import make_fences
 from ._seqlock import WriteSide
 from ._turn import CALLS, Turn, refuse_nested
 from ._types import check_dtype
 from .backends.base import make_root
-from .errors import ClosedError, WriterExistsError
+from .errors import ClosedError
 
 __all__ = ["NO_LAYOUT", "Writer"]
 
@@ -92,16 +93,20 @@ class Writer:
         self._marked: set[int] = set()  # cells with bytes set at the last look
         self.layout = NO_LAYOUT
         self._layouts: dict[tuple[np.dtype[Any], tuple[int, ...]], Layout] = {}  # made before
-        with _taking:
-            make_root(address.transport.root, address.transport.mode)
-            self._claim()
-            try:
+        self._forked = self._handed_over = False
+        detach_in_child(SIDES, self)
+        try:
+            with _taking:
+                make_root(address.transport.root, address.transport.mode)
+                self._claim()
                 self._obtain()
-            except BaseException:
-                self.give_up()
-                raise
-            _writers[_key(address)] = self
-        close_at_exit(self)
+                _writers[_key(address)] = self
+            close_at_exit(self)
+            self._check_open()  # a fork may have interrupted this
+        except BaseException as error:
+            self.give_up()
+            self._end_in_child(error)
+            raise
 
     def _claim(self) -> None:
         """Get the writer's lease: from an older writer of this process, or from the system."""
@@ -109,14 +114,15 @@ class Writer:
         old = _writers.get(_key(address))
         if old is not None:
             old.hand_over(self)
+            self._handed_over = self._lease is not None
         if self._lease is None:
             self._lease = _lease.take(address.writer_lease(), address.transport.mode, _PATIENCE)
         if self._lease is None:
-            raise WriterExistsError(address.name, recorded_pid(address))
+            raise writer_exists(address)
 
     def _obtain(self) -> None:
         """Adopt or make the control segment; begin with its last frame."""
-        control = obtain(self._address, self._fences)
+        control = obtain(self._address, self._fences, self._lease)
         self._adopted = control.newest_frame
         # The position after which the next segment begins.
         self._start = (self._adopted[0] >> 1) + _TAKE_OVER_JUMP if control.adopted else 0
@@ -168,16 +174,24 @@ class Writer:
                         self._control.wake()
                     self._ready = frames
                 else:
-                    self._write(array, now)
+                    self._write(array, now, frames is None)
             finally:
                 turn.busy = False
                 lock.release()
-        except BaseException:
+        except BaseException as error:
             turn.repair()
+            self._end_in_child(error)
             raise
 
-    def _write(self, array: npt.NDArray[Any], now: int) -> None:
-        self._begin_call(now)
+    def _end_in_child(self, error: BaseException) -> None:
+        """End a call that a fork interrupted, in the child, where every store of it raises."""
+        if self._forked:
+            self._let_go()  # the call may have got more since
+            if isinstance(error, (AttributeError, LookupError, OSError, TypeError, ValueError)):
+                raise ClosedError(f"this writer has ended: {self._gone}") from error
+
+    def _write(self, array: npt.NDArray[Any], now: int, interrupted: bool) -> None:
+        self._begin_call(now, interrupted)
         layout = self._layout_for(array)
         frames, position = self._next_slot(layout, now)
         frames.fill(position, layout, array)
@@ -193,12 +207,17 @@ class Writer:
         """
         if self._gone is not None:
             raise ClosedError(f"this writer has ended: {self._gone}")
-        return self._turn.wait(self._lend, layout)
+        try:
+            return self._turn.wait(self._lend, layout)
+        except BaseException as error:
+            self._end_in_child(error)
+            raise
 
     def _lend(self, layout: Layout) -> Begun:
         now = _clock.now_ns()
-        self._begin_call(now)
+        self._begin_call(now, self._ready is None)
         frames, position = self._next_slot(layout, now)
+        frames.prepare(position, layout)
         begun = Begun(self._control, frames, position, layout)
         self._loan = weakref.ref(begun)
         return begun
@@ -212,7 +231,11 @@ class Writer:
             If the writer was closed or replaced meanwhile, and the frame was to be published.
         """
         if self._gone is None:
-            self._turn.wait(self._take_back, (begun, publish))
+            try:
+                self._turn.wait(self._take_back, (begun, publish))
+            except BaseException as error:
+                self._end_in_child(error)
+                raise
         elif publish:
             raise ClosedError(f"this writer has ended: {self._gone}")
 
@@ -237,8 +260,16 @@ class Writer:
         if self._gone is not None:
             raise ClosedError(f"this writer has ended: {self._gone}")
 
-    def _begin_call(self, now: int) -> None:
-        """Check that a slot may be taken now, and clean up after a call that was interrupted."""
+    def _begin_call(self, now: int, interrupted: bool) -> None:
+        """Check that a slot may be taken now, and clean up after a call that was interrupted.
+
+        Parameters
+        ----------
+        now : int
+            The time.
+        interrupted : bool
+            Whether the last call may have been: it did not end with a published frame.
+        """
         self._check_open()
         self._ready = None
         if self._loan is not None:
@@ -249,6 +280,8 @@ class Writer:
         frames = self._frames
         if frames is not None and frames.side.open_position:
             frames.side.settle()
+        if interrupted:  # inside a grow: its segment is as large as the one in use
+            self._control.remove_frames(self._table_of_newest())
         if due:
             self._clear_dead_cells()
             if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
@@ -365,7 +398,7 @@ class Writer:
             if lease is None:
                 self._gone = "its lease was removed, and another writer took the array"
                 self._let_go()
-                raise WriterExistsError(self._address.name, recorded_pid(self._address))
+                raise writer_exists(self._address)
             self._lease.abandon()
             self._lease = lease
             self._look_at_names(now)  # a cleaner may have taken them as well
@@ -378,17 +411,24 @@ class Writer:
         control, frames = self._control, self._frames
         if not control.is_named():
             self._adopted, self._frames = (0, self.newest_frame[1]), None
-            control.close(self._adopted[1])
+            control.close(self._adopted[1], [])
             self._obtain()
         elif frames is not None and not control.has_frames(frames.table.segment):
             # As after a take over: the next frame begins another segment.
             self._adopted, self._frames = self.newest_frame, None
             self._start = max(self._start, frames.side.position)
 
-    def close(self) -> None:
+    def close(self, *, asked: bool = False) -> None:
         """End the array: mark it closed and remove all its names. Harmless when repeated.
 
-        One that was interrupted goes on when it is called again.
+        One that was interrupted goes on when it is called again. A writer that took over and wrote
+        nothing changes nothing, unless its user asks for the end: the interrupt of a constructor
+        may come as late as on its way back to the caller.
+
+        Parameters
+        ----------
+        asked : bool
+            Whether the user called it; else the last reference or the process goes.
 
         Raises
         ------
@@ -397,32 +437,52 @@ class Writer:
         """
         if self._control is None:
             return
-        with self._turn.lock:
-            self._refuse_nesting()
-            control, lease = self._control, self._lease  # a nested call may come to the end first
-            if control is None or lease is None:
-                return
-            self._gone = self._gone or "it was closed"
-            if lease.standing() != "other":  # else all of it is another writer's
-                if self._frames is not None:
-                    self._frames.side.settle()  # the last frame's number is one that was published
-                frame = self.newest_frame[1]
-                self._adopted, self._ready, self._frames = (0, frame), None, None
-                if control.close(frame):
-                    try:  # not while the name is there: who adopts it needs the files to free cells
-                        _cell.clear_dead(self._address)
-                    except OSError:  # no descriptor left, no rights: a sweep finds them
-                        log.debug("%r: cells of dead readers stay", self._address.name)
-                    lease.release()  # else (mapped, on Windows) a sweep does
-            self._let_go()
+        if not asked and self._is_unused():
+            self.give_up()
+            return
+        kept: list[Any] = []  # memory that takes long to free: after the lease
+        try:
+            with self._turn.lock:
+                self._refuse_nesting()
+                self._close(kept)
+        except BaseException as error:
+            self._end_in_child(error)
+            raise
+
+    def _is_unused(self) -> bool:
+        """Tell whether all there is was left by a writer that was killed."""
+        adopted = self._adopted[0] >> 1 and not self._handed_over
+        return bool(adopted) and self.layout is NO_LAYOUT
+
+    def _close(self, kept: list[Any]) -> None:
+        control, lease = self._control, self._lease  # a nested call may come to the end first
+        if control is None or lease is None:
+            return
+        self._gone = self._gone or "it was closed"
+        if lease.standing() != "other":  # else all of it is another writer's
+            if self._frames is not None:
+                self._frames.side.settle()  # the last frame's number is one that was published
+            if sys.platform != "win32":  # where a mapped name could not be removed
+                kept.append(self._frames)
+            frame = self.newest_frame[1]
+            self._adopted, self._ready, self._frames = (0, frame), None, None
+            if control.close(frame, kept):
+                try:  # not while the name is there: who adopts it needs the files to free cells
+                    _cell.clear_dead(self._address)
+                except OSError:  # no descriptor left, no rights: a sweep finds them
+                    log.debug("%r: cells of dead readers stay", self._address.name)
+                lease.release()  # else (mapped, on Windows) a sweep does
+        self._let_go()
 
     def give_up(self) -> None:
         """End without ending the array, for whoever takes it next; before the first frame only."""
         with self._turn.lock:
             self._gone = self._gone or "it could not be made"
-            if self._control is not None and not self._adopted[0] >> 1:
+            if self._forked:
+                pass  # all of it is the parent's
+            elif self._control is not None and not self._adopted[0] >> 1:
                 self.close()  # there is nothing that anybody could go on from
-            elif self._control is None and self._lease is not None:
+            elif self._control is None and self._lease is not None and self._lease.held:
                 there = exists(self._address)
                 # Unknown when no descriptor is left: then nothing was made, as our lease was new.
                 if there is False or (there is None and self._lease.made):
@@ -457,10 +517,14 @@ class Writer:
         if self._turn.is_nested():
             raise RuntimeError("a write of this thread is under way: this call interrupted it")
 
-    def _forget(self) -> None:
+    def detach(self) -> None:
         """In a forked child: never store anything, the parent goes on writing."""
-        self._gone = "it belongs to the parent process; make the writer in the process that writes"
+        self._forked = True
+        self._gone = self._gone or (
+            "it belongs to the parent process; make the writer in the process that writes"
+        )
         self._ready = self._frames = self._control = None
+        self._turn.renew()
 
 
 CALLS.add(Writer.write.__code__)
@@ -473,13 +537,14 @@ def _key(address: Address) -> tuple[str, str, str]:
     return (address.transport.name, address.transport.root, address.name)
 
 
-def _after_fork() -> None:
-    global _taking
-    _taking = threading.RLock()
-    for writer in list(_writers.values()):
-        writer._forget()
-    _writers.clear()
+class _Parents:
+    """What of this module is the parent's in a forked child."""
+
+    def detach(self) -> None:
+        global _taking
+        _taking = threading.RLock()
+        _writers.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_parents = _Parents()
+detach_in_child(SIDES, _parents)

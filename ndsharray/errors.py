@@ -95,8 +95,11 @@ class WriterExistsError(NdShArrayError, FileExistsError):
 
     errno: Optional[int] = errno.EEXIST
 
-    def __init__(self, name: str, pid: int) -> None:
+    def __init__(self, name: str, pid: int, ended: bool = False) -> None:
         by = f" (process {pid})" if pid else ""
-        super().__init__(f"{name!r} has a living writer{by}; one array has one writer at a time")
+        problem = f"has a living writer{by}; one array has one writer at a time"
+        if ended:
+            problem = f"is held by another process, though its last writer{by} has ended; try again"
+        super().__init__(f"{name!r} {problem}")
         self.name = name
         self.pid = pid

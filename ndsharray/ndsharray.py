@@ -109,18 +109,20 @@ class NdShArray:
         self._access = r_w.lower()
         self._writer: Optional[Writer] = None
         self._reader: Optional[Reader] = None
+        self._finalizer: weakref.finalize[..., Any]
         if self._access == "w":
             if array is not _NO_ARRAY:
                 Layout.of(array)  # whatever is wrong with it, before anything is made
-            self._writer = Writer(self._address, slots)
-            self._finalizer = weakref.finalize(self, self._writer.close)
             try:
+                self._writer = Writer(self._address, slots)
+                self._finalizer = weakref.finalize(self, self._writer.close)
                 sweep(self._transport.root, self._transport_of)
                 Hint(self._address, "w")()
                 if array is not _NO_ARRAY:
                     self._writer.write(array)
             except BaseException:
-                self._writer.give_up()  # the last frame of a writer before us stays readable
+                if self._writer is not None:
+                    self._writer.give_up()  # the last frame of a writer before us stays readable
                 raise
         else:
             self._reader = Reader(self._address, array, Hint(self._address, "r"))
@@ -414,7 +416,10 @@ class NdShArray:
         A writer's array ends with it: its names are removed, readers keep their last frame
         and go on with the next writer. Happens by itself with ``with``, ``del``, and at exit.
         """
-        (self._writer or self._get_reader("close")).close()
+        if self._writer is not None:
+            self._writer.close(asked=True)
+        else:
+            self._get_reader("close").close()
         self._finalizer.detach()
 
     def __enter__(self) -> Self:

@@ -49,8 +49,8 @@ MUTANTS = {
     ),
     "newest again after the table": (
         "_seqlock.py",
-        "return table if self._control[NEWEST_WORD] == word else None",
-        "return table",
+        "return (word, Table(*table)) if words[NEWEST_WORD] == word else None",
+        "return (word, Table(*table))",
     ),
     "seq odd before the payload": ("_seqlock.py", "words[at] = 2 * position - 1", "pass"),
     "record before publish": (
@@ -60,8 +60,8 @@ MUTANTS = {
     ),
     "settle after an interrupt": (
         "_writer.py",
-        "            frames.side.settle()\n        if due",
-        "            pass\n        if due",
+        "            frames.side.settle()\n        if interrupted",
+        "            pass\n        if interrupted",
     ),
     "settle before the end": (
         "_writer.py",
@@ -91,7 +91,27 @@ MUTANTS = {
         "        which = self.open\n",
         "        which = None\n",
     ),
-    "pins forgotten in a forked child": ("_pins.py", "        pins._forget()\n", "        pass\n"),
+    "pins forgotten in a forked child": (
+        "_pins.py",
+        "        self._forget()\n        _exit.ended(self)",
+        "        _exit.ended(self)",
+    ),
+    "words and bytes detached in a forked child": (
+        "_memory.py",
+        "        self.words.release()\n        self.cells.release()\n",
+        "        pass\n",
+    ),
+    "slots detached in a forked child": ("_frames.py", "view.flags.writeable = False", "pass"),
+    "a parent's array is not made over by its child": (
+        "_leftovers.py",
+        "    if lease.forked:",
+        "    if False:",
+    ),
+    "a parent's names are not removed by its child": (
+        "_leftovers.py",
+        "return lease.forked or address",
+        "return address",
+    ),
     "cell kept for the last array": (
         "_pins.py",
         "        if not any(base is not None for base in bases):\n",
@@ -99,8 +119,8 @@ MUTANTS = {
     ),
     "in order: the table tells what was published": (
         "_follow.py",
-        "if word == self._table_word:",
-        "if self.side.copy == word & 1:",
+        "if word == self._table_word else",
+        "if self.side.copy == word & 1 else",
     ),
     "in order: the segment left behind first": (
         "_follow.py",
@@ -197,13 +217,13 @@ MUTANTS = {
     "grow when far ahead": ("_writer.py", "_MAX_AHEAD = 2**15", "_MAX_AHEAD = 2**40"),
     "path looked at after a lease is taken": (
         "_lease.py",
-        'if lease.standing() == "held":\n            return lease',
-        "if True:\n            return lease",
+        'if self.standing() == "held":\n                    return True',
+        "if True:\n                    return True",
     ),
     "child closes its copy of a lease": (
         "_lease.py",
-        "    for lease in list(_ours):\n        lease.abandon()",
-        "    pass",
+        "        self.forked = True\n        self.abandon()",
+        "        self.forked = True",
     ),
     "pages reserved": (
         "backends/pages.py",
@@ -222,7 +242,7 @@ MUTANTS["fence R5 of an array in place"] = (
     "return [store]",
 )
 
-PARTS = "protocol protocol_waiting lease cells full in_place wait loan lifetime interrupts"
+PARTS = "fork protocol protocol_waiting lease cells full in_place wait loan lifetime interrupts"
 TESTS = [f"tests/test_{part}.py" for part in f"{PARTS} ndsharray crashes".split()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -80,3 +81,56 @@ def test_no_frame_is_mixed_in_two_minutes_of_flood(name: str, transport: str) ->
     _, errors = child.communicate("stop\n", timeout=30)
     assert (mixed, errors) == (0, "")
     assert valid > 2000
+
+
+TINY = """
+import sys
+import numpy as np
+from ndsharray import NdShArray
+
+writer = NdShArray(sys.argv[1], r_w="w", transport=sys.argv[2])
+frame = np.zeros(8)
+writer.write(frame)
+print("writing", flush=True)
+while True:
+    writer.write(frame)
+"""
+
+
+@pytest.fixture
+def tiny_flood(name: str, transport: str) -> Iterator[None]:
+    command = [sys.executable, "-W", "error", "-c", TINY, name, transport]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "writing\n"
+    yield
+    child.kill()
+    child.communicate()
+    NdShArray(name, r_w="w", transport=transport).close()
+
+
+@pytest.mark.times(1000, 10_000)
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_new_reader_finds_a_frame_whatever_the_writer_does_meanwhile(
+    name: str, transport: str, tiny_flood: None, copy: bool, times: int
+) -> None:
+    for _ in range(times):
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read(copy=copy)[0]
+
+
+@pytest.mark.times(5000, 100_000)
+@pytest.mark.parametrize("copy", [True, False])
+def test_nothing_new_means_that(
+    name: str, transport: str, tiny_flood: None, copy: bool, times: int
+) -> None:
+    wrong = 0
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        reader.read(copy=copy)
+        core: Any = reader._reader
+        for _ in range(times):
+            follower = core._follower
+            there = follower.side.newest() >> 1 != follower.had[0]
+            valid, _ = reader.read(copy=copy)
+            wrong += there and not valid
+    assert wrong == 0

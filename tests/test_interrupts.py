@@ -6,7 +6,10 @@ import errno
 import gc
 import multiprocessing
 import os
+import sys
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, Callable
 
 import numpy as np
@@ -20,6 +23,7 @@ import ndsharray._frames
 import ndsharray._lease
 import ndsharray._pins
 import ndsharray._reader
+import ndsharray._seqlock
 import ndsharray._sweep
 import ndsharray._writer
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
@@ -434,3 +438,151 @@ def test_a_close_after_an_interrupted_write_counts_what_was_published(
     assert list(reader.frames(0)) == []
     assert (reader.frame_id, reader.missed) == (2, 0)
     reader.close()
+
+
+def raise_at(line: int, act: Callable[[], object]) -> bool:
+    """Run `act`, with an interrupt before its `line`-th line in the package; False: it has less."""
+    count = 0
+
+    def local(_frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        if count == line:
+            count += 1
+            sys.settrace(None)
+            raise Stop
+        return local
+
+    def trace(frame: FrameType, _event: str, _: object) -> Any:
+        # Not inside a transport, where one descriptor that nobody locks could be lost.
+        file = frame.f_code.co_filename
+        return local if file.startswith(PACKAGE) and "backends" not in file else None
+
+    sys.settrace(trace)
+    try:
+        act()
+    except Stop:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+PACKAGE = os.path.dirname(ndsharray.__file__)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork makes killed writers at little cost")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.by_turns
+@pytest.mark.parametrize("array", [(), (np.arange(4),)], ids=["bare", "with a frame"])
+def test_an_interrupted_constructor_leaves_a_killed_writers_frame(
+    name: str, transport: str, root: Path, request: pytest.FixtureRequest, array: tuple[Any, ...]
+) -> None:
+    step, line = (1 if request.config.getoption("--long") else 41), 1
+    kept: list[Any] = []  # a traceback holds what the constructor has, as in a console
+
+    def make(this: str) -> None:
+        try:
+            kept.append(NdShArray(this, *array, r_w="w", transport=transport))
+        except Stop as stop:
+            kept.append(stop)
+            raise
+
+    while True:
+        this = f"{name} {line}"
+        pid = os.fork()
+        if pid == 0:
+            kept.append(NdShArray(this, np.arange(3), "w", transport=transport))
+            os._exit(0)
+        os.waitpid(pid, 0)
+        struck = raise_at(line, partial(make, this))
+        with NdShArray(this, r_w="r", transport=transport) as reader:
+            assert reader.read()[0], f"line {line}"
+        if not struck:
+            kept[0].close()
+            break
+        with NdShArray(this, np.arange(5), "w", transport=transport) as writer:
+            writer.write(np.arange(6))  # nobody holds the lease
+        kept.clear()
+        gc.collect()
+        assert left(root, this) == [], f"line {line}"
+        line += step
+    assert line > 5 * step
+
+
+def test_a_writer_that_used_nothing_leaves_a_killed_writers_frame(
+    name: str, transport: str, console: Any
+) -> None:
+    """An interrupt can come when the constructor has ended, and nobody got what it made."""
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+    child.kill()
+    NdShArray(name, r_w="w", transport=transport)  # collected at once
+    gc.collect()
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        assert reader.read()[1].tolist() == [0, 1, 2]
+    NdShArray(name, r_w="w", transport=transport).close()  # who asks for the end gets it
+
+
+def test_a_descriptor_of_an_interrupted_lease_is_closed(name: str, transport: str) -> None:
+    line = 1
+    before = descriptors()
+    path = os.path.join(os.environ["NDSHARRAY_DIR"], "lease")
+    while raise_at(line, lambda: taken.append(ndsharray._lease.take(path))):
+        gc.collect()
+        assert descriptors() == before, f"line {line}"
+        line += 1
+    taken.pop().release()
+    assert line > 20
+
+
+taken: list[Any] = []
+
+
+def descriptors() -> int:
+    place = "/proc/self/fd"
+    return len(os.listdir(place)) if os.path.isdir(place) else 0
+
+
+def test_the_waiting_byte_of_an_interrupted_wait_is_cleared(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NdShArray(name, np.full(9, 1), "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            reader.read()
+            core: Any = reader._reader
+            follower = core._follower
+            if not follower.can_sleep():
+                pytest.skip("nobody sleeps on this system")
+            memory, byte = follower.attached.memory, 768 + follower.pins.cell.number
+            once(monkeypatch, type(follower.side), "end_waiting", stop)
+            with pytest.raises(Stop):
+                reader.read(timeout=0.001)
+            assert memory.cells[byte] == 0
+            # The same again, and the clearing is interrupted as well: the next frame does it.
+            with monkeypatch.context() as patch:
+                patch.setattr(type(follower.side), "end_waiting", lambda *_: stop())
+                with pytest.raises(Stop):
+                    reader.read(timeout=0.001)
+            assert memory.cells[byte] == 1
+            writer.write(np.full(9, 2))
+            assert reader.read()[0]
+            assert memory.cells[byte] == 0
+
+
+@pytest.mark.parametrize("way", ["write", "loan"])
+def test_the_orphan_of_an_interrupted_grow_goes_at_the_next_call(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    with NdShArray(name, np.full(9, 1), "w", transport=transport) as writer:
+        before = left(root, name)
+        once(monkeypatch, ndsharray._seqlock.WriteSide, "publish", stop)
+        with pytest.raises(Stop):
+            writer.write(np.zeros(10_000))
+        assert len(left(root, name)) == len(before) + (os.name == "posix")
+        if way == "write":
+            writer.write(np.full(9, 2))
+        else:
+            with writer.loan():
+                pass
+        assert sorted(left(root, name)) == sorted(before)

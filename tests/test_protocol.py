@@ -8,7 +8,7 @@ with every fence, also those that x86 does not need.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -273,8 +273,9 @@ def test_a_read_after_a_grow_reads_the_other_table_copy_between_two_newest(pair:
     pair.recorded()
     assert reader.read(reader.by_copy)[0]
     lines = pair.recorded()
-    assert lines[:11] == [
+    assert lines[:12] == [
         "load state",
+        "load newest",
         "load newest",
         "fence R6",
         *[f"load table0.{field}" for field in Table._fields],
@@ -477,6 +478,51 @@ def test_newest_that_moves_while_the_table_is_read_begins_again(pair: Pair) -> N
     pair.recorder.before["load table0.stride"] = lambda: writer.write(np.zeros(5000, np.uint8))
     assert reader.read(reader.by_copy)[0]
     assert reader.last.shape == (5000,)
+
+
+def move_newest(pair: Pair, line: str, times: int, write: Callable[[], object]) -> None:
+    """Have something written before each of the next accesses of that line."""
+
+    def again() -> None:
+        nonlocal times
+        times -= 1
+        if times:
+            pair.recorder.before[line] = again
+        write()
+
+    pair.recorder.before[line] = again
+
+
+@pytest.mark.parametrize("way", ["read", "next"])
+def test_a_table_that_is_overtaken_is_no_try(pair: Pair, way: str) -> None:
+    writer, reader = pair.writer(), pair.reader()
+    writer.write(A)
+    move_newest(pair, "load table1.stride", 20, lambda: writer.write(A))
+    assert getattr(reader, way)(reader.by_copy, 0.0)[0]
+
+
+def test_a_table_that_is_overtaken_does_not_make_an_array_invalid(pair: Pair) -> None:
+    writer = pair.writer()
+    writer.write(A)
+    reader = pair.reader()
+    reader._follower = None
+    reader._finder._looked = 0
+    move_newest(pair, "load table1.stride", 20, lambda: writer.write(A))
+    assert reader.is_valid()
+
+
+def test_a_slot_that_is_taken_before_it_is_pinned_is_no_copy(pair: Pair) -> None:
+    writer, reader = attached_reader(pair)
+    writer.write(A)
+    move_newest(pair, "load own pins", 20, lambda: [writer.write(A) for _ in range(4)])
+    assert reader.read(reader.in_place)[0]
+
+
+def test_a_reader_ends_whose_table_is_always_overtaken(pair: Pair) -> None:
+    writer, reader = pair.writer(), pair.reader()
+    writer.write(A)
+    move_newest(pair, "load table1.stride", 10**6, lambda: writer.write(A))
+    assert not reader.read(reader.by_copy)[0]
 
 
 class Stop(BaseException):

@@ -206,8 +206,9 @@ def test_the_next_frame_is_looked_for_in_the_slots_after_newest(pair: Pair) -> N
     assert reader.next(reader.by_copy, 0.0)[0]
     assert (reader.last == A + 1).all()
     lines = pair.recorded()
-    assert lines[:12] == [
+    assert lines[:13] == [
         "load state",
+        "load newest",
         "load newest",
         "fence R6",
         *[f"load table1.{field}" for field in Table._fields],

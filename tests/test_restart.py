@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ndsharray import NdShArray
+from ndsharray import (
+    MmapTransport,
+    NdShArray,
+    PosixShmTransport,
+    Segment,
+    WriterExistsError,
+    _lease,
+    _sweep,
+)
+from ndsharray._address import address_of
 
 FLOOD = """
 import os, sys, threading
@@ -174,3 +184,87 @@ def test_memory_of_another_boot_counts_as_absent(
         with NdShArray(name, np.arange(4), "w", transport=transport):
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
             assert reader._reader.frame == 1  # type: ignore[union-attr]  # made anew
+
+
+class Watched:
+    """What keeps a segment mapped; it says what is held when it goes."""
+
+    def __init__(self, owner: Any, log: list[str], lease: str) -> None:
+        self.owner, self.log, self.lease = owner, log, lease
+
+    def __del__(self) -> None:
+        self.log.append("freed under the lease" if _lease.probe(self.lease) else "freed")
+
+
+@pytest.fixture
+def memory_log(transport: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What happens to the memory of frame segments, in order."""
+    kind = {"mmap": MmapTransport, "posix_shm": PosixShmTransport}[transport]
+    log: list[str] = []
+
+    def watched(real: Any) -> Any:
+        def make(self: Any, name: str, *args: Any, **kwargs: Any) -> Segment:
+            segment = real(self, name, *args, **kwargs)
+            if len(name) < 29:
+                return segment
+            lease = os.path.join(self.root, f"{name[:18]}-{self.name}-w")
+            return Segment(name, segment.buf, Watched(segment, log, lease))
+
+        return make
+
+    def unlink(self: Any, name: str) -> bool:
+        if len(name) == 29:
+            log.append("unlinked")
+        return real_unlink(self, name)
+
+    real_unlink = kind.unlink
+    monkeypatch.setattr(kind, "create", watched(kind.create))
+    monkeypatch.setattr(kind, "open", watched(kind.open))
+    monkeypatch.setattr(kind, "unlink", unlink)
+    return log
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows frees memory with the last handle")
+def test_a_sweep_frees_memory_after_it_let_the_lease_go(
+    name: str, transport: str, console: Any, memory_log: list[str]
+) -> None:
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+    child.kill()
+    _sweep._swept.clear()
+    NdShArray(name + " other", r_w="w", transport=transport).close()
+    assert memory_log == ["unlinked", "freed"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows frees memory with the last handle")
+def test_a_close_frees_memory_after_it_let_the_lease_go(
+    name: str, transport: str, memory_log: list[str]
+) -> None:
+    NdShArray(name, np.arange(3), "w", transport=transport).close()
+    assert memory_log[0] == "unlinked"
+    assert memory_log[-1] == "freed"
+    assert "freed under the lease" not in memory_log
+
+
+@pytest.mark.skipif(os.name != "posix", reason="nobody asks for a process on Windows")
+def test_a_refusal_does_not_call_a_dead_process_living(
+    name: str, transport: str, console: Any
+) -> None:
+    child = console()
+    child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+    pid = child.process.pid
+    with pytest.raises(WriterExistsError, match=rf"living writer \(process {pid}\)"):
+        NdShArray(name, r_w="w", transport=transport)
+    child.process.kill()
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie
+    core = NdShArray(name + " other", r_w="r", transport=transport)
+    lease = _lease.take(address_of(core.transport, name).writer_lease())
+    assert lease is not None  # as a sweep has it
+    for reap in (False, True):
+        if reap:
+            child.end()
+        with pytest.raises(WriterExistsError, match=rf"last writer \(process {pid}\) has ended"):
+            NdShArray(name, r_w="w", transport=transport)
+    lease.abandon()
+    core.close()
+    NdShArray(name, r_w="w", transport=transport).close()
