@@ -221,6 +221,58 @@ def test_arrays_of_different_roots_are_different(
     assert os.listdir(tmp_path) == []
 
 
+def test_a_tilde_in_the_variable_is_the_users_home(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch, console: Any
+) -> None:
+    """No shell expands it in a unit or compose file."""
+    monkeypatch.setenv("HOME", str(root))
+    monkeypatch.setenv("USERPROFILE", str(root))  # the same on Windows
+    monkeypatch.setenv("NDSHARRAY_DIR", " ~/mine ")
+    with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
+        assert writer.transport.root == os.path.join(os.path.realpath(root), "mine")
+        child = console()
+        child.run(f"import os; os.chdir({str(root)!r})")
+        reader = f"NdShArray({name!r}, r_w='r', transport={transport!r})"
+        assert child.run(f"{reader}.read()[1].tolist()") == [0, 1, 2]
+    os.rmdir(root / "mine")
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="there, users' homes are guessed from one's own"
+)
+def test_the_home_of_a_named_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    pwd = pytest.importorskip("pwd")
+    user = pwd.getpwuid(os.getuid())
+    monkeypatch.setenv("NDSHARRAY_DIR", f"~{user.pw_name}/mine")
+    assert base.default_root() == os.path.join(user.pw_dir, "mine")
+
+
+@pytest.mark.parametrize(
+    "given", ["shm", "./shm", "../shm", ".", "~nobody-of-that-name/shm", "$HOME"]
+)
+def test_a_relative_path_in_the_variable_is_refused_by_name(
+    name: str, transport: str, given: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NDSHARRAY_DIR", given)
+    for role in "wr":
+        with pytest.raises(ValueError, match=r"NDSHARRAY_DIR.*absolute.*miss each other") as caught:
+            NdShArray(name, r_w=role, transport=transport)
+        assert repr(given) in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_argument_is_a_path_as_any_other(
+    transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {"mmap": MmapTransport, "posix_shm": PosixShmTransport}
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("HOME", "/nowhere")
+    here = os.path.realpath(root)
+    assert kinds[transport]("shm").root == os.path.join(here, "shm")
+    assert kinds[transport]("~").root == os.path.join(here, "~")
+
+
 def test_the_default_root_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NDSHARRAY_DIR")
     monkeypatch.setattr(base.sys, "platform", "linux")
