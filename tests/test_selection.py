@@ -123,6 +123,48 @@ def test_no_hint_where_the_other_transport_cannot_be_had(
             assert reader.read()[0]
 
 
+# As where Python is built for a system without shm_open (Termux).
+LACKING = """if True:
+    import sys
+    sys.modules["_posixshmem"] = None
+    import numpy as np
+    from ndsharray import NdShArray, UnknownTransportError
+    for role in "wr":
+        try:
+            NdShArray(sys.argv[1], r_w=role, transport=sys.argv[2] or None)
+            raise SystemExit("no error")
+        except UnknownTransportError as error:
+            assert isinstance(error.__cause__, ImportError), error.__cause__
+            assert error.transport == "posix_shm"
+            print(error)
+    try:
+        from ndsharray import PosixShmTransport
+        raise SystemExit("no error")
+    except ImportError as error:
+        print(error)
+    with NdShArray(sys.argv[1], np.arange(3), "w", transport="mmap"):
+        with NdShArray(sys.argv[1], r_w="r", transport="mmap") as reader:
+            assert reader.read()[0]
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs no such module there")
+@pytest.mark.parametrize("by", ["argument", "variable"])
+def test_a_python_without_shared_memory_names_the_cure(
+    name: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "variable":
+        monkeypatch.setenv("NDSHARRAY_TRANSPORT", "posix_shm")
+    command = [sys.executable, "-c", LACKING, name, "posix_shm" if by == "argument" else ""]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        for part in ("'posix_shm'", "_posixshmem", 'transport="mmap"', "NDSHARRAY_TRANSPORT=mmap"):
+            assert part in line
+
+
 def test_the_hint_points_at_the_users_line(name: str) -> None:
     with NdShArray(name, np.zeros(3), "w", transport="mmap"):
         with pytest.warns(UserWarning, match="transport") as caught:
