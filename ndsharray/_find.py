@@ -29,10 +29,10 @@ class Finder:
     address : Address
         The array's.
     hint : callable
-        Called at most once a second while there is no such array.
+        Called at most once a second while there is no such array, and told whether one was known.
     """
 
-    def __init__(self, address: Address, hint: Callable[[], None]) -> None:
+    def __init__(self, address: Address, hint: Callable[[bool], None]) -> None:
         self._address = address
         self._hint = hint
         self._looked = self._hinted = 0
@@ -51,12 +51,17 @@ class Finder:
         """
         now = self._looked = _clock.now_ns()
         try:
-            segment = self._open()
+            found = self._find(known)
+            missing = found is None and known is None
         except FileNotFoundError:
-            if now - self._hinted >= 4 * LOOK_NS:
-                self._hinted = now
-                self._hint()
-            return None
+            found, missing = None, True
+        if missing and now - self._hinted >= 4 * LOOK_NS:
+            self._hinted = now
+            self._hint(known is not None)
+        return found
+
+    def _find(self, known: Optional[Attached]) -> Optional[Attached]:
+        segment = self._open()
         memory = Memory(segment.buf)
         fences = make_fences()
         if segment.size >= _layout.CONTROL_SIZE and not is_ready(memory, fences):

@@ -1,22 +1,35 @@
-"""Telling a user that writer and reader chose different transports.
+"""Telling a user why an array is not found: it is on another transport, or nobody writes it.
 
-What may live here: looking for the same name on the other transports, and the warning. Not here:
-when that is worth a look (``_find``, the facade). It changes nothing.
+What may live here: looking for the same name on the other transports, and the warning; looking for
+names that are nearly the same, and the line in the log. Not here: when that is worth a look
+(``_find``, the facade). It changes nothing.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import warnings
 
-from . import _lease, backends
+from . import _clock, _lease, backends
 from ._address import Address, address_of
+from ._arrays import arrays
+from .backends.base import DIR_VARIABLE
 
 __all__ = ["Hint"]
 
+log = logging.getLogger("ndsharray")
+
+_SILENCE_NS = 5_000_000_000  # after so long a reader that never saw its array is told
+_NAMED = 5  # arrays that are named at most
+
 
 class Hint:
-    """Warns once when an array of that name is written on another transport."""
+    """Warns once when an array of that name is written on another transport.
+
+    And tells a reader once, in the log, that it waits for what is not there.
+    """
 
     def __init__(self, address: Address, role: str) -> None:
         self._address = address
@@ -26,11 +39,22 @@ class Hint:
             else "has another living writer, on transport {other!r} (this one is on {own!r})"
         )
         self._warned = False
+        self._began = 0  # when a reader first looked in vain
 
-    def __call__(self) -> None:
-        """Look at the other transports with the same root."""
-        if self._warned:
-            return
+    def __call__(self, seen: bool = True) -> None:
+        """Look at the other transports with the same root; without success, at this one.
+
+        Parameters
+        ----------
+        seen : bool
+            Whether the array was ever there: then silence is its writer's.
+        """
+        if not self._warned:
+            self._look_beside()
+        if not self._warned and not seen:
+            self._look_here()
+
+    def _look_beside(self) -> None:
         own = self._address.transport
         for name in backends.known():
             other = None if name == own.name else backends.beside(own, name)
@@ -42,6 +66,42 @@ class Hint:
                     f"(transport=, {backends.TRANSPORT_VARIABLE})",
                     stacklevel=_level_of_caller(),
                 )
+
+    def _look_here(self) -> None:
+        now = _clock.now_ns()
+        if not self._began:  # a reader was made; perhaps nobody ever reads
+            self._began = now
+            return
+        transport = self._address.transport
+        parent = os.path.dirname(transport.root)
+        possible = os.path.isdir(parent)
+        if possible and now - self._began < _SILENCE_NS:
+            return
+        self._warned = True
+        log.warning(
+            "array %r: nobody writes it, on transport %r (%s) in %s (%s); %s",
+            self._address.name,
+            transport.name,
+            backends.TRANSPORT_VARIABLE,
+            transport.root,
+            DIR_VARIABLE,
+            _neighbours(self._address) if possible else f"there is no directory {parent}",
+        )
+
+
+def _neighbours(address: Address) -> str:
+    """Return what there is instead: names that look alike, else some of those that are there."""
+    import difflib  # slow to import, and seldom needed
+
+    names = [each.name for each in arrays(address.transport) if each.name != address.name]
+    folded = {name.casefold(): name for name in names}
+    alike = difflib.get_close_matches(address.name.casefold(), folded, _NAMED)
+    if alike:
+        return f"did you mean {' or '.join(repr(folded[each]) for each in alike)}?"
+    if not names:
+        return "no other array is there"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"what is there: {', '.join(map(repr, names[:_NAMED]))}{more}"
 
 
 def _is_written(address: Address) -> bool:

@@ -75,6 +75,7 @@ changes only the other one::
 
 from __future__ import annotations
 
+import math
 import struct
 import uuid as uuids
 from typing import Any, NamedTuple, Union
@@ -179,7 +180,7 @@ class Layout:
     uuid : bytes
         16 bytes, others for each layout that a writer makes.
     dtype : numpy.dtype
-        Without metadata.
+        As its readers have it: without metadata, at any depth.
     shape : tuple of int
         The array's shape.
     header : bytes
@@ -218,16 +219,17 @@ class Layout:
     @classmethod
     def of_shape(cls, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Layout:
         """Return a new layout for arrays of this dtype and shape (the same errors)."""
-        header, uuid = encode_header(dtype, shape), uuids.uuid4().bytes
+        uuid = uuids.uuid4().bytes
         if dtype.names is None:
-            return cls(uuid, dtype, shape, header)
+            # By `str` numpy's own object, which the next array without metadata has, too.
+            plain = dtype if dtype.metadata is None else np.dtype(dtype.str)
+            return cls(uuid, plain, shape, encode_header(dtype, shape))
         try:
-            layout = cls(uuid, dtype, shape, header)
-            decode_layout(uuid, header, layout.nbytes)
+            header = encode_header(dtype, shape)
+            return decode_layout(uuid, header, dtype.itemsize * math.prod(shape))
         except (FormatError, RecursionError) as error:
             # nested too deep, or too many fields, for any reader
             raise NotImplementedError(f"dtype {dtype} cannot be shared: {error}") from None
-        return layout
 
     def view(self, frames: Memory, offset: int) -> npt.NDArray[Any]:
         """Return an array of this layout over `frames`, its record's header at `offset`."""

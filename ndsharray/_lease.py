@@ -145,6 +145,7 @@ class Lease:
                 # Whoever held it before may have removed the file between our open and our lock:
                 # then we hold a file that nobody else will ever look at.
                 if self.standing() == "held":
+                    _tighten(self._fds[0], found, mode)
                     return True
                 self.abandon()
             else:
@@ -238,7 +239,7 @@ def take(
     path : str
         Its file, in a directory that exists.
     mode : int
-        Permission bits of a new file.
+        Permission bits of the array; the file is for those who may write it (`_mode_for`).
     patience : float
         Seconds to go on trying while somebody holds it: a sweep, or a holder that is dying.
     make : bool
@@ -249,6 +250,7 @@ def take(
     Lease or None
         None: somebody else holds it, or it is missing and not to be made.
     """
+    mode = _mode_for(mode)
     deadline = time.monotonic() + patience
     lease = Lease(path)
     try:
@@ -260,6 +262,25 @@ def take(
     except BaseException:
         lease.abandon()  # the traceback may keep it alive for long
         raise
+
+
+def _mode_for(mode: int) -> int:
+    """Return the permission bits of a lock file from those of the array that it stands for.
+
+    Whoever can open it, even to read only, can lock it, and so keep a writer from coming back:
+    that is for those alone who may write the array.
+    """
+    writers = mode & 0o222
+    return writers | writers << 1
+
+
+def _tighten(fd: int, found: os.stat_result, mode: int) -> None:
+    """Take a file of ours away from those whom its mode lets in and `mode` does not."""
+    if sys.platform != "win32" and found.st_uid == os.geteuid() and found.st_mode & 0o777 & ~mode:
+        try:
+            os.fchmod(fd, mode)
+        except PermissionError:
+            pass  # a file system whose files all have the same mode
 
 
 def probe(path: str) -> bool:

@@ -44,7 +44,7 @@ def encode_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
         For a dtype that would not come back as itself: overlapping fields, user-defined types.
     """
     try:
-        descr: Any = dtype.descr if dtype.names is not None else dtype.str
+        descr: Any = _without_metadata(dtype.descr) if dtype.names is not None else dtype.str
         if np.lib.format.descr_to_dtype(descr) != dtype:
             raise ValueError("a .npy header cannot name it")
     except ValueError as error:
@@ -63,6 +63,20 @@ def encode_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
         raise NotImplementedError(f"a dtype described by {padded} bytes cannot be shared")
     body = encoded.ljust(padded - prefix - 1) + b"\n"
     return np.lib.format.magic(major, 0) + length + body
+
+
+def _without_metadata(descr: Any) -> Any:
+    """Return a dtype's description, or one in it, as types alone.
+
+    Where a type has metadata (h5py notes there what is text, an enumeration, a bool), numpy writes
+    ``(type, metadata)``, which it cannot read itself.
+    """
+    if isinstance(descr, list):
+        return [(field[0], _without_metadata(field[1]), *field[2:]) for field in descr]
+    if isinstance(descr, tuple):
+        inner = _without_metadata(descr[0])
+        return (inner, descr[1]) if isinstance(descr[1], tuple) else inner
+    return descr
 
 
 def _literal(text: str) -> Any:

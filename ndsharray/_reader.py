@@ -55,7 +55,7 @@ class Reader:
     array : numpy.ndarray
         What `last` is before any frame.
     hint : callable
-        Called at most once a second while the array is not there.
+        Called at most once a second while the array is not there, and told whether it was.
 
     Attributes
     ----------
@@ -67,7 +67,9 @@ class Reader:
         Nanoseconds from its writing to the end of its read.
     """
 
-    def __init__(self, address: Address, array: npt.NDArray[Any], hint: Callable[[], None]) -> None:
+    def __init__(
+        self, address: Address, array: npt.NDArray[Any], hint: Callable[[bool], None]
+    ) -> None:
         self._address = address
         self._finder = Finder(address, hint)
         self._turn = Turn()

@@ -76,8 +76,27 @@ def check_dtype(dtype: np.dtype[Any]) -> None:
         names = ", ".join(name for name in _NUMPY_TYPES.split() if hasattr(np, name))
         raise NotImplementedError(
             f"arrays of dtype {dtype} cannot be shared; supported are {names}, bool, "
-            "datetime64, timedelta64, and structured dtypes without objects"
+            f"datetime64, timedelta64, and structured dtypes without objects{_cure(dtype)}"
         )
+
+
+def _cure(dtype: np.dtype[Any]) -> str:
+    """Return what to do instead, to be said at the end of the error; "" if there is nothing."""
+    if dtype.kind in "SU" and dtype.itemsize:
+        number, size = ("uint8", 1) if dtype.kind == "S" else ("uint32", 4)
+        return (
+            f"; share text as its characters' numbers, text = array.view(np.{number})"
+            f".reshape(array.shape + ({dtype.itemsize // size},)), which a reader turns back by "
+            f"text.view({dtype.str!r})[..., 0]; or as a field of a structured dtype"
+        )
+    names = [name for name in dtype.names or () if dtype[name].hasobject]
+    if names:
+        types = ", ".join(f"{name!r}: 'U20'" for name in names[:3])
+        return (
+            "; give the fields of objects types of fixed size, array.astype(...) (pandas: "
+            f"DataFrame.to_records(column_dtypes={{{types}}}), and index_dtypes= for its index)"
+        )
+    return ""
 
 
 def own_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

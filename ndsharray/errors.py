@@ -69,7 +69,7 @@ class FormatError(NdShArrayError, ValueError):
 
 
 class UnknownTransportError(NdShArrayError, ValueError):
-    """No transport has that name.
+    """No transport has that name, or this Python lacks what it needs.
 
     Attributes
     ----------

@@ -217,8 +217,18 @@ MUTANTS = {
     "grow when far ahead": ("_writer.py", "_MAX_AHEAD = 2**15", "_MAX_AHEAD = 2**40"),
     "path looked at after a lease is taken": (
         "_lease.py",
-        'if self.standing() == "held":\n                    return True',
-        "if True:\n                    return True",
+        'if self.standing() == "held":\n                    _tighten',
+        "if True:\n                    _tighten",
+    ),
+    "lock files are for writers alone": (
+        "_lease.py",
+        "    mode = _mode_for(mode)\n",
+        "    pass\n",
+    ),
+    "a lock file of ours is tightened": (
+        "_lease.py",
+        "                    _tighten(self._fds[0], found, mode)\n",
+        "                    pass\n",
     ),
     "child closes its copy of a lease": (
         "_lease.py",

@@ -123,6 +123,48 @@ def test_any_name_is_found(name: str, transport: str, start: Callable[..., Any])
         assert line_of(start(name)) == told(1, np.arange(3))
 
 
+@pytest.mark.parametrize("given", [" ~/root ", "~/root/../root/", "  {0}/root\n"])
+def test_the_root_is_found_as_python_finds_it(
+    name: str,
+    root: Path,
+    transport: str,
+    start: Callable[..., Any],
+    given: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(root))
+    monkeypatch.setenv("NDSHARRAY_DIR", given.format(root))
+    with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
+        assert writer.transport.root == str(root / "root")
+        assert line_of(start(name)) == told(1, np.arange(3))
+    (root / "root").rmdir()
+
+
+def test_the_home_of_a_user_is_found(
+    name: str, root: Path, start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By going up from there: what is in that home is not ours to touch."""
+    pwd = pytest.importorskip("pwd")
+    user = pwd.getpwuid(os.getuid())
+    up = "/".join([".."] * len(Path(user.pw_dir).resolve().parts))
+    monkeypatch.setenv("NDSHARRAY_DIR", f"~{user.pw_name}/{up}{root}")
+    reader = start(name)
+    transport = "mmap" if "--transport=mmap" in reader.args else "posix_shm"
+    with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
+        assert writer.transport.root == str(root)
+        assert line_of(reader) == told(1, np.arange(3))
+
+
+@pytest.mark.parametrize("given", ["root", "./root", "~nobody-of-that-name/root"])
+def test_a_relative_root_is_refused(
+    name: str, start: Callable[..., Any], given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NDSHARRAY_DIR", given)
+    reader = start(name)
+    assert "NDSHARRAY_DIR: not an absolute path" in reader.communicate(timeout=TIMEOUT)[1]
+    assert reader.returncode == 1
+
+
 def test_it_goes_on_with_the_writer_that_takes_over_from_a_killed_one(
     name: str, transport: str, start: Callable[..., Any], console: Callable[..., Console]
 ) -> None:

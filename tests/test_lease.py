@@ -143,8 +143,52 @@ def test_links_are_not_followed(path: str, tmp_path: Path) -> None:
 
 
 @POSIX
-def test_a_mode_for_others_is_not_cut_by_the_umask(path: str) -> None:
-    lease = take(path, mode=0o660)
-    assert os.stat(path).st_mode & 0o777 == 0o660
+@pytest.mark.parametrize(
+    ("mode", "made"),
+    [
+        (0o600, 0o600),
+        (0o640, 0o600),
+        (0o644, 0o600),
+        (0o660, 0o660),
+        (0o664, 0o660),
+        (0o666, 0o666),
+        (0o755, 0o600),
+        (0o620, 0o660),
+    ],
+)
+def test_the_file_is_for_those_alone_who_may_write_the_array(
+    path: str, mode: int, made: int
+) -> None:
+    """Whoever can open it, if only to read, can lock it. The umask cuts nothing."""
+    lease = take(path, mode=mode)
+    assert oct(os.stat(path).st_mode & 0o777) == oct(made)
+    assert lease is not None
+    lease.release()
+
+
+@POSIX
+def test_a_file_that_more_users_can_open_is_tightened_when_it_is_taken(path: str) -> None:
+    """An older version of the library left it, with the mode of the array."""
+    Path(path).touch()
+    os.chmod(path, 0o644)
+    before = os.stat(path).st_mtime_ns
+    lease = take(path, mode=0o640)
+    assert lease is not None
+    assert oct(os.stat(path).st_mode & 0o777) == oct(0o600)
+    assert os.stat(path).st_mtime_ns == before  # part of its number
+    lease.release()
+
+
+@POSIX
+def test_a_file_system_without_modes_is_no_error(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fchmod(_fd: int, _mode: int) -> None:
+        raise PermissionError
+
+    Path(path).touch()
+    os.chmod(path, 0o755)
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    lease = take(path)
     assert lease is not None
     lease.release()

@@ -43,7 +43,7 @@ class Pair:
         return self.sides[-1]
 
     def reader(self) -> Reader:
-        self.sides.append(Reader(self.address, np.empty(0, np.uint8), lambda: None))
+        self.sides.append(Reader(self.address, np.empty(0, np.uint8), lambda _known: None))
         return self.sides[-1]
 
     def control(self) -> Memory:

@@ -554,6 +554,35 @@ def test_a_writer_on_a_read_only_file_system_is_refused(
     assert names_of(address_of(resolve(transport), name)) == []
 
 
+# --- no shared-memory objects
+
+LACKING = {
+    "missing": 'mount -t tmpfs tmpfs /dev && exec "$@"',
+    "not writable": 'mount -t tmpfs -o ro tmpfs /dev/shm && exec "$@"',
+}
+
+
+@pytest.mark.parametrize("how", LACKING)
+def test_posix_shm_without_dev_shm_names_the_cure(
+    name: str, how: str, tmp_path: Path, console_in: Callable[[list[str]], Console]
+) -> None:
+    child = prepared(console_in([*PRIVATE, "sh", "-c", LACKING[how], "sh"]), "posix_shm")
+    child.run(f"os.environ['NDSHARRAY_DIR'] = {str(tmp_path / 'root')!r}")
+    # Where it only cannot be written to, another's arrays may be there, to be read.
+    for role in "wr" if how == "missing" else "w":
+        with pytest.raises(Failed) as caught:
+            child.run(make(name, "posix_shm", role))
+        for part in ("/dev/shm", 'transport="mmap"', "NDSHARRAY_TRANSPORT=mmap"):
+            assert part in str(caught.value)
+        error = "NotADirectoryError" if how == "missing" else "PermissionError"
+        assert caught.value.args[0] == error
+    assert list((tmp_path / "root").iterdir()) == []
+    child.run(f"w = {make(name, 'mmap', 'w', 'np.arange(3)')}")  # the cure works
+    child.run(f"r = {make(name, 'mmap', 'r')}")
+    assert child.run("r.read()[1].tolist()") == [0, 1, 2]
+    child.run("r.close(); w.close()")
+
+
 # --- no file left (inodes)
 
 INODES = 'mount -t tmpfs -o size=24m,nr_inodes=20 tmpfs /dev/shm && exec "$@"'

@@ -775,6 +775,68 @@ def test_a_reader_with_read_only_rights_cannot_store(
     alice.run("w.close()")
 
 
+@READABLE
+@pytest.mark.parametrize("older", [False, True])
+def test_who_may_only_read_cannot_lock_a_writer_out(
+    get: Get, published: Path, name: str, file_mode: int, older: bool
+) -> None:
+    alice, bob = get("alice"), get("bob")
+    where = f"{name!r}, {str(published)!r}, {file_mode}"
+    lease = published / (control_name(str(published), name) + "-mmap-w")
+    if older:  # a writer of an older version was killed: its lock file has the array's mode
+        alice.run(f"os.close(os.open({str(lease)!r}, os.O_CREAT, 0o600))")
+        lease.chmod(file_mode)
+    alice.run(f"w = opened('w', {where})")
+    alice.run("w.write(np.arange(3))")
+    alice.run(f"r = opened('r', {where})")
+    alice.run("held = r.read(copy=False)")  # a lock file for its cell
+    paths = [str(path) for path in published.iterdir()]
+    bob.run(f"paths = [path for path in {paths!r} if can(os.open, path, os.O_RDONLY)]")
+    bob.run("fds = [os.open(path, os.O_RDONLY) for path in paths]")
+    assert len(bob.run("fds")) == 2  # the control and the frame segment
+    alice.kill()
+    bob.run("import fcntl")  # now he can lock whatever he can open
+    bob.run("for fd in fds: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)")
+    read_lock = "fcntl.F_OFD_SETLK, struct.pack('hhqqi', fcntl.F_RDLCK, 0, 0, 0, 0)"
+    bob.run("import struct")
+    bob.run(f"for fd in fds: fcntl.fcntl(fd, {read_lock})")
+    alice = get("alice")
+    alice.run(f"w = opened('w', {where})")
+    alice.run("w.write(np.arange(4))")
+    bob.run(f"r = opened('r', {where})")
+    assert bob.run("r.read()[1].tolist()") == [0, 1, 2, 3]
+    assert oct(bits(lease)) == oct(0o600)
+    alice.run("w.close()")
+    bob.run("r.close()")
+    bob.run("for fd in fds: os.close(fd)")
+    assert list(published.iterdir()) == []
+
+
+def test_a_class_that_may_only_read_cannot_open_what_another_class_locks(
+    get: Get, place: Path, name: str
+) -> None:
+    directory = directory_of(place / "mixed", "alice", 0o2775, TEAM)
+    alice, bob, eve = get("alice"), get("bob"), get("eve")
+    where = f"{name!r}, {str(directory)!r}, 0o664"
+    alice.run(f"w = opened('w', {where})")
+    alice.run("w.write(np.arange(3))")
+    bob.run(f"r = opened('r', {where})")
+    bob.run("held = r.read(copy=False)")
+    modes = {path.name[18:]: oct(bits(path)) for path in directory.iterdir() if "-" in path.name}
+    assert modes == {"-mmap-w": oct(0o660), "-mmap-r00": oct(0o660)}
+    eve.run(f"r = opened('r', {where})")
+    assert eve.run("r.read()[1].tolist()") == [0, 1, 2]
+    assert alice.run("_cell.has_readers(w._address)")
+    alice.kill()
+    bob.run(f"w = opened('w', {where})")  # from another user of the class that may write
+    bob.run("w.write(np.arange(4))")
+    assert eve.run("r.read()[1].tolist()") == [0, 1, 2, 3]
+    bob.run("del held")
+    bob.run("w.close(), r.close()")
+    eve.run("r.close()")
+    assert list(directory.iterdir()) == []
+
+
 def test_read_only_files_in_a_directory_that_the_reader_may_write_to(
     get: Get, team: Path, name: str
 ) -> None:

@@ -123,6 +123,48 @@ def test_no_hint_where_the_other_transport_cannot_be_had(
             assert reader.read()[0]
 
 
+# As where Python is built for a system without shm_open (Termux).
+LACKING = """if True:
+    import sys
+    sys.modules["_posixshmem"] = None
+    import numpy as np
+    from ndsharray import NdShArray, UnknownTransportError
+    for role in "wr":
+        try:
+            NdShArray(sys.argv[1], r_w=role, transport=sys.argv[2] or None)
+            raise SystemExit("no error")
+        except UnknownTransportError as error:
+            assert isinstance(error.__cause__, ImportError), error.__cause__
+            assert error.transport == "posix_shm"
+            print(error)
+    try:
+        from ndsharray import PosixShmTransport
+        raise SystemExit("no error")
+    except ImportError as error:
+        print(error)
+    with NdShArray(sys.argv[1], np.arange(3), "w", transport="mmap"):
+        with NdShArray(sys.argv[1], r_w="r", transport="mmap") as reader:
+            assert reader.read()[0]
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs no such module there")
+@pytest.mark.parametrize("by", ["argument", "variable"])
+def test_a_python_without_shared_memory_names_the_cure(
+    name: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "variable":
+        monkeypatch.setenv("NDSHARRAY_TRANSPORT", "posix_shm")
+    command = [sys.executable, "-c", LACKING, name, "posix_shm" if by == "argument" else ""]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        for part in ("'posix_shm'", "_posixshmem", 'transport="mmap"', "NDSHARRAY_TRANSPORT=mmap"):
+            assert part in line
+
+
 def test_the_hint_points_at_the_users_line(name: str) -> None:
     with NdShArray(name, np.zeros(3), "w", transport="mmap"):
         with pytest.warns(UserWarning, match="transport") as caught:
@@ -219,6 +261,58 @@ def test_arrays_of_different_roots_are_different(
             with NdShArray(name, r_w="r", transport=there) as reader:
                 assert reader.read()[1] == 2
     assert os.listdir(tmp_path) == []
+
+
+def test_a_tilde_in_the_variable_is_the_users_home(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch, console: Any
+) -> None:
+    """No shell expands it in a unit or compose file."""
+    monkeypatch.setenv("HOME", str(root))
+    monkeypatch.setenv("USERPROFILE", str(root))  # the same on Windows
+    monkeypatch.setenv("NDSHARRAY_DIR", " ~/mine ")
+    with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
+        assert writer.transport.root == os.path.join(os.path.realpath(root), "mine")
+        child = console()
+        child.run(f"import os; os.chdir({str(root)!r})")
+        reader = f"NdShArray({name!r}, r_w='r', transport={transport!r})"
+        assert child.run(f"{reader}.read()[1].tolist()") == [0, 1, 2]
+    os.rmdir(root / "mine")
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="there, users' homes are guessed from one's own"
+)
+def test_the_home_of_a_named_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    pwd = pytest.importorskip("pwd")
+    user = pwd.getpwuid(os.getuid())
+    monkeypatch.setenv("NDSHARRAY_DIR", f"~{user.pw_name}/mine")
+    assert base.default_root() == os.path.join(user.pw_dir, "mine")
+
+
+@pytest.mark.parametrize(
+    "given", ["shm", "./shm", "../shm", ".", "~nobody-of-that-name/shm", "$HOME"]
+)
+def test_a_relative_path_in_the_variable_is_refused_by_name(
+    name: str, transport: str, given: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NDSHARRAY_DIR", given)
+    for role in "wr":
+        with pytest.raises(ValueError, match=r"NDSHARRAY_DIR.*absolute.*miss each other") as caught:
+            NdShArray(name, r_w=role, transport=transport)
+        assert repr(given) in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_argument_is_a_path_as_any_other(
+    transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {"mmap": MmapTransport, "posix_shm": PosixShmTransport}
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("HOME", "/nowhere")
+    here = os.path.realpath(root)
+    assert kinds[transport]("shm").root == os.path.join(here, "shm")
+    assert kinds[transport]("~").root == os.path.join(here, "~")
 
 
 def test_the_default_root_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:

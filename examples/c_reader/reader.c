@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -161,6 +162,30 @@ static void nap(long *ns) {
     *ns = *ns < 5000000 ? *ns + *ns / 8 : *ns;
 }
 
+/* NDSHARRAY_DIR without the white space around it, ~ and ~user expanded; else the default root. */
+static void choose_root(char *out) {
+    const char *space = " \t\n\v\f\r", *given = getenv("NDSHARRAY_DIR"), *home = "";
+    given = given ? given + strspn(given, space) : "";
+    int length = (int)strlen(given);
+    while (length && strchr(space, given[length - 1]))
+        length--;
+    if (length >= PATH_MAX)
+        give_up("NDSHARRAY_DIR", "too long");
+    snprintf(out, PATH_MAX, "%.*s", length, given);
+    if (*out == '~') {
+        size_t user = strcspn(out, "/");
+        char login[PATH_MAX];
+        snprintf(login, sizeof login, "%.*s", (int)user - 1, out + 1);
+        struct passwd *entry = *login ? getpwnam(login) : getpwuid(getuid());
+        home = !*login && getenv("HOME") ? getenv("HOME") : entry ? entry->pw_dir : "~";
+        snprintf(out, PATH_MAX, "%s%.*s", home, length - (int)user, given + user);
+    }
+    if (!length)
+        sprintf(out, "/dev/shm/ndsharray-%u", (unsigned)getuid());
+    else if (*out != '/')
+        give_up("NDSHARRAY_DIR", "not an absolute path");
+}
+
 int main(int argc, char **argv) {
     bool in_files = true, only_count = false;
     for (int i = 1; i < argc; i++) {
@@ -176,10 +201,10 @@ int main(int argc, char **argv) {
     if (!name || strlen(name) > 255)
         give_up("NAME", "one array's name, of 255 bytes at most");
 
-    char given[64], root[PATH_MAX], *chosen = getenv("NDSHARRAY_DIR");
+    char given[PATH_MAX], root[PATH_MAX];
     long pause = 50000;
-    sprintf(given, "/dev/shm/ndsharray-%u", (unsigned)getuid());
-    while (!realpath(chosen && *chosen ? chosen : given, root))
+    choose_root(given);
+    while (!realpath(given, root))
         nap(&pause); /* the first writer makes it */
     if (strlen(root) > 1024)
         give_up(root, "longer than 1024 bytes");

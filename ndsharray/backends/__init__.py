@@ -49,7 +49,13 @@ def beside(own: Transport, name: str) -> Optional[Transport]:
 
 def _load(name: str) -> Any:
     module, cls = _KNOWN[name]
-    return getattr(importlib.import_module(f".{module}", __name__), cls)
+    try:
+        return getattr(importlib.import_module(f".{module}", __name__), cls)
+    except ImportError as error:
+        raise ImportError(
+            f"transport {name!r} needs what this Python was built without ({error}); "
+            f'choose another one: transport="{DEFAULT}", or {TRANSPORT_VARIABLE}={DEFAULT}'
+        ) from error
 
 
 def resolve(choice: Optional[Union[str, Transport]] = None) -> Transport:
@@ -65,14 +71,14 @@ def resolve(choice: Optional[Union[str, Transport]] = None) -> Transport:
     Raises
     ------
     UnknownTransportError
-        If there is no such transport.
+        If there is no such transport, or this Python lacks what it needs.
     TypeError
         If `choice`, or what ``package.module:Class`` makes, is not a transport.
     """
     if choice is None:
         choice = os.environ.get(TRANSPORT_VARIABLE, "").strip() or DEFAULT
     if isinstance(choice, str):
-        found = _load(choice)() if choice in _KNOWN else _imported(choice)
+        found = _known(choice)() if choice in _KNOWN else _imported(choice)
     else:
         found = choice
     if not isinstance(found, Transport):
@@ -80,6 +86,13 @@ def resolve(choice: Optional[Union[str, Transport]] = None) -> Transport:
     if not re.fullmatch("[a-z][a-z0-9_]*", found.name):
         raise ValueError(f"a transport's name is made of a-z, 0-9 and _, not {found.name!r}")
     return found
+
+
+def _known(name: str) -> Any:
+    try:
+        return _load(name)
+    except ImportError as error:
+        raise UnknownTransportError(name, str(error)) from error
 
 
 def _imported(choice: str) -> object:

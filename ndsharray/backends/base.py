@@ -163,10 +163,21 @@ def default_root() -> str:
 
     ``NDSHARRAY_DIR``; else, on Linux, a directory in ``/dev/shm`` (memory, not disk); else one in
     the temporary directory.
+
+    Raises
+    ------
+    ValueError
+        If the variable has a relative path.
     """
     given = os.environ.get(DIR_VARIABLE, "").strip()
     if given:
-        return given
+        path = os.path.expanduser(given)  # no shell does it in a unit or compose file
+        if not os.path.isabs(path):
+            raise ValueError(
+                f"{DIR_VARIABLE}={given!r} is not an absolute path: programs in different "
+                "directories would miss each other, without a word"
+            )
+        return path
     if sys.platform.startswith("linux") and os.access("/dev/shm", os.W_OK | os.X_OK):
         return f"/dev/shm/ndsharray-{os.getuid()}"
     import getpass  # both are slow to import, and not needed on Linux
@@ -187,7 +198,7 @@ def resolve_root(directory: Optional[str]) -> str:
     Raises
     ------
     ValueError
-        If it is longer than 1024 bytes.
+        If it is longer than 1024 bytes, or relative in ``NDSHARRAY_DIR``.
     PermissionError
         If it is a link that another user made.
     """

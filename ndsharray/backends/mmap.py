@@ -36,8 +36,10 @@ class MmapTransport(base.Transport):
     Parameters
     ----------
     directory : str or path, optional
-        The root. By default ``NDSHARRAY_DIR``, else a directory of the user's own
-        (``/dev/shm/ndsharray-<uid>`` on Linux, in the temporary directory elsewhere).
+        The root, as ``open`` takes paths: no ``~`` is expanded, and a relative one begins where the
+        program is now. By default ``NDSHARRAY_DIR`` (absolute, or with ``~``), else a
+        directory of the user's own (``/dev/shm/ndsharray-<uid>`` on Linux, in the temporary
+        directory elsewhere).
     mode : int
         Permission bits of the files. With bits for others (0o660), a directory that
         others may write to is accepted.

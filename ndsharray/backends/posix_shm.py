@@ -43,7 +43,13 @@ class PosixShmTransport(base.Transport):
 
     def create(self, name: str, size: int) -> base.Segment:
         """Make a shared-memory object of at least `size` bytes and map it."""
-        return _create(name, size)
+        try:
+            return _create(name, size)
+        except FileExistsError:
+            raise
+        except OSError:
+            _require_shm(os.W_OK | os.X_OK)
+            raise
 
     def open(self, name: str, *, writable: bool) -> base.Segment:
         """Map an existing object."""
@@ -54,16 +60,35 @@ class PosixShmTransport(base.Transport):
         try:
             return _open(name, writable)
         except OSError:
+            _require_shm(os.X_OK)  # or a reader would wait for ever
             _refuse_foreign(name)
             raise
 
     def unlink(self, name: str) -> bool:
         """Remove the name. Windows does it by itself, with the last handle."""
-        return _unlink(name)
+        try:
+            return _unlink(name)
+        except OSError:
+            _require_shm(os.W_OK | os.X_OK)
+            raise
 
 
 def _not_there(name: str) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, "still being made", name)
+
+
+def _require_shm(rights: int) -> None:
+    """Raise OSError where no object can be had whatever its name is: Linux without /dev/shm."""
+    place = "/dev/shm"
+    if sys.platform.startswith("linux") and not os.access(place, rights):
+        there = os.path.isdir(place)
+        raise OSError(
+            errno.EACCES if there else errno.ENOTDIR,
+            f"{'not writable' if there else 'no such directory'}, so there are no shared-memory "
+            'objects; choose transport="mmap" (NDSHARRAY_TRANSPORT=mmap), which needs no more than '
+            "a directory",
+            place,
+        ) from None
 
 
 def _refuse_foreign(name: str) -> None:
