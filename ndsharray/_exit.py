@@ -1,7 +1,8 @@
 """Closing what is still open at the end of a process.
 
-A ``multiprocessing`` child ends with ``os._exit``: neither ``atexit`` nor finalizers run there,
-only what is registered with multiprocessing itself. Everywhere else ``weakref.finalize`` closes
+A child of ``multiprocessing``, or of its relatives ``multiprocess`` (pathos) and ``billiard``
+(Celery), ends with ``os._exit``: neither ``atexit`` nor finalizers run there, only what is
+registered with that library itself. Everywhere else ``weakref.finalize`` closes
 writers and readers, and what they left for others to end (a cell, while arrays in place are alive)
 ends here, as late as possible: other handlers may still use those arrays.
 
@@ -24,19 +25,46 @@ log = logging.getLogger("ndsharray")
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
 _registered_in = 0
+_LIBRARIES = ("multiprocessing", "multiprocess", "billiard")
 
 
 def close_at_exit(side: Any) -> None:
-    """Have ``side.close()`` called if the process ends as a ``multiprocessing`` child."""
+    """Have ``side.close()`` called if the process ends as a child of ``multiprocessing``."""
     global _registered_in
     _open.add(side)
-    multiprocessing = sys.modules.get("multiprocessing")
-    util = sys.modules.get("multiprocessing.util")
-    if multiprocessing is None or util is None or multiprocessing.parent_process() is None:
+    if _registered_in == os.getpid():  # a child forgets what its parent registered
         return
-    if _registered_in != os.getpid():  # a child forgets what its parent registered
-        _registered_in = os.getpid()
-        util.Finalize(None, _close_all, exitpriority=-100)  # after everything of the user's
+    for library in _LIBRARIES:
+        process = sys.modules.get(f"{library}.process")
+        util = sys.modules.get(f"{library}.util")
+        if process is None or util is None:
+            continue
+        child = process.current_process()
+        if child._parent_pid is not None:  # parent_process() would be public, but billiard has none
+            _registered_in = os.getpid()
+            util.Finalize(None, _close_all, exitpriority=-100)  # after everything of the user's
+            _close_at_end_of_worker(child)
+
+
+def _close_at_end_of_worker(child: Any) -> None:
+    """Have everything closed in a worker of billiard's Pool, which runs nothing but its `on_exit`.
+
+    It calls ``os._exit`` from within what its process was started for.
+    """
+    pool = sys.modules.get("billiard.pool")
+    worker = getattr(child, "_target", None)
+    if pool is None or not isinstance(worker, pool.Worker):
+        return
+    of_the_user = worker.on_exit
+
+    def on_exit(*arguments: Any) -> None:
+        try:
+            if of_the_user is not None:
+                of_the_user(*arguments)
+        finally:
+            _close_all()
+
+    worker.on_exit = on_exit
 
 
 def _close_all() -> None:
