@@ -6,6 +6,9 @@ registered with that library itself. Everywhere else ``weakref.finalize`` closes
 writers and readers, and what they left for others to end (a cell, while arrays in place are alive)
 ends here, as late as possible: other handlers may still use those arrays.
 
+A side has ``close()`` for its user, and ``end()`` for the end of the process. After that a daemon
+thread that uses it is stopped: what it meets is no mistake of the user's.
+
 What may live here: who is told of the end, and in which order. Not here: what a close does.
 """
 
@@ -15,11 +18,12 @@ import atexit
 import logging
 import os
 import sys
+import threading
 import time
 import weakref
-from typing import Any
+from typing import Any, Callable
 
-__all__ = ["close_at_exit", "ended", "linger", "wait_at_exit"]
+__all__ = ["close_at_exit", "ended", "in_daemon", "linger", "stop_daemon", "wait_at_exit"]
 
 log = logging.getLogger("ndsharray")
 
@@ -29,7 +33,7 @@ _LIBRARIES = ("multiprocessing", "multiprocess", "billiard")
 
 
 def close_at_exit(side: Any) -> None:
-    """Have ``side.close()`` called if the process ends as a child of ``multiprocessing``."""
+    """Have ``side.end()`` called if the process ends as a child of ``multiprocessing``."""
     global _registered_in
     _open.add(side)
     if _registered_in == os.getpid():  # a child forgets what its parent registered
@@ -68,14 +72,14 @@ def _close_at_end_of_worker(child: Any) -> None:
 
 
 def _close_all() -> None:
-    _close_each(list(_open))
+    _call_each([side.end for side in list(_open)])
     _end_lingering()
 
 
-def _close_each(things: list[Any]) -> None:
-    for each in things:
+def _call_each(ends: list[Callable[[], Any]]) -> None:
+    for end in ends:
         try:
-            each.close()
+            end()
         except Exception:
             log.exception("could not be closed")  # the others still can
 
@@ -84,6 +88,7 @@ _lingering: set[Any] = set()
 _inside: weakref.WeakSet[Any] = weakref.WeakSet()
 _exiting = False
 _PATIENCE = 0.5  # seconds: longer than a nap
+_PARKED = 1.0  # seconds
 
 
 def wait_at_exit(reader: Any) -> None:
@@ -115,7 +120,24 @@ def _end_lingering() -> None:
             reader.let_go(max(0.0, end - time.monotonic()))
         except Exception:
             log.exception("could not be closed")  # the others still can
-    _close_each(list(_lingering))
+    _call_each([thing.close for thing in list(_lingering)])
+
+
+def in_daemon() -> bool:
+    """Tell whether this is a daemon thread, which the end of the process does not wait for."""
+    thread = threading.current_thread()
+    return thread.daemon and thread is not threading.main_thread()  # a fork makes any one that
+
+
+def stop_daemon() -> None:
+    """Stop this thread, if it is a daemon. To be called with no lock of ours held.
+
+    The interpreter stops it wherever it is, a moment later. Should that take long, somebody may be
+    waiting for a lock that this thread holds: then it comes to its own end, without a word.
+    """
+    if in_daemon():
+        time.sleep(_PARKED)
+        raise SystemExit
 
 
 atexit.register(_end_lingering)  # at import: so it runs after whatever is registered later

@@ -77,7 +77,7 @@ class Reader:
         self._ended: Optional[Follower] = None  # whose end was told
         self._reserved: Optional[tuple[weakref.ref[_Mark], int]] = None  # by a read_async
         self._cell = OwnCell(address, self)
-        self.closed = False
+        self.closed = self.ended = False  # ended: by the end of the process, not by the user
         self.last = array
         self.frame = self.age_ns = 0
         self._layout: Optional[Layout] = None
@@ -112,7 +112,11 @@ class Reader:
         """
         if self._reserved is not None:
             self._refuse_reserved()
-        return self._call(self._newest, take, timeout)
+        try:
+            return self._call(self._newest, take, timeout)
+        except ClosedError:
+            self._stop_daemon()
+            raise
 
     def next(self, take: Take, timeout: Optional[float]) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same with the oldest frame that was not had.
@@ -122,7 +126,11 @@ class Reader:
         """
         if self._reserved is not None:
             self._refuse_reserved()
-        return self._call(self._oldest, take, timeout)
+        try:
+            return self._call(self._oldest, take, timeout)
+        except ClosedError:
+            self._stop_daemon()
+            raise
 
     def _call(
         self, attempt: Callable[[Take], Optional[bool]], take: Take, timeout: Optional[float]
@@ -151,6 +159,10 @@ class Reader:
             turn.repair()
             raise
 
+    def _stop_daemon(self) -> None:
+        if self.ended:
+            _exit.stop_daemon()
+
     def _check_open(self) -> None:
         if self.closed:
             raise ClosedError("the reader was closed")
@@ -177,6 +189,18 @@ class Reader:
         self, take: Take, timeout: Optional[float]
     ) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same as `read` in an event loop, which goes on meanwhile."""
+        try:
+            return await self._read_async(take, timeout)
+        except ClosedError:
+            if self.ended and _exit.in_daemon():
+                from ._asleep import stop_task
+
+                await stop_task()  # others of the loop may have to end something
+            raise
+
+    async def _read_async(
+        self, take: Take, timeout: Optional[float]
+    ) -> tuple[bool, npt.NDArray[Any]]:
         mark = _Mark()  # dies with this call, however it ends
         if self._reserved is not None:
             self._refuse_reserved()
@@ -337,6 +361,11 @@ class Reader:
         if follower is not None:
             follower.waiter.wake()
         _exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
+
+    def end(self) -> None:
+        """Close, as the process ends: a daemon thread that reads then is stopped."""
+        self.ended = True
+        self.close()
 
     def let_go(self, patience: float) -> None:
         """Let go when the thread that is inside a call has ended it, if that is soon."""

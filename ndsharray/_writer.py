@@ -22,10 +22,9 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
-from . import _cell, _clock, _lease
+from . import _cell, _clock, _exit, _lease
 from ._address import Address
 from ._control import obtain
-from ._exit import close_at_exit
 from ._frames import Frames
 from ._layout import MAX_SLOTS, Layout, stride_for
 from ._leftovers import exists, recorded_pid
@@ -81,6 +80,7 @@ class Writer:
         self._turn = Turn()
         self._loan: Optional[weakref.ref[Begun]] = None  # weak: one that was never ended is over
         self._gone: Optional[str] = None
+        self._ended = False  # by the end of the process, not by the user
         self._frames: Optional[Frames] = None
         # The same, if the last call ended well, so that the next one can be a short one.
         self._ready: Optional[Frames] = None
@@ -101,7 +101,7 @@ class Writer:
                 self.give_up()
                 raise
             _writers[_key(address)] = self
-        close_at_exit(self)
+        _exit.close_at_exit(self)
 
     def _claim(self) -> None:
         """Get the writer's lease: from an older writer of this process, or from the system."""
@@ -174,7 +174,12 @@ class Writer:
                 lock.release()
         except BaseException:
             turn.repair()
+            self._stop_daemon()
             raise
+
+    def _stop_daemon(self) -> None:
+        if self._ended:
+            _exit.stop_daemon()
 
     def _write(self, array: npt.NDArray[Any], now: int) -> None:
         self._begin_call(now)
@@ -191,9 +196,12 @@ class Writer:
         RuntimeError
             While another loan is open.
         """
-        if self._gone is not None:
-            raise ClosedError(f"this writer has ended: {self._gone}")
-        return self._turn.wait(self._lend, layout)
+        try:
+            self._check_open()
+            return self._turn.wait(self._lend, layout)
+        except ClosedError:
+            self._stop_daemon()
+            raise
 
     def _lend(self, layout: Layout) -> Begun:
         now = _clock.now_ns()
@@ -211,10 +219,14 @@ class Writer:
         ClosedError
             If the writer was closed or replaced meanwhile, and the frame was to be published.
         """
-        if self._gone is None:
-            self._turn.wait(self._take_back, (begun, publish))
-        elif publish:
-            raise ClosedError(f"this writer has ended: {self._gone}")
+        try:
+            if self._gone is None:
+                self._turn.wait(self._take_back, (begun, publish))
+            elif publish:
+                self._check_open()
+        except ClosedError:
+            self._stop_daemon()
+            raise
 
     def _take_back(self, how: tuple[Begun, bool]) -> None:
         begun, publish = how
@@ -415,6 +427,11 @@ class Writer:
                         log.debug("%r: cells of dead readers stay", self._address.name)
                     lease.release()  # else (mapped, on Windows) a sweep does
             self._let_go()
+
+    def end(self) -> None:
+        """Close, as the process ends: a daemon thread that writes then is stopped."""
+        self._ended = True
+        self.close()
 
     def give_up(self) -> None:
         """End without ending the array, for whoever takes it next; before the first frame only."""

@@ -113,7 +113,7 @@ class NdShArray:
             if array is not _NO_ARRAY:
                 Layout.of(array)  # whatever is wrong with it, before anything is made
             self._writer = Writer(self._address, slots)
-            self._finalizer = weakref.finalize(self, self._writer.close)
+            self._finalizer = weakref.finalize(self, self._writer.end)
             try:
                 sweep(self._transport.root, self._transport_of)
                 Hint(self._address, "w")()
@@ -124,7 +124,7 @@ class NdShArray:
                 raise
         else:
             self._reader = Reader(self._address, array, Hint(self._address, "r"))
-            self._finalizer = weakref.finalize(self, self._reader.close)
+            self._finalizer = weakref.finalize(self, self._reader.end)
 
     @property
     def name(self) -> str:
