@@ -626,6 +626,7 @@ def live(name, transport):
     kept.append(NdShArray(name, r_w="r", transport=transport))
     begun = threading.Event()
     def run():
+        kept[0].read()
         begun.set()
         kept[0].read(timeout=None)
     thread = threading.Thread(target=run, daemon=True)
