@@ -28,6 +28,7 @@ from ._attached import Attached, Frame
 from ._buffers import Buffers
 from ._find import LOOK_NS, Finder
 from ._follow import Follower
+from ._foreign import require_asyncio
 from ._layout import Layout
 from ._pins import OwnCell
 from ._take import Copy, InPlace, Into, Take
@@ -189,6 +190,7 @@ class Reader:
         self, take: Take, timeout: Optional[float]
     ) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same as `read` in an event loop, which goes on meanwhile."""
+        require_asyncio()
         try:
             return await self._read_async(take, timeout)
         except ClosedError:

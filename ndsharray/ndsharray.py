@@ -362,7 +362,8 @@ class NdShArray:
 
         Parameters and results are those of `read`, but that it waits for ever by default. It can be
         cancelled at any time, and leaves no thread behind. While it waits, the reader is its own:
-        other calls raise RuntimeError.
+        other calls raise RuntimeError. So does this one where no ``asyncio`` loop runs, as under
+        trio: call `read` in a thread there (``trio.to_thread.run_sync``).
         """
         reader = self._get_reader("read_async")
         timeout = check_timeout(timeout)
