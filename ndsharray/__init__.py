@@ -45,3 +45,7 @@ def __getattr__(name: str) -> Any:
     if name in ("MmapTransport", "PosixShmTransport"):  # imported when they are used
         return getattr(backends, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # with the two that are not imported yet, without what is ours alone

@@ -13,7 +13,7 @@ from typing import Callable
 
 from ._wait import pause
 
-__all__ = ["in_thread", "sleep_until"]
+__all__ = ["in_thread", "sleep_until", "stop_task"]
 
 
 async def sleep_until(news: Callable[[], bool], seconds: float) -> None:
@@ -23,6 +23,12 @@ async def sleep_until(news: Callable[[], bool], seconds: float) -> None:
     while not news() and waited < seconds:
         await asyncio.sleep(min(pause(waited), seconds - waited))
         waited = time.monotonic() - start
+
+
+async def stop_task() -> None:
+    """Go on no more, but for being cancelled. The loop has a hold on it, so nobody complains."""
+    while True:
+        await asyncio.sleep(3600)
 
 
 async def in_thread(

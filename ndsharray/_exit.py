@@ -1,9 +1,13 @@
 """Closing what is still open at the end of a process.
 
-A ``multiprocessing`` child ends with ``os._exit``: neither ``atexit`` nor finalizers run there,
-only what is registered with multiprocessing itself. Everywhere else ``weakref.finalize`` closes
+A child of ``multiprocessing``, or of its relatives ``multiprocess`` (pathos) and ``billiard``
+(Celery), ends with ``os._exit``: neither ``atexit`` nor finalizers run there, only what is
+registered with that library itself. Everywhere else ``weakref.finalize`` closes
 writers and readers, and what they left for others to end (a cell, while arrays in place are alive)
 ends here, as late as possible: other handlers may still use those arrays.
+
+A daemon thread that uses a side which the end of the process has closed is stopped: what it meets
+is no mistake of the user's.
 
 What may live here: who is told of the end, and in which order. Not here: what a close does.
 """
@@ -14,40 +18,68 @@ import atexit
 import logging
 import os
 import sys
+import threading
 import time
 import weakref
-from typing import Any
+from typing import Any, Callable
 
-__all__ = ["close_at_exit", "ended", "linger", "wait_at_exit"]
+__all__ = ["close_at_exit", "ended", "in_daemon", "linger", "stop_daemon", "wait_at_exit"]
 
 log = logging.getLogger("ndsharray")
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
 _registered_in = 0
+_LIBRARIES = ("multiprocessing", "multiprocess", "billiard")
 
 
 def close_at_exit(side: Any) -> None:
-    """Have ``side.close()`` called if the process ends as a ``multiprocessing`` child."""
+    """Have ``side.close()`` called if the process ends as a child of ``multiprocessing``."""
     global _registered_in
     _open.add(side)
-    multiprocessing = sys.modules.get("multiprocessing")
-    util = sys.modules.get("multiprocessing.util")
-    if multiprocessing is None or util is None or multiprocessing.parent_process() is None:
+    if _registered_in == os.getpid():  # a child forgets what its parent registered
         return
-    if _registered_in != os.getpid():  # a child forgets what its parent registered
-        _registered_in = os.getpid()
-        util.Finalize(None, _close_all, exitpriority=-100)  # after everything of the user's
+    for library in _LIBRARIES:
+        process = sys.modules.get(f"{library}.process")
+        util = sys.modules.get(f"{library}.util")
+        if process is None or util is None:
+            continue
+        child = process.current_process()
+        if child._parent_pid is not None:  # parent_process() would be public, but billiard has none
+            _registered_in = os.getpid()
+            util.Finalize(None, _close_all, exitpriority=-100)  # after everything of the user's
+            _close_at_end_of_worker(child)
+
+
+def _close_at_end_of_worker(child: Any) -> None:
+    """Have everything closed in a worker of billiard's Pool, which runs nothing but its `on_exit`.
+
+    It calls ``os._exit`` from within what its process was started for.
+    """
+    pool = sys.modules.get("billiard.pool")
+    worker = getattr(child, "_target", None)
+    if pool is None or not isinstance(worker, pool.Worker):
+        return
+    of_the_user = worker.on_exit
+
+    def on_exit(*arguments: Any) -> None:
+        try:
+            if of_the_user is not None:
+                of_the_user(*arguments)
+        finally:
+            _close_all()
+
+    worker.on_exit = on_exit
 
 
 def _close_all() -> None:
-    _close_each(list(_open))
+    _call_each([side.close for side in list(_open)])
     _end_lingering()
 
 
-def _close_each(things: list[Any]) -> None:
-    for each in things:
+def _call_each(ends: list[Callable[[], Any]]) -> None:
+    for end in ends:
         try:
-            each.close()
+            end()
         except Exception:
             log.exception("could not be closed")  # the others still can
 
@@ -56,6 +88,7 @@ _lingering: set[Any] = set()
 _inside: weakref.WeakSet[Any] = weakref.WeakSet()
 _exiting = False
 _PATIENCE = 0.5  # seconds: longer than a nap
+_PARKED = 1.0  # seconds
 
 
 def wait_at_exit(reader: Any) -> None:
@@ -87,7 +120,24 @@ def _end_lingering() -> None:
             reader.let_go(max(0.0, end - time.monotonic()))
         except Exception:
             log.exception("could not be closed")  # the others still can
-    _close_each(list(_lingering))
+    _call_each([thing.close for thing in list(_lingering)])
+
+
+def in_daemon() -> bool:
+    """Tell whether this is a daemon thread, which the end of the process does not wait for."""
+    thread = threading.current_thread()
+    return thread.daemon and thread is not threading.main_thread()  # a fork makes any one that
+
+
+def stop_daemon() -> None:
+    """Stop this thread, if it is a daemon. To be called with no lock of ours held.
+
+    The interpreter stops it wherever it is, a moment later. Should that take long, somebody may be
+    waiting for a lock that this thread holds: then it comes to its own end, without a word.
+    """
+    if in_daemon():
+        time.sleep(_PARKED)
+        raise SystemExit
 
 
 atexit.register(_end_lingering)  # at import: so it runs after whatever is registered later

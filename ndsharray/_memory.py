@@ -28,12 +28,12 @@ load of something else; so few places need the instruction, and `Fences.order` i
 from __future__ import annotations
 
 import platform
-import threading
 from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
 
+from ._foreign import real_lock
 from ._fork import MEMORY, detach_in_child
 
 __all__ = [
@@ -70,7 +70,7 @@ def require_whole_words(machine: str = platform.machine()) -> None:
 
 def make_fence() -> Fence:
     """Return a full fence with a lock of its own; its argument names the place, for tests."""
-    lock = threading.Lock()
+    lock = real_lock()
     lock.acquire()
     release, acquire = lock.release, lock.acquire
 
@@ -94,7 +94,7 @@ def fence_callbacks() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     They are C functions, so no signal handler runs inside them or between them: ``__exit__`` of
     a lock releases it whatever it is given, and ``acquire(0)`` does not wait.
     """
-    lock: Any = threading.Lock()
+    lock: Any = real_lock()
     lock.acquire()
     return lock.__exit__, lock.acquire
 

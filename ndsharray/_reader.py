@@ -28,6 +28,7 @@ from ._attached import Attached, Frame
 from ._buffers import Buffers
 from ._find import LOOK_NS, Finder
 from ._follow import Follower
+from ._foreign import require_asyncio
 from ._fork import SIDES, detach_in_child
 from ._layout import Layout
 from ._pins import OwnCell
@@ -82,6 +83,7 @@ class Reader:
         self._cell = OwnCell(address, self)
         self._forked = False  # by a fork inside a call, which goes on in the parent
         self.closed = False
+        self._left = False  # closed by the end of the process, or with the last reference
         self.last = array
         self.frame = self.age_ns = 0
         self._layout: Optional[Layout] = None
@@ -89,7 +91,7 @@ class Reader:
         try:
             self.is_valid()
         except BaseException:
-            self.close()  # or the lease of its cell would stay
+            self.close(asked=True)  # or the lease of its cell would stay
             raise
 
     def into(self, out: npt.NDArray[Any]) -> Take:
@@ -117,7 +119,11 @@ class Reader:
         """
         if self._reserved is not None:
             self._refuse_reserved()
-        return self._call(self._newest, take, timeout)
+        try:
+            return self._call(self._newest, take, timeout)
+        except ClosedError:
+            self._stop_daemon()
+            raise
 
     def next(self, take: Take, timeout: Optional[float]) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same with the oldest frame that was not had.
@@ -127,7 +133,11 @@ class Reader:
         """
         if self._reserved is not None:
             self._refuse_reserved()
-        return self._call(self._oldest, take, timeout)
+        try:
+            return self._call(self._oldest, take, timeout)
+        except ClosedError:
+            self._stop_daemon()
+            raise
 
     def _call(
         self, attempt: Callable[[Take], Optional[bool]], take: Take, timeout: Optional[float]
@@ -151,7 +161,7 @@ class Reader:
                 turn.busy = False
                 lock.release()
                 if self.closed:  # by another thread or a signal handler, meanwhile
-                    self.close()
+                    self.close(asked=True)
         except BaseException as error:
             turn.repair()
             if self._forked:
@@ -173,6 +183,10 @@ class Reader:
             raise RuntimeError(
                 "a fork interrupted this call: it goes on in the parent process; call again"
             ) from error
+
+    def _stop_daemon(self) -> None:
+        if self._left:
+            _exit.stop_daemon()
 
     def _check_open(self) -> None:
         if self.closed:
@@ -205,6 +219,19 @@ class Reader:
         self, take: Take, timeout: Optional[float]
     ) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same as `read` in an event loop, which goes on meanwhile."""
+        require_asyncio()
+        try:
+            return await self._read_async(take, timeout)
+        except ClosedError:
+            if self._left and _exit.in_daemon():
+                from ._asleep import stop_task
+
+                await stop_task()  # others of the loop may have to end something
+            raise
+
+    async def _read_async(
+        self, take: Take, timeout: Optional[float]
+    ) -> tuple[bool, npt.NDArray[Any]]:
         mark = _Mark()  # dies with this call, however it ends
         if self._reserved is not None:
             self._refuse_reserved()
@@ -220,7 +247,7 @@ class Reader:
         finally:
             self._reserved = None
             if self.closed:
-                self.close()
+                self.close(asked=True)
 
     def _refuse_reserved(self) -> None:
         if self._is_reserved():
@@ -346,11 +373,18 @@ class Reader:
         """How many frames of this instance passed unseen since the first one that was seen."""
         return 0 if self._follower is None else self._follower.had[2]
 
-    def close(self) -> None:
+    def close(self, *, asked: bool = False) -> None:
         """Let the array go. Harmless when repeated; ends a wait of another thread or task.
 
         Arrays in place stay as they are; the cell goes with the last of them.
+
+        Parameters
+        ----------
+        asked : bool
+            Whether the user called it; else the last reference or the process goes, and a daemon
+            thread that reads then is stopped.
         """
+        self._left = self._left or not asked
         self.closed = True
         if self._turn.lock.acquire(False):
             try:

@@ -9,7 +9,8 @@ a wake-up that nobody needed costs a look, and one that got lost costs the rest 
   store followed by a wake-up cannot fall in between.
   Before that it looks again and again for 0.1 ms, if the wait before was shorter than 0.3 ms: a
   partner that answers at once is then met awake.
-* Everywhere else, and where a sandbox forbids futexes: looking now and then. The pauses grow with
+* Everywhere else, where a sandbox forbids futexes, and where greenlets have to go on meanwhile
+  (gevent's and eventlet's ``time.sleep`` lets them): looking now and then. The pauses grow with
   the time waited, to an eighth of it, and are 0.05 to 5 ms long: so that is how late a frame can
   be noticed (Windows before Python 3.11: 15.6 ms, the step of its timer).
 """
@@ -26,6 +27,8 @@ from functools import cache
 from typing import Any, Optional
 
 import numpy as np
+
+from ._foreign import in_greenlets
 
 __all__ = ["LONGEST_PAUSE", "Waiter", "pause"]
 
@@ -163,7 +166,7 @@ class Waiter:
 
     @property
     def sleeps(self) -> bool:
-        return self._futex is not None
+        return self._futex is not None and not in_greenlets()
 
     def spin(self, value: int) -> bool:
         """Look again and again for a moment, if the last wait was a short one.
@@ -177,7 +180,7 @@ class Waiter:
             Whether the word moved.
         """
         self._began = time.perf_counter()
-        if not self._quick or _yield is None:
+        if not self._quick or _yield is None or in_greenlets():
             return False
         low, end = value & 0xFFFFFFFF, self._began + _SPIN
         while self._halves[self._low] == low:
@@ -188,10 +191,11 @@ class Waiter:
 
     def sleep(self, value: int, seconds: float) -> None:
         """Sleep while the low half of the word is that of `value`, for so long at most."""
-        if self._futex is None:
+        futex = self._futex
+        if futex is None or in_greenlets():
             self.poll(value, seconds)
         else:
-            self._sleep(self._futex, value & 0xFFFFFFFF, seconds)
+            self._sleep(futex, value & 0xFFFFFFFF, seconds)
         self._quick = time.perf_counter() - self._began < _QUICK
 
     def _sleep(self, futex: Futex, low: int, seconds: float) -> None:

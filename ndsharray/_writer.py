@@ -22,10 +22,9 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
-from . import _cell, _clock, _lease
+from . import _cell, _clock, _exit, _lease
 from ._address import Address
 from ._control import obtain
-from ._exit import close_at_exit
 from ._fork import SIDES, detach_in_child
 from ._frames import Frames
 from ._layout import MAX_SLOTS, Layout, stride_for
@@ -82,6 +81,7 @@ class Writer:
         self._turn = Turn()
         self._loan: Optional[weakref.ref[Begun]] = None  # weak: one that was never ended is over
         self._gone: Optional[str] = None
+        self._left = False  # closed by the end of the process, or with the last reference
         self._frames: Optional[Frames] = None
         # The same, if the last call ended well, so that the next one can be a short one.
         self._ready: Optional[Frames] = None
@@ -101,7 +101,7 @@ class Writer:
                 self._claim()
                 self._obtain()
                 _writers[_key(address)] = self
-            close_at_exit(self)
+            _exit.close_at_exit(self)
             self._check_open()  # a fork may have interrupted this
         except BaseException as error:
             self.give_up()
@@ -181,6 +181,7 @@ class Writer:
         except BaseException as error:
             turn.repair()
             self._end_in_child(error)
+            self._stop_daemon()
             raise
 
     def _end_in_child(self, error: BaseException) -> None:
@@ -189,6 +190,10 @@ class Writer:
             self._let_go()  # the call may have got more since
             if isinstance(error, (AttributeError, LookupError, OSError, TypeError, ValueError)):
                 raise ClosedError(f"this writer has ended: {self._gone}") from error
+
+    def _stop_daemon(self) -> None:
+        if self._left:
+            _exit.stop_daemon()
 
     def _write(self, array: npt.NDArray[Any], now: int, interrupted: bool) -> None:
         self._begin_call(now, interrupted)
@@ -205,12 +210,12 @@ class Writer:
         RuntimeError
             While another loan is open.
         """
-        if self._gone is not None:
-            raise ClosedError(f"this writer has ended: {self._gone}")
         try:
+            self._check_open()
             return self._turn.wait(self._lend, layout)
         except BaseException as error:
             self._end_in_child(error)
+            self._stop_daemon()
             raise
 
     def _lend(self, layout: Layout) -> Begun:
@@ -230,14 +235,15 @@ class Writer:
         ClosedError
             If the writer was closed or replaced meanwhile, and the frame was to be published.
         """
-        if self._gone is None:
-            try:
+        try:
+            if self._gone is None:
                 self._turn.wait(self._take_back, (begun, publish))
-            except BaseException as error:
-                self._end_in_child(error)
-                raise
-        elif publish:
-            raise ClosedError(f"this writer has ended: {self._gone}")
+            elif publish:
+                self._check_open()
+        except BaseException as error:
+            self._end_in_child(error)
+            self._stop_daemon()
+            raise
 
     def _take_back(self, how: tuple[Begun, bool]) -> None:
         begun, publish = how
@@ -428,13 +434,15 @@ class Writer:
         Parameters
         ----------
         asked : bool
-            Whether the user called it; else the last reference or the process goes.
+            Whether the user called it; else the last reference or the process goes, and a daemon
+            thread that writes then is stopped.
 
         Raises
         ------
         RuntimeError
             From a signal handler that interrupted a write of the same thread.
         """
+        self._left = self._left or not asked
         if self._control is None:
             return
         if not asked and self._is_unused():
@@ -481,7 +489,7 @@ class Writer:
             if self._forked:
                 pass  # all of it is the parent's
             elif self._control is not None and not self._adopted[0] >> 1:
-                self.close()  # there is nothing that anybody could go on from
+                self.close(asked=True)  # there is nothing that anybody could go on from
             elif self._control is None and self._lease is not None and self._lease.held:
                 there = exists(self._address)
                 # Unknown when no descriptor is left: then nothing was made, as our lease was new.

@@ -364,7 +364,8 @@ class NdShArray:
 
         Parameters and results are those of `read`, but that it waits for ever by default. It can be
         cancelled at any time, and leaves no thread behind. While it waits, the reader is its own:
-        other calls raise RuntimeError.
+        other calls raise RuntimeError. So does this one where no ``asyncio`` loop runs, as under
+        trio: call `read` in a thread there (``trio.to_thread.run_sync``).
         """
         reader = self._get_reader("read_async")
         timeout = check_timeout(timeout)
@@ -416,10 +417,7 @@ class NdShArray:
         A writer's array ends with it: its names are removed, readers keep their last frame
         and go on with the next writer. Happens by itself with ``with``, ``del``, and at exit.
         """
-        if self._writer is not None:
-            self._writer.close(asked=True)
-        else:
-            self._get_reader("close").close()
+        (self._writer or self._get_reader("close")).close(asked=True)
         self._finalizer.detach()
 
     def __enter__(self) -> Self:

@@ -23,6 +23,9 @@ from console import Console
 from ndsharray import NdShArray
 from ndsharray.backends.base import control_name
 
+# In a path: a segment or a lease. Not "/nd" alone, which stands in the path of a clone as well.
+OURS = "/nd[0-9a-f]{16}"
+
 
 def run_script(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a script to its end; warnings are errors there."""

@@ -361,6 +361,16 @@ def test_the_offsets_of_the_format_are_those_of_the_library() -> None:
     assert fields_of("A slot", _layout.RECORD_BYTE) == SLOT
 
 
+def test_the_format_says_units() -> None:
+    rows = [*rows_of("format.md", "The control segment"), *rows_of("format.md", "A table copy")]
+    rows += rows_of("format.md", "A slot")
+    for _, _, _, field, *more in rows:
+        if re.search("clock|taken|time", field):
+            assert re.search(r"\bns\b", more[-1]), field
+        if re.search("length|stride", field):
+            assert re.search(r"\bbytes\b", more[-1]), field
+
+
 def test_the_names_of_the_format_are_those_of_the_library() -> None:
     for root, name, instance, segment, control, frames in rows_of("format.md", "Examples of names"):
         assert base.control_name(root, name) == control
@@ -368,6 +378,12 @@ def test_the_names_of_the_format_are_those_of_the_library() -> None:
 
 
 # --- the reference
+
+
+def test_what_a_console_offers_is_what_is_public() -> None:
+    assert dir(ndsharray) == sorted(ndsharray.__all__)
+    for name in dir(ndsharray):
+        assert getattr(ndsharray, name) is not None
 
 
 def test_all_that_is_public_is_in_the_reference() -> None:

@@ -26,8 +26,8 @@ ALLOWED = {
     "_frames": "_fork _layout _memory _seqlock backends.base",
     "_control": "_address _clock _layout _lease _leftovers _memory _seqlock _wait backends.base "
     "errors",
-    "_reader": "_address _asleep _attached _buffers _clock _exit _find _follow _fork _pins _take "
-    "_turn _layout _wait errors",
+    "_reader": "_address _asleep _attached _buffers _clock _exit _find _follow _foreign _fork "
+    "_layout _pins _take _turn _wait errors",
     "_find": "_address _attached _clock _layout _lease _memory _seqlock backends.base",
     "_follow": "_address _attached _layout _pins _take _wait",
     "_pins": "_fork _address _attached _cell _clock _exit _layout _memory _seqlock",
@@ -41,10 +41,11 @@ ALLOWED = {
     "_layout": "_memory _npy _types errors",
     "_npy": "_types",
     "_fork": "",
-    "_memory": "_fork",
+    "_memory": "_foreign _fork",
+    "_foreign": "",
     "_buffers": "",
     "_turn": "",
-    "_wait": "",
+    "_wait": "_foreign",
     "_asleep": "_wait",
     "_arguments": "_layout _types",
     "_clock": "",

@@ -36,7 +36,7 @@ class Lock:
 @pytest.fixture
 def lock(monkeypatch: pytest.MonkeyPatch) -> Lock:
     lock = Lock()
-    monkeypatch.setattr(_memory.threading, "Lock", lambda: lock)
+    monkeypatch.setattr(_memory, "real_lock", lambda: lock)
     return lock
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from console import Console, Failed
 from processes import (
+    OURS,
     STOPPER,
     Namespace,
     can_unshare,
@@ -519,6 +521,133 @@ first.wait()
         assert remains(root, name) == before
 
 
+# What a daemon thread does when the program ends; it must not come back from there.
+DAEMON = {
+    "read": "r.read(timeout=None)",
+    "read, no writer": "nobody.read(timeout=None)",
+    "read in place": "held = r.read(copy=False)[1]; r.read(timeout=None, copy=False)",
+    "short reads": "while True: r.read(timeout=0.01); nobody.read()",
+    "frames": "for frame in r.frames(): pass",
+    "frames, no writer": "for frame in nobody.frames(): pass",
+    "read_async": "asyncio.run(wait_for(r))",
+    "read_async, no writer": "asyncio.run(wait_for(nobody))",
+    "read_async, in tasks": "asyncio.run(wait_in_tasks())",
+    "write": "while True: w.write(w_array)",
+    "loan": "while True:\n        with w.loan(): pass",
+    "a thread pool": "multiprocessing.pool.ThreadPool(1).apply(lambda: r.read(timeout=None))",
+}
+DAEMON_CODE = """
+import sys
+sys.path[:] = {path!r}
+import asyncio, multiprocessing.pool, threading
+import numpy as np
+from ndsharray import NdShArray
+w_array = np.zeros((300, 300))
+w = NdShArray({name!r}, w_array, "w", transport={transport!r})
+r = NdShArray({name!r}, r_w="r", transport={transport!r})
+nobody = NdShArray({name!r} + " nobody", r_w="r", transport={transport!r})
+r.read()
+begun = threading.Event()
+async def wait_for(reader):
+    await reader.read_async()
+    await reader.read_async()
+async def wait_in_tasks():
+    await asyncio.gather(*[asyncio.create_task(wait_for(each)) for each in (r, nobody)])
+def run():
+    begun.set()
+    {what}
+def run_and_tell():
+    try:
+        run()
+    finally:
+        print("came back", flush=True)
+threading.Thread(target=run_and_tell, daemon=True).start()
+begun.wait()
+threading.Event().wait(0.05)  # it may be anywhere, but as a rule it waits
+"""
+
+
+@pytest.mark.parametrize("what", DAEMON)
+def test_a_daemon_thread_does_not_come_back_when_the_program_ends(
+    name: str, transport: str, root: Path, what: str
+) -> None:
+    flags = [["-W", "error", "-X", "dev"], ["-O"], ["-S"], ["-I", "-B"]]
+    programs = []
+    for number, each in enumerate(flags):
+        code = DAEMON_CODE.format(
+            path=sys.path, name=f"{name} {number}", transport=transport, what=DAEMON[what]
+        )
+        command = [sys.executable, *each, "-c", code]
+        pipe = subprocess.PIPE
+        programs.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True))
+    for each, program in zip(flags, programs):
+        output, errors = program.communicate(timeout=60)
+        assert (each, program.returncode, output, errors) == (each, 0, "", "")
+    assert os.listdir(root) == []
+
+
+@pytest.mark.parametrize("how", ["r.read(timeout=None)", "w.write(np.zeros(3))"])
+def test_a_daemon_thread_that_is_stopped_does_not_keep_a_lock_for_ever(
+    name: str, transport: str, how: str
+) -> None:
+    code = f"""
+import atexit, sys, threading
+lock, begun = threading.Lock(), threading.Event()
+@atexit.register  # before the library registers anything: so it runs after that
+def late():
+    with lock:
+        print("late")
+import numpy as np
+from ndsharray import NdShArray
+w = NdShArray(sys.argv[1], np.zeros(3), "w", transport=sys.argv[2])
+r = NdShArray(sys.argv[1], r_w="r", transport=sys.argv[2])
+def run():
+    with lock:
+        begun.set()
+        while True:
+            {how}
+threading.Thread(target=run, daemon=True).start()
+begun.wait()
+"""
+    ended = run_script(code, name, transport)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "late\n", "")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_daemon_thread_of_a_child_of_multiprocessing_does_not_come_back(
+    name: str, transport: str, root: Path, tmp_path: Path, method: str
+) -> None:
+    script = tmp_path / "child.py"
+    script.write_text("""
+import multiprocessing.util, sys, threading
+from ndsharray import NdShArray
+kept = []
+def live(name, transport):
+    kept.append(NdShArray(name, r_w="r", transport=transport))
+    begun = threading.Event()
+    def run():
+        kept[0].read()
+        begun.set()
+        kept[0].read(timeout=None)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    begun.wait()
+    # After ours: time for a thread that comes back.
+    multiprocessing.util.Finalize(None, thread.join, args=(0.5,), exitpriority=-101)
+if __name__ == "__main__":
+    child = multiprocessing.get_context(sys.argv[1]).Process(target=live, args=sys.argv[2:])
+    child.start()
+    child.join()
+    sys.exit(child.exitcode)
+""")
+    with NdShArray(name, np.zeros(3), "w", transport=transport):
+        before = remains(root, name)
+        command = [sys.executable, str(script), method, name, transport]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+        assert remains(root, name) == before
+
+
 # --- descriptors of children that are other programs
 
 LAUNCH = {
@@ -564,7 +693,7 @@ def test_a_child_that_lives_long_keeps_nothing_of_a_killed_parent(
             while Path(f"/proc/{pid}/cmdline").read_bytes() in (own, b""):  # empty: half way
                 os.sched_yield()
         if how != "fork":  # which has the descriptors of mappings, and drops leases when it begins
-            assert [target for target in opened_by(pid) if "/nd" in target] == []
+            assert [target for target in opened_by(pid) if re.search(OURS, target)] == []
         parent.process.kill()  # its standard streams are the child's too: no end of file
         parent.process.wait()
         account("SIGKILL of a parent whose child lives on", 1)
@@ -1069,6 +1198,6 @@ def test_what_cannot_be_closed_at_exit_keeps_nothing_else_open(
             closed.append(self)
 
     sides = [Side(None), Side(OSError("no")), Side(None)]
-    _exit._close_each(sides)
+    _exit._call_each([side.close for side in sides])
     assert closed == [sides[0], sides[2]]
     assert [record.message for record in caplog.records] == ["could not be closed"]

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def test_the_resource_tracker_takes_nothing_from_the_living(
     parent = console("-W", "ignore:.*fork:DeprecationWarning")
     parent.run(f"import sys; sys.path.insert(0, {HERE!r})")
     parent.run("from multiprocessing import resource_tracker, shared_memory; import processes")
+    parent.run("import multiprocessing.util")
     parent.run("resource_tracker.ensure_running()")
     block = ""
     if end != "parent is killed":  # or the tracker, rightly, complains about that one
@@ -55,8 +57,10 @@ def test_the_resource_tracker_takes_nothing_from_the_living(
 
     if end == "parent is killed":
         account("SIGKILL of the parent of a resource tracker", 1)
+        fork_server = parent.run("multiprocessing.util.get_temp_dir()")  # its socket is there
         parent.process.kill()
         parent.process.wait()
+        shutil.rmtree(fork_server)  # which a parent that ends by itself does
         for size in (5, 5000):  # the child goes on, and whoever comes finds it
             orders.write(np.array(size))
             assert of_child.read(timeout=30)[1].tolist() == list(range(size))

@@ -19,6 +19,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 from console import Console, Failed
+from processes import run_script
 
 from ndsharray import NdShArray, WriterExistsError, _clock, _find
 from ndsharray._address import Address, address_of
@@ -166,6 +167,71 @@ def look_now(side: NdShArray) -> None:
         inner._writer._look_at = inner._writer._looked_at_names = 0
     else:
         inner._reader._finder._looked = -_find.LOOK_NS
+
+
+# --- descriptors
+
+
+def test_what_a_side_costs_in_descriptors(name: str, transport: str) -> None:
+    each = 1 if sys.version_info >= (3, 13) else 3  # its lease; before 3.13 also of two mappings
+
+    def opened() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = opened()
+    with NdShArray(name, np.zeros(3), "w", transport=transport) as writer:
+        assert opened() == before + each
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            held = reader.read(copy=False)[1]
+            assert opened() == before + 2 * each
+            writer.write(np.zeros(100_000))  # grew
+            assert opened() == before + 2 * each
+            reader.read()  # what is held keeps the memory before mapped
+            assert opened() == before + 2 * each + (each > 1)
+            del held
+    assert opened() == before
+
+
+DAEMON = """
+import os, sys
+import numpy as np
+from ndsharray import NdShArray
+name, transport, log = sys.argv[1:]
+w = NdShArray(name, np.zeros(50_000), "w", transport=transport)
+r = NdShArray(name, r_w="r", transport=transport)
+held = r.read(copy=False)[1]
+pid = os.fork()
+if pid == 0:  # a daemon: it closes all, and opens its own
+    try:
+        os.closerange(3, 4096)
+        logs = [os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for _ in range(12)]
+        assert w.closed
+        r.read()
+        with NdShArray(name + " own", np.ones(3), "w", transport=transport) as own:
+            with NdShArray(name + " own", r_w="r", transport=transport) as of_own:
+                assert of_own.read()[0]
+        w.close(); r.close()
+        del held, w, r
+        for fd in logs:
+            os.fstat(fd)
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+w.write(np.zeros(3))
+assert r.read()[0]
+r.close(); w.close()
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="mmap keeps descriptors, as is documented")
+def test_a_daemon_that_closed_all_descriptors_keeps_those_that_it_opens(
+    name: str, transport: str, tmp_path: Path
+) -> None:
+    ended = run_script(DAEMON, name, transport, str(tmp_path / "log"))
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 # --- no descriptor left

@@ -65,7 +65,7 @@ class MmapTransport(base.Transport):
                 if sys.platform != "win32" and os.fstat(fd).st_mode & self.mode != self.mode:
                     os.fchmod(fd, self.mode)  # the umask took some away
                 pages.reserve(fd, size, self.root)
-                return base.Segment(name, memoryview(_map(fd, size, mmap.ACCESS_WRITE)))
+                return base.Segment(name, memoryview(pages.mapped(fd, size, mmap.ACCESS_WRITE)))
             finally:
                 os.close(fd)  # before the name goes: Windows
         except BaseException:
@@ -88,7 +88,7 @@ class MmapTransport(base.Transport):
         try:
             size = self._checked_size(os.fstat(fd), path)
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-            return base.Segment(name, memoryview(_map(fd, size, access)))
+            return base.Segment(name, memoryview(pages.mapped(fd, size, access)))
         finally:
             os.close(fd)
 
@@ -112,9 +112,3 @@ class MmapTransport(base.Transport):
         except FileNotFoundError:
             return False
         return True
-
-
-def _map(fd: int, size: int, access: int) -> mmap.mmap:
-    if sys.version_info >= (3, 13) and sys.platform != "win32":
-        return mmap.mmap(fd, size, access=access, trackfd=False)  # one descriptor less each
-    return mmap.mmap(fd, size, access=access)

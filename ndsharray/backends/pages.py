@@ -1,4 +1,4 @@
-"""Memory behind every byte of a new segment, or an error that says how much is missing.
+"""Memory behind every byte of a new segment, or an error that says how much is missing; mapping it.
 
 System calls on an open descriptor only; knows no transport.
 """
@@ -6,10 +6,11 @@ System calls on an open descriptor only; knows no transport.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import sys
 
-__all__ = ["check_room", "free_bytes", "has_holes", "reserve"]
+__all__ = ["check_room", "free_bytes", "has_holes", "mapped", "reserve"]
 
 # A signal restarts a whole posix_fallocate call (EINTR), so one call must not take long.
 _RESERVE_STEP = 64 * 2**20
@@ -114,3 +115,14 @@ def has_holes(found: os.stat_result) -> bool:
         return found.st_dev == os.stat("/dev/shm").st_dev and found.st_blocks * 512 < found.st_size
     except FileNotFoundError:
         return False
+
+
+def mapped(fd: int, size: int, access: int) -> mmap.mmap:
+    """Map a file, with `access` as for ``mmap.mmap``.
+
+    From Python 3.13 on without a descriptor. The duplicate that ``mmap`` keeps otherwise is one of
+    few, and its number may be another file's by the time it is closed (a daemon closes all first).
+    """
+    if sys.version_info >= (3, 13) and sys.platform != "win32":
+        return mmap.mmap(fd, size, access=access, trackfd=False)
+    return mmap.mmap(fd, size, access=access)

@@ -3,10 +3,11 @@
 Any ``SharedMemory(name)`` opens our segments, and the other way round. Two ways to get there, no
 third:
 
-* On Windows, and from Python 3.13 on, the class itself, untracked (``track=False``).
-* Before 3.13 on POSIX the class hands every segment that it attaches to a resource tracker, which
-  deletes it when the visitor exits (cpython gh-82300). There it is ``_posixshmem.shm_open``, the
-  very call beneath the class, with ``mmap``.
+* On Windows the class itself, which tracks nothing there.
+* On POSIX ``_posixshmem.shm_open``, the very call beneath the class, with ``mmap``. The class hands
+  every segment that it attaches to a resource tracker, which deletes it when the visitor exits
+  (cpython gh-82300). Untracked (``track=False``, from 3.13 on) it still removes the writer's
+  segment when an attach fails (gh-153279), and keeps a descriptor for each.
 
 Everything is created untracked: removing is the library's own work.
 
@@ -139,15 +140,11 @@ else:
         return found.st_size
 
 
-if sys.platform == "win32" or sys.version_info >= (3, 13):
+if sys.platform == "win32":
     from multiprocessing import shared_memory
 
     class _SharedMemory(shared_memory.SharedMemory):
-        """Ours: never unlinks by itself, and is silent about views that outlive it."""
-
-        def unlink(self) -> None:
-            # A failed attach calls this, and would remove the writer's segment (gh-153279).
-            pass
+        """Ours: silent about views that outlive it."""
 
         def close(self) -> None:
             try:
@@ -155,53 +152,24 @@ if sys.platform == "win32" or sys.version_info >= (3, 13):
             except BufferError:
                 pass  # living views keep the mapping; it goes with the last of them
 
-    def _shared_memory(name: str, *, create: bool = False, size: int = 0) -> _SharedMemory:
-        if sys.version_info >= (3, 13):
-            return _SharedMemory(name, create=create, size=size, track=False)
-        return _SharedMemory(name, create=create, size=size)
-
     def _segment(shm: _SharedMemory, name: str, writable: bool) -> base.Segment:
         buf = shm.buf
         assert buf is not None  # it is open
-        if sys.platform != "win32":
-            # A living view makes close() keep the descriptor; nobody needs it once it is mapped.
-            fd, shm._fd = shm._fd, -1  # first, or an interrupt would have it closed twice
-            os.close(fd)
         # A view of our own: close() releases the class's, also in the hands of others.
         view = memoryview(buf)
         return base.Segment(name, view if writable else view.toreadonly(), shm)
 
     def _create(name: str, size: int) -> base.Segment:
-        if sys.platform.startswith("linux"):
-            pages.check_room(size, "/dev/shm")
+        shm = _SharedMemory(name, create=True, size=size)
         try:
-            shm = _shared_memory(name, create=True, size=size)
-        except FileExistsError:
-            raise
-        except BaseException:
-            _unlink(name)  # made, and then not mapped
-            raise
-        try:
-            if sys.platform != "win32":
-                _reserve(shm._fd, size)
             return _segment(shm, name, writable=True)
         except BaseException:
-            _unlink(name)
             shm.close()
             raise
 
     def _open(name: str, writable: bool) -> base.Segment:
+        shm = _SharedMemory(name)
         try:
-            shm = _shared_memory(name)
-        except ValueError:  # "cannot mmap an empty file": between shm_open and ftruncate
-            raise _not_there(name) from None
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # the same on macOS
-                raise
-            raise _not_there(name) from None
-        try:
-            if sys.platform != "win32":
-                _checked_size(shm._fd, name)
             return _segment(shm, name, writable)
         except BaseException:
             shm.close()
@@ -215,7 +183,7 @@ else:
             if not sys.platform.startswith("linux"):
                 os.ftruncate(fd, size)  # macOS allocates here, and allows it only once
             _reserve(fd, size)
-            return base.Segment(name, memoryview(mmap.mmap(fd, size)))
+            return base.Segment(name, memoryview(pages.mapped(fd, size, mmap.ACCESS_WRITE)))
         except BaseException:
             _unlink(name)
             raise
@@ -230,6 +198,6 @@ else:
         try:
             size = _checked_size(fd, name)
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-            return base.Segment(name, memoryview(mmap.mmap(fd, size, access=access)))
+            return base.Segment(name, memoryview(pages.mapped(fd, size, access)))
         finally:
             os.close(fd)
