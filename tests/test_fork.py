@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import ndsharray
-from ndsharray import NdShArray
+from ndsharray import ClosedError, NdShArray
+from ndsharray._frames import Frames
 from ndsharray.backends.base import control_name
 
 pytestmark = [
@@ -129,8 +130,8 @@ class Case:
         raise NotImplementedError
 
     def go_on(self) -> None:
-        """Write two frames more, so that what the child was in the middle of is long over."""
-        for frame in (OTHER + 1, OTHER + 2):
+        """Write four frames more: each slot has another one then."""
+        for frame in (OTHER + 1, OTHER + 2, OTHER + 3, OTHER + 4):
             self.writer.write(frame)
 
     def end(self) -> None:
@@ -261,6 +262,37 @@ def test_a_child_that_was_forked_inside_a_call_changes_nothing(
             this.close()
         line += step
     assert line > 2 * step
+
+
+def test_a_child_does_not_fill_the_slot_that_its_parent_was_about_to_fill(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fork comes just before the copy: only the array over the slot can refuse it."""
+    case, child, parent = Case(name, transport), Child(), os.getpid()
+    prepare = Frames.prepare
+
+    def prepare_and_fork(frames: Frames, position: int, layout: Any) -> Any:
+        monkeypatch.undo()
+        os.environ["NDSHARRAY_DIR"] = str(root)
+        view = prepare(frames, position, layout)
+        child.fork()
+        return view
+
+    monkeypatch.setattr(Frames, "prepare", prepare_and_fork)
+    said = "returned"
+    try:
+        case.writer.write(OTHER)
+    except ClosedError:
+        said = "ClosedError"
+    finally:
+        if os.getpid() != parent:
+            os.write(child.ended[1], said.encode())
+            os._exit(0)
+    case.go_on()
+    before = memory(root, name)
+    assert child.go_on() == "ClosedError"
+    assert memory(root, name) == before
+    case.close()
 
 
 @pytest.fixture
