@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -59,6 +60,7 @@ def test_the_application_of_the_page_serves_many_at_a_time(
             [sys.executable, "-m", "uvicorn", "app:app", *options],
             cwd=tmp_path,
             pass_fds=[listening.fileno()],
+            start_new_session=True,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -78,7 +80,10 @@ def test_the_application_of_the_page_serves_many_at_a_time(
             server.terminate()  # with an answer that has no end
             errors = server.communicate(timeout=30)[1]
     finally:
-        server.kill()
+        try:
+            os.killpg(server.pid, signal.SIGKILL)  # its workers, too, if anything failed before
+        except ProcessLookupError:
+            pass
         server.communicate()
     assert errors == ""
     assert [entry for entry in remains(root, "camera") if entry[-3:-2] == "r"] == []
