@@ -25,7 +25,8 @@ restores seq (its payload is untouched, so no fence is needed) and passes by, or
 up. W4 keeps the payload's stores behind that look, R5 the last loads before the unpin: partners.
 While the pin stands, no second look at seq is needed. A reader has four pins in a *cell* of its
 own; without one it copies, and the promise is the same. A writer that finds no free slot first
-clears the cells of readers that died (it can take their leases), then grows. It never waits.
+clears the cells of readers that died (it can take their leases), then grows. It never waits. Pins
+name no segment: in a new one, the first slot is taken without a look at them, as nobody follows it.
 
 **The segment**: newest names a table copy, and the writer changes only the other one. A reader
 loads newest, R6, the copy, R7, newest again: unchanged means that the copy was not written
@@ -72,6 +73,7 @@ from ._layout import (
     LAST_FRAME_WORD,
     LIVE,
     MAX_SLOTS,
+    MIN_SLOTS,
     NEWEST_BYTES,
     NEWEST_WORD,
     OWNERS_WORD,
@@ -229,6 +231,16 @@ class WriteSide:
             return position
         return 0
 
+    def begin_first(self) -> int:
+        """Take the first slot of a new segment; return its position.
+
+        Nobody follows that segment yet, so all pins, which name no segment, are for others; and
+        what is stored needs no fence but the one before newest.
+        """
+        self.position = self.open_position = position = self.position + 1
+        self._words[self._seq_at[position % self.slots]] = 2 * position - 1
+        return position
+
     def publish(self, position: int, now: int) -> bool:
         """Say that the slot's frame is whole, and make it the newest one, for all readers at once.
 
@@ -282,6 +294,11 @@ class WriteSide:
     def pinned(self) -> int:
         """Return how many pins are set now."""
         return _ALL_PINS - int(self._load_pins().count(0))
+
+    def fewest_slots(self) -> int:
+        """Return how few slots the next segment can have so that one of them is not pinned."""
+        free = set(range(1, MAX_SLOTS + 1)).difference(self._load_pins())
+        return max(MIN_SLOTS, min(free))
 
 
 class ReadSide:

@@ -17,6 +17,7 @@ import logging
 import os
 import threading
 import weakref
+from contextlib import suppress
 from typing import Any, Optional
 
 import numpy as np
@@ -27,10 +28,11 @@ from ._address import Address
 from ._control import obtain
 from ._exit import close_at_exit
 from ._frames import Frames
-from ._layout import MAX_SLOTS, Layout, stride_for
+from ._layout import MAX_SLOTS, MIN_SLOTS, Layout, stride_for
 from ._leftovers import exists, recorded_pid
 from ._loan import Begun
 from ._memory import make_fences
+from ._need import Need
 from ._seqlock import WriteSide
 from ._turn import CALLS, Turn, refuse_nested
 from ._types import check_dtype
@@ -76,7 +78,6 @@ class Writer:
 
     def __init__(self, address: Address, slots: int) -> None:
         self._address = address
-        self._slots = slots
         self._fences = make_fences()
         self._turn = Turn()
         self._loan: Optional[weakref.ref[Begun]] = None  # weak: one that was never ended is over
@@ -89,6 +90,7 @@ class Writer:
         self._adopted = (0, 0)  # what the last writer left: newest word, frame number
         self._looked_at_names = now = _clock.now_ns()
         self._look_at = now + _LOOK_NS  # when to look at the lease again
+        self._need = Need(slots, now)
         self._marked: set[int] = set()  # cells with bytes set at the last look
         self.layout = NO_LAYOUT
         self._layouts: dict[tuple[np.dtype[Any], tuple[int, ...]], Layout] = {}  # made before
@@ -168,6 +170,7 @@ class Writer:
                         self._control.wake()
                     self._ready = frames
                 else:
+                    frames = None  # a mapping goes before its name does: Windows
                     self._write(array, now)
             finally:
                 turn.busy = False
@@ -254,6 +257,15 @@ class Writer:
             if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
                 self._look_at_names(now)
             self._control.restate(self.newest_frame[0])
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Count the pins, and remove names that could not be removed before: Windows."""
+        frames, keep = self._frames, {self._table_of_newest()}
+        if frames is not None:
+            self._need.note_pins(frames.side.pinned())
+            keep.add(frames.table.segment)  # another one after an interrupted publish
+        self._control.remove_frames(*keep)
 
     def _refuse_while_lent(self, begun: Optional[Begun]) -> None:
         if begun is not None and not begun.over:
@@ -277,12 +289,18 @@ class Writer:
 
     def _next_slot(self, layout: Layout, now: int) -> tuple[Frames, int]:
         """Begin a slot for a frame of this layout: in the segment there is, or in a new one."""
+        need = self._need
+        larger = need.note(layout, self.layout)
+        if now >= need.end:
+            fitting = self._refit(larger, now)
+            if fitting is not None:
+                return fitting
         frames = self._frames
         if frames is not None and layout.size <= frames.room and not self._too_far(frames.side):
             position = frames.side.begin() or self._begin_after_clearing(frames.side)
             if position:
                 return frames, position
-        return self._grow(layout, now)
+        return self._grow(layout, larger, now)
 
     def _publish(self, frames: Frames, position: int, layout: Layout, now: int) -> None:
         """Make a filled slot the newest frame; of its segment too, if that is new."""
@@ -316,24 +334,56 @@ class Writer:
         newest = self.newest_frame[0]
         return int(self._control.tables[newest & 1].segment) if newest >> 1 else 0
 
-    def _grow(self, layout: Layout, now: int) -> tuple[Frames, int]:
-        """Begin a slot in a new frame segment, which nobody follows before it is published."""
+    def _refit(self, larger: Layout, now: int) -> Optional[tuple[Frames, int]]:
+        """Begin a slot in a segment that fits, if the present one has not for a whole period.
+
+        None: it fits, or the other one cannot be made now; the write goes on in the present one.
+        """
         self._look_at_lease(now)
+        frames, need = self._frames, self._need
+        if frames is None:
+            return None
+        need.note_pins(frames.side.pinned())
+        fitting = need.end_period(now, larger, frames.table)
+        if fitting is not None:
+            with suppress(OSError):
+                return self._new_segment(*fitting)
+        return None
+
+    def _grow(self, layout: Layout, larger: Layout, now: int) -> tuple[Frames, int]:
+        """Begin a slot in a new segment, as none of the present one can be had for this layout."""
+        self._look_at_lease(now)
+        old, need, fewer = self._frames, self._need, {MIN_SLOTS}
+        if old is not None:
+            pinned = old.side.pinned()
+            fewer = {pinned + 2, old.side.fewest_slots()}
+            need.note_pins(pinned)
+            if layout.size <= old.room and not self._too_far(old.side):  # so it is for pins
+                need.slots = min(MAX_SLOTS, max(need.slots, 2 * old.table.slots))
+        slots = need.slots
+        return self._new_segment(larger, slots, *sorted(fewer - {slots}, reverse=True))
+
+    def _new_segment(self, layout: Layout, slots: int, *fewer: int) -> tuple[Frames, int]:
+        """Begin a slot in a new frame segment, which nobody follows before it is published.
+
+        It has so many slots, or the first of the `fewer` that there is room for.
+        """
         old, keep = self._frames, self._table_of_newest()
-        stride, slots = stride_for(len(layout.header), layout.nbytes), self._slots
+        stride = stride_for(len(layout.header), layout.nbytes)
         if old is not None:
             self._start = max(self._start, old.side.position)
-            stride, slots = max(stride, old.table.stride), max(slots, old.table.slots)
-            if layout.size <= old.room and not self._too_far(old.side):  # so it is for pins
-                slots = min(MAX_SLOTS, max(old.side.pinned() + 2, 2 * slots))
-        fresh = self._new_frames(keep, slots, stride)
-        position = fresh.side.begin()
-        while not position:  # readers pinned what was just made
-            slots = min(MAX_SLOTS, fresh.side.pinned() + 2)
+        try:
             fresh = self._new_frames(keep, slots, stride)
-            position = fresh.side.begin()
-        self._start = fresh.side.position
-        log.debug("%r grows: %d slots of %d bytes", self._address.name, slots, stride)
+        except OSError:
+            for number in fewer:
+                with suppress(OSError):
+                    fresh = self._new_frames(keep, number, stride)
+                    break
+            else:
+                raise
+        self._start = position = fresh.side.begin_first()
+        name, slots = self._address.name, fresh.table.slots
+        log.debug("%r begins a segment: %d slots of %d bytes", name, slots, stride)
         return fresh, position
 
     def _new_frames(self, keep: int, slots: int, stride: int) -> Frames:
