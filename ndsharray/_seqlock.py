@@ -2,7 +2,7 @@
 
 What may live here: the steps of writing and of reading, each callable by itself, so that a
 test interleaves a writer and a reader by hand. Not here: how payload and header get into a slot
-or out of it, which segment is which, when to try again; no file, process or clock. It has some 500
+or out of it, which segment is which, when to try again; no file, process or clock. It has some 520
 lines because both sides, and why they fit, belong on one page.
 
 **One slot**, `p` being a position and F a fence (``..`` stands for header and payload)::

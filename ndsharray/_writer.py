@@ -4,10 +4,10 @@ What may live here: when each of these happens, and with which segment. Not here
 stores (``_seqlock``), what a closed or adopted control segment holds (``_control``).
 
 A write that fits costs one copy and no system call. Everything else (another shape that does
-not fit, no free slot, the first frame) is a *grow*: a new frame segment, and one store of
-newest that publishes frame and segment together.
+not fit, no free slot, the first frame, a segment that has been too large for a while) is a *grow*:
+a new frame segment, and one store of newest that publishes frame and segment together.
 
-Some 480 lines, as one object has one lock: write, lend, grow, hand over and close exclude each
+Some 520 lines, as one object has one lock: write, lend, grow, hand over and close exclude each
 other.
 """
 
@@ -368,35 +368,18 @@ class Writer:
 
         It has so many slots, or the first of the `fewer` that there is room for.
         """
-        old, keep = self._frames, self._table_of_newest()
-        stride = stride_for(len(layout.header), layout.nbytes)
+        old, control, newest_frame = self._frames, self._control, self.newest_frame
         if old is not None:
             self._start = max(self._start, old.side.position)
-        try:
-            fresh = self._new_frames(keep, slots, stride)
-        except OSError:
-            for number in fewer:
-                with suppress(OSError):
-                    fresh = self._new_frames(keep, number, stride)
-                    break
-            else:
-                raise
-        self._start = position = fresh.side.begin_first()
-        name, slots = self._address.name, fresh.table.slots
-        log.debug("%r begins a segment: %d slots of %d bytes", name, slots, stride)
-        return fresh, position
-
-    def _new_frames(self, keep: int, slots: int, stride: int) -> Frames:
-        """Make a frame segment that nobody follows yet."""
-        control, newest = self._control, self.newest_frame[0]
-        name = control.next_segment(keep)
-        segment = self._address.transport.create(name, slots * stride)
-        copy = 1 - (newest & 1)
-        table = control.set_table(copy, slots, stride, newest)
+        stride = stride_for(len(layout.header), layout.nbytes)
+        segment, table, copy = control.make_frames(
+            self._table_of_newest(), newest_frame[0], stride, slots, *fewer
+        )
         fresh = Frames(control.memory, segment, table, copy, self._fences)
-        fresh.side.position = self._start
-        fresh.side.newest_frame = self.newest_frame
-        return fresh
+        fresh.side.position, fresh.side.newest_frame = self._start, newest_frame
+        self._start = position = fresh.side.begin_first()
+        log.debug("%r begins a segment: %r", self._address.name, fresh.table)
+        return fresh, position
 
     def _begin_after_clearing(self, side: WriteSide) -> int:
         """Try once more after the pins of readers that died are gone."""

@@ -164,7 +164,7 @@ MUTANTS = {
         "pass",
     ),
     "the table copy that newest does not name": (
-        "_writer.py",
+        "_control.py",
         "copy = 1 - (newest & 1)",
         "copy = newest & 1",
     ),

@@ -132,6 +132,34 @@ def test_a_large_frame_after_pins_that_are_gone_has_the_slots_that_were_asked_fo
     assert slots(writer) == 3
 
 
+@pytest.mark.parametrize("now", [SMALL, LARGE])
+def test_slots_for_pins_have_room_for_both_of_two_shapes_in_turn(
+    writer: NdShArray, readers: list[NdShArray], now: int
+) -> None:
+    writer.write(frame(LARGE))
+    before, held = segment(writer), []
+    for size in (now, SMALL + LARGE - now, now, SMALL + LARGE - now):
+        writer.write(frame(size))
+        held.append(readers[len(held)].read(copy=False)[1])
+    assert segment(writer) == before + 1  # the fourth found no free slot
+    assert table(writer).stride > LARGE
+
+
+def test_slots_for_more_and_more_pins_are_few_segments(
+    writer: NdShArray, readers: list[NdShArray]
+) -> None:
+    """Though each time a larger frame comes between."""
+    writer.write(frame(LARGE))
+    before, held = segment(writer), []
+    for number in range(12):
+        writer.write(frame(LARGE))
+        writer.write(frame(SMALL, number))
+        held.append(readers[number % 4].read(copy=False)[1])
+        writer.write(frame(SMALL))
+        writer.write(frame(SMALL))  # finds no free slot
+    assert segment(writer) - before <= 6  # 6, 12 and 24 slots, and the same for the larger frame
+
+
 def test_two_shapes_in_turn_and_frames_held_do_not_thrash(
     writer: NdShArray, readers: list[NdShArray], clock: Clock
 ) -> None:
@@ -299,10 +327,15 @@ def test_memory_comes_back_while_the_same_array_is_written_over_and_over(
 
 def test_five_seconds_count_from_the_last_large_frame(writer: NdShArray, clock: Clock) -> None:
     """Also where it was written in the short way, which notes nothing."""
-    small_frames(writer, clock, 1)
-    small_frames(writer, clock, 5.5, LARGE)
-    small_frames(writer, clock, 4.9)
-    assert table(writer).size >= 3 * LARGE
+    for _ in range(4):
+        large = frame(LARGE)
+        for seconds in (4.5, 0.9):  # to the end of a period, and on: noted in the one before
+            writer.write(large)
+            clock.pass_by(seconds)
+        writer.write(large)
+        before = segment(writer)
+        small_frames(writer, clock, 4.9)
+        assert segment(writer) == before
 
 
 def test_what_is_needed_by_a_quarter_stays(writer: NdShArray, clock: Clock) -> None:
@@ -335,14 +368,33 @@ def test_what_was_pinned_inside_a_period_counts(
 ) -> None:
     hold(readers, 14, writer).clear()
     before = segment(writer)
+    assert slots(writer) == 24
     for _ in range(10):  # most of the time nobody holds any
-        small_frames(writer, clock, 2)
         for reader in readers:
             reader.read()
+        small_frames(writer, clock, 2)
         held = hold(readers, 12, writer)
         small_frames(writer, clock, 1.1)
         held.clear()
     assert segment(writer) == before
+
+
+def test_what_is_pinned_at_the_end_of_a_period_counts(
+    writer: NdShArray, readers: list[NdShArray], clock: Clock
+) -> None:
+    hold(readers, 14, writer).clear()
+    for reader in readers:
+        reader.read()
+    clock.pass_by(5)
+    writer.write(frame(SMALL))  # ends a period with pins
+    before = segment(writer)
+    clock.pass_by(4.5)
+    writer.write(frame(SMALL))  # looks at the pins: there are none
+    held = hold(readers, 12, writer)
+    clock.pass_by(0.6)
+    writer.write(frame(SMALL + 1))
+    assert segment(writer) == before
+    held.clear()
 
 
 def test_loans_count_as_frames_of_their_layout(writer: NdShArray, clock: Clock) -> None:
