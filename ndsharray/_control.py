@@ -137,12 +137,12 @@ class OwnedControl:
         if newest >> 1:
             _layout.store_table(self.memory, newest & 1, self.tables[newest & 1])
 
-    def remove_frames(self, *keep: int) -> None:
-        """Remove every recorded frame name but those to keep.
+    def remove_frames(self, keep: int = 0) -> None:
+        """Remove every recorded frame name but `keep`.
 
         A name that cannot be removed (mapped, on Windows) stays on record for the next time.
         """
-        for segment in sorted(self._names.difference(keep)):
+        for segment in sorted(self._names - {keep}):
             if unlink(self._address, self._address.frames(self.instance, segment)):
                 self._names.discard(segment)
 

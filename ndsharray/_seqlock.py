@@ -297,8 +297,10 @@ class WriteSide:
 
     def fewest_slots(self) -> int:
         """Return how few slots the next segment can have so that one of them is not pinned."""
-        free = set(range(1, MAX_SLOTS + 1)).difference(self._load_pins())
-        return max(MIN_SLOTS, min(free))
+        pins, slots = self._load_pins(), 1
+        while slots in pins:
+            slots += 1
+        return max(MIN_SLOTS, slots)
 
 
 class ReadSide:

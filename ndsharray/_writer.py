@@ -252,6 +252,9 @@ class Writer:
         frames = self._frames
         if frames is not None and frames.side.open_position:
             frames.side.settle()
+            if self._table_of_newest() != frames.table.segment:
+                # Interrupted before it was published: a grow would store its table over this one's.
+                self._leave(frames)
         if due:
             self._clear_dead_cells()
             if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
@@ -261,11 +264,9 @@ class Writer:
 
     def _tidy(self) -> None:
         """Count the pins, and remove names that could not be removed before: Windows."""
-        frames, keep = self._frames, {self._table_of_newest()}
-        if frames is not None:
-            self._need.note_pins(frames.side.pinned())
-            keep.add(frames.table.segment)  # another one after an interrupted publish
-        self._control.remove_frames(*keep)
+        if self._frames is not None:
+            self._need.note_pins(self._frames.side.pinned())
+        self._control.remove_frames(self._table_of_newest())
 
     def _refuse_while_lent(self, begun: Optional[Begun]) -> None:
         if begun is not None and not begun.over:
@@ -414,9 +415,12 @@ class Writer:
             control.close(self._adopted[1])
             self._obtain()
         elif frames is not None and not control.has_frames(frames.table.segment):
-            # As after a take over: the next frame begins another segment.
-            self._adopted, self._frames = self.newest_frame, None
-            self._start = max(self._start, frames.side.position)
+            self._leave(frames)
+
+    def _leave(self, frames: Frames) -> None:
+        """Begin another segment with the next frame, as after a take over."""
+        self._start = max(self._start, frames.side.position)
+        self._adopted, self._frames = self.newest_frame, None
 
     def close(self) -> None:
         """End the array: mark it closed and remove all its names. Harmless when repeated.

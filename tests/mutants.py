@@ -60,8 +60,13 @@ MUTANTS = {
     ),
     "settle after an interrupt": (
         "_writer.py",
-        "            frames.side.settle()\n        if due",
-        "            pass\n        if due",
+        "            frames.side.settle()\n            if self._table",
+        "            if self._table",
+    ),
+    "left after an interrupted publish": (
+        "_writer.py",
+        "                self._leave(frames)\n",
+        "                pass\n",
     ),
     "settle before the end": (
         "_writer.py",
