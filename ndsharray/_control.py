@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import time
+from contextlib import suppress
 from typing import Any
 
 from . import _clock, _layout
@@ -72,6 +73,38 @@ class OwnedControl:
         """Wake the readers that wait."""
         if self._waiter is not None:
             self._waiter.wake()
+
+    def make_frames(
+        self, keep: int, newest: int, stride: int, slots: int, *fewer: int
+    ) -> tuple[Segment, Table, int]:
+        """Make a frame segment, and fill the table copy for it that newest does not name.
+
+        It has so many slots, or the first of the `fewer` that there is room for.
+
+        Returns
+        -------
+        tuple
+            The segment, its table, and which copy that is.
+
+        Raises
+        ------
+        OSError
+            That of the first try.
+        """
+        try:
+            segment = self._create(keep, slots * stride)
+        except OSError:
+            for slots in fewer:
+                with suppress(OSError):
+                    segment = self._create(keep, slots * stride)
+                    break
+            else:
+                raise
+        copy = 1 - (newest & 1)
+        return segment, self.set_table(copy, slots, stride, newest), copy
+
+    def _create(self, keep: int, size: int) -> Segment:
+        return self._address.transport.create(self.next_segment(keep), size)
 
     def next_segment(self, keep: int) -> str:
         """Record the id of the frame segment about to be made, and return its name.

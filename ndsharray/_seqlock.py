@@ -2,7 +2,7 @@
 
 What may live here: the steps of writing and of reading, each callable by itself, so that a
 test interleaves a writer and a reader by hand. Not here: how payload and header get into a slot
-or out of it, which segment is which, when to try again; no file, process or clock. It has some 500
+or out of it, which segment is which, when to try again; no file, process or clock. It has some 520
 lines because both sides, and why they fit, belong on one page.
 
 **One slot**, `p` being a position and F a fence (``..`` stands for header and payload)::
@@ -25,7 +25,8 @@ restores seq (its payload is untouched, so no fence is needed) and passes by, or
 up. W4 keeps the payload's stores behind that look, R5 the last loads before the unpin: partners.
 While the pin stands, no second look at seq is needed. A reader has four pins in a *cell* of its
 own; without one it copies, and the promise is the same. A writer that finds no free slot first
-clears the cells of readers that died (it can take their leases), then grows. It never waits.
+clears the cells of readers that died (it can take their leases), then grows. It never waits. Pins
+name no segment: in a new one, the first slot is taken without a look at them, as nobody follows it.
 
 **The segment**: newest names a table copy, and the writer changes only the other one. A reader
 loads newest, R6, the copy, R7, newest again: unchanged means that the copy was not written
@@ -72,6 +73,7 @@ from ._layout import (
     LAST_FRAME_WORD,
     LIVE,
     MAX_SLOTS,
+    MIN_SLOTS,
     NEWEST_BYTES,
     NEWEST_WORD,
     OWNERS_WORD,
@@ -230,6 +232,16 @@ class WriteSide:
             return position
         return 0
 
+    def begin_first(self) -> int:
+        """Take the first slot of a new segment; return its position.
+
+        Nobody follows that segment yet, so all pins, which name no segment, are for others; and
+        what is stored needs no fence but the one before newest.
+        """
+        self.position = self.open_position = position = self.position + 1
+        self._words[self._seq_at[position % self.slots]] = 2 * position - 1
+        return position
+
     def publish(self, position: int, now: int) -> bool:
         """Say that the slot's frame is whole, and make it the newest one, for all readers at once.
 
@@ -283,6 +295,13 @@ class WriteSide:
     def pinned(self) -> int:
         """Return how many pins are set now."""
         return _ALL_PINS - int(self._load_pins().count(0))
+
+    def fewest_slots(self) -> int:
+        """Return how few slots the next segment can have so that one of them is not pinned."""
+        pins, slots = self._load_pins(), 1
+        while slots in pins:
+            slots += 1
+        return max(MIN_SLOTS, slots)
 
 
 class ReadSide:

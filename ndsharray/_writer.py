@@ -4,10 +4,10 @@ What may live here: when each of these happens, and with which segment. Not here
 stores (``_seqlock``), what a closed or adopted control segment holds (``_control``).
 
 A write that fits costs one copy and no system call. Everything else (another shape that does
-not fit, no free slot, the first frame) is a *grow*: a new frame segment, and one store of
-newest that publishes frame and segment together.
+not fit, no free slot, the first frame, a segment that has been too large for a while) is a *grow*:
+a new frame segment, and one store of newest that publishes frame and segment together.
 
-Some 480 lines, as one object has one lock: write, lend, grow, hand over and close exclude each
+Some 520 lines, as one object has one lock: write, lend, grow, hand over and close exclude each
 other.
 """
 
@@ -17,6 +17,7 @@ import logging
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from typing import Any, Optional
 
 import numpy as np
@@ -27,10 +28,11 @@ from ._address import Address
 from ._control import obtain
 from ._fork import SIDES, detach_in_child
 from ._frames import Frames
-from ._layout import MAX_SLOTS, Layout, stride_for
+from ._layout import MAX_SLOTS, MIN_SLOTS, Layout, stride_for
 from ._leftovers import exists, writer_exists
 from ._loan import Begun
 from ._memory import make_fences
+from ._need import Need
 from ._seqlock import WriteSide
 from ._turn import CALLS, Turn, refuse_nested
 from ._types import check_dtype
@@ -76,7 +78,6 @@ class Writer:
 
     def __init__(self, address: Address, slots: int) -> None:
         self._address = address
-        self._slots = slots
         self._fences = make_fences()
         self._turn = Turn()
         self._loan: Optional[weakref.ref[Begun]] = None  # weak: one that was never ended is over
@@ -90,6 +91,7 @@ class Writer:
         self._adopted = (0, 0)  # what the last writer left: newest word, frame number
         self._looked_at_names = now = _clock.now_ns()
         self._look_at = now + _LOOK_NS  # when to look at the lease again
+        self._need = Need(slots, now)
         self._marked: set[int] = set()  # cells with bytes set at the last look
         self.layout = NO_LAYOUT
         self._layouts: dict[tuple[np.dtype[Any], tuple[int, ...]], Layout] = {}  # made before
@@ -174,7 +176,9 @@ class Writer:
                         self._control.wake()
                     self._ready = frames
                 else:
-                    self._write(array, now, frames is None)
+                    interrupted = frames is None
+                    frames = None  # a mapping goes before its name does: Windows
+                    self._write(array, now, interrupted)
             finally:
                 turn.busy = False
                 lock.release()
@@ -286,6 +290,9 @@ class Writer:
         frames = self._frames
         if frames is not None and frames.side.open_position:
             frames.side.settle()
+            if self._table_of_newest() != frames.table.segment:
+                # Interrupted before it was published: a grow would store its table over this one's.
+                self._leave(frames)
         if interrupted:  # inside a grow: its segment is as large as the one in use
             self._control.remove_frames(self._table_of_newest())
         if due:
@@ -293,6 +300,13 @@ class Writer:
             if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
                 self._look_at_names(now)
             self._control.restate(self.newest_frame[0])
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Count the pins, and remove names that could not be removed before: Windows."""
+        if self._frames is not None:
+            self._need.note_pins(self._frames.side.pinned())
+        self._control.remove_frames(self._table_of_newest())
 
     def _refuse_while_lent(self, begun: Optional[Begun]) -> None:
         if begun is not None and not begun.over:
@@ -316,12 +330,18 @@ class Writer:
 
     def _next_slot(self, layout: Layout, now: int) -> tuple[Frames, int]:
         """Begin a slot for a frame of this layout: in the segment there is, or in a new one."""
+        need = self._need
+        larger = need.note(layout, self.layout)
+        if now >= need.end:
+            fitting = self._refit(larger, now)
+            if fitting is not None:
+                return fitting
         frames = self._frames
         if frames is not None and layout.size <= frames.room and not self._too_far(frames.side):
             position = frames.side.begin() or self._begin_after_clearing(frames.side)
             if position:
                 return frames, position
-        return self._grow(layout, now)
+        return self._grow(layout, larger, now)
 
     def _publish(self, frames: Frames, position: int, layout: Layout, now: int) -> None:
         """Make a filled slot the newest frame; of its segment too, if that is new."""
@@ -355,37 +375,52 @@ class Writer:
         newest = self.newest_frame[0]
         return int(self._control.tables[newest & 1].segment) if newest >> 1 else 0
 
-    def _grow(self, layout: Layout, now: int) -> tuple[Frames, int]:
-        """Begin a slot in a new frame segment, which nobody follows before it is published."""
+    def _refit(self, larger: Layout, now: int) -> Optional[tuple[Frames, int]]:
+        """Begin a slot in a segment that fits, if the present one has not for a whole period.
+
+        None: it fits, or the other one cannot be made now; the write goes on in the present one.
+        """
         self._look_at_lease(now)
-        old, keep = self._frames, self._table_of_newest()
-        stride, slots = stride_for(len(layout.header), layout.nbytes), self._slots
+        frames, need = self._frames, self._need
+        if frames is None:
+            return None
+        need.note_pins(frames.side.pinned())
+        fitting = need.end_period(now, larger, frames.table)
+        if fitting is not None:
+            with suppress(OSError):
+                return self._new_segment(*fitting)
+        return None
+
+    def _grow(self, layout: Layout, larger: Layout, now: int) -> tuple[Frames, int]:
+        """Begin a slot in a new segment, as none of the present one can be had for this layout."""
+        self._look_at_lease(now)
+        old, need, fewer = self._frames, self._need, {MIN_SLOTS}
+        if old is not None:
+            pinned = old.side.pinned()
+            fewer = {pinned + 2, old.side.fewest_slots()}
+            need.note_pins(pinned)
+            if layout.size <= old.room and not self._too_far(old.side):  # so it is for pins
+                need.slots = min(MAX_SLOTS, max(need.slots, 2 * old.table.slots))
+        slots = need.slots
+        return self._new_segment(larger, slots, *sorted(fewer - {slots}, reverse=True))
+
+    def _new_segment(self, layout: Layout, slots: int, *fewer: int) -> tuple[Frames, int]:
+        """Begin a slot in a new frame segment, which nobody follows before it is published.
+
+        It has so many slots, or the first of the `fewer` that there is room for.
+        """
+        old, control, newest_frame = self._frames, self._control, self.newest_frame
         if old is not None:
             self._start = max(self._start, old.side.position)
-            stride, slots = max(stride, old.table.stride), max(slots, old.table.slots)
-            if layout.size <= old.room and not self._too_far(old.side):  # so it is for pins
-                slots = min(MAX_SLOTS, max(old.side.pinned() + 2, 2 * slots))
-        fresh = self._new_frames(keep, slots, stride)
-        position = fresh.side.begin()
-        while not position:  # readers pinned what was just made
-            slots = min(MAX_SLOTS, fresh.side.pinned() + 2)
-            fresh = self._new_frames(keep, slots, stride)
-            position = fresh.side.begin()
-        self._start = fresh.side.position
-        log.debug("%r grows: %d slots of %d bytes", self._address.name, slots, stride)
-        return fresh, position
-
-    def _new_frames(self, keep: int, slots: int, stride: int) -> Frames:
-        """Make a frame segment that nobody follows yet."""
-        control, newest = self._control, self.newest_frame[0]
-        name = control.next_segment(keep)
-        segment = self._address.transport.create(name, slots * stride)
-        copy = 1 - (newest & 1)
-        table = control.set_table(copy, slots, stride, newest)
+        stride = stride_for(len(layout.header), layout.nbytes)
+        segment, table, copy = control.make_frames(
+            self._table_of_newest(), newest_frame[0], stride, slots, *fewer
+        )
         fresh = Frames(control.memory, segment, table, copy, self._fences)
-        fresh.side.position = self._start
-        fresh.side.newest_frame = self.newest_frame
-        return fresh
+        fresh.side.position, fresh.side.newest_frame = self._start, newest_frame
+        self._start = position = fresh.side.begin_first()
+        log.debug("%r begins a segment: %r", self._address.name, fresh.table)
+        return fresh, position
 
     def _begin_after_clearing(self, side: WriteSide) -> int:
         """Try once more after the pins of readers that died are gone."""
@@ -420,9 +455,12 @@ class Writer:
             control.close(self._adopted[1], [])
             self._obtain()
         elif frames is not None and not control.has_frames(frames.table.segment):
-            # As after a take over: the next frame begins another segment.
-            self._adopted, self._frames = self.newest_frame, None
-            self._start = max(self._start, frames.side.position)
+            self._leave(frames)
+
+    def _leave(self, frames: Frames) -> None:
+        """Begin another segment with the next frame, as after a take over."""
+        self._start = max(self._start, frames.side.position)
+        self._adopted, self._frames = self.newest_frame, None
 
     def close(self, *, asked: bool = False) -> None:
         """End the array: mark it closed and remove all its names. Harmless when repeated.

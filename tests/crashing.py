@@ -116,6 +116,24 @@ def grow_for_pins(name: str, transport: str) -> Steps:
     writer.close()
 
 
+def oversized(name: str, transport: str) -> NdShArray:
+    """Return a writer whose segment has been too large for a period, at its end."""
+    writer = open_writer(name, transport)
+    for value in range(1, BEFORE + 1):
+        writer.write(frame(value, 20 + 3000 * (value == 1)))
+    inner: Any = writer._writer
+    inner._need.end_period(0, inner.layout, inner._frames.table)
+    inner._need.end = inner._look_at = 0
+    return writer
+
+
+def shrink(writer: NdShArray) -> None:
+    inner: Any = writer._writer
+    large = inner._frames.table.size
+    write(writer)
+    assert 4 * inner._frames.table.size < large
+
+
 def interrupted(name: str, transport: str) -> NdShArray:
     """Return a writer that dropped a loan, and left a slot that it had begun."""
     writer = written(name, transport)
@@ -178,6 +196,7 @@ WRITING = {
         functools.partial(written, grows=4),
     ),
     "grow_for_pins": grow_for_pins,
+    "shrink": writing(shrink, oversized),
     "write_after_an_interrupted_one": writing(write, interrupted),
     "lend": writing(lend),
 }

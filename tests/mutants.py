@@ -60,8 +60,13 @@ MUTANTS = {
     ),
     "settle after an interrupt": (
         "_writer.py",
-        "            frames.side.settle()\n        if interrupted",
-        "            pass\n        if interrupted",
+        "            frames.side.settle()\n            if self._table",
+        "            if self._table",
+    ),
+    "left after an interrupted publish": (
+        "_writer.py",
+        "                self._leave(frames)\n",
+        "                pass\n",
     ),
     "settle before the end": (
         "_writer.py",
@@ -184,7 +189,7 @@ MUTANTS = {
         "pass",
     ),
     "the table copy that newest does not name": (
-        "_writer.py",
+        "_control.py",
         "copy = 1 - (newest & 1)",
         "copy = newest & 1",
     ),

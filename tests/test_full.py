@@ -115,6 +115,36 @@ assert names() == ["root"], names()
 print("alive")
 """
 
+CAMERA = """
+import os, sys
+import numpy as np
+from ndsharray import NdShArray
+
+transport = sys.argv[1]
+os.environ["NDSHARRAY_DIR"] = "/dev/shm/root"
+picture = np.ones(3_000_000, np.uint8)
+with NdShArray("large", np.ones(10_000_000, np.uint8), "w", transport=transport):
+    pass  # 2 slots: there is no room for 3
+writer = NdShArray("camera", picture, "w", transport=transport)
+viewers = [NdShArray("camera", r_w="r", transport=transport) for _ in range(4)]
+with open("/dev/shm/filler", "wb") as file:
+    file.write(bytes(3_000_000))  # leaves room for a segment of 4 slots
+held = []
+for number in range(1, 5):
+    writer.write(picture * number)
+    held.append(viewers[number - 1].read(copy=False)[1])
+    assert (held[-1] == number).all()
+assert [int(array[-1]) for array in held] == [1, 2, 3, 4]
+assert writer._writer._frames.table.slots == 4
+disk = os.statvfs("/dev/shm")
+assert disk.f_bavail * disk.f_frsize < 3_000_000
+held.clear()
+for viewer in viewers:
+    viewer.close()
+writer.close()
+print("alive")
+"""
+
 PRIVATE = ["unshare", "--mount", "--propagation", "private"]
 MOUNT = 'mount -t tmpfs -o size=24m tmpfs /dev/shm && exec "$@"'
 
@@ -130,8 +160,9 @@ def private_shm() -> list[str]:
     pytest.skip("may not make a mount namespace")
 
 
-def test_a_full_shm_is_an_error_and_nothing_more(transport: str) -> None:
-    command = [*private_shm(), sys.executable, "-W", "error", "-c", SCRIPT, transport]
+@pytest.mark.parametrize("script", [SCRIPT, CAMERA], ids=["an error", "fewer slots"])
+def test_a_full_shm_is_an_error_and_nothing_more(transport: str, script: str) -> None:
+    command = [*private_shm(), sys.executable, "-W", "error", "-c", script, transport]
     ended = subprocess.run(
         command,
         capture_output=True,

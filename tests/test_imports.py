@@ -21,7 +21,7 @@ ALLOWED = {
     "ndsharray": "_address _arguments _hint _layout _loan _memory _reader _sweep _take _types "
     "_writer backends backends.base errors",
     "_writer": "_fork _address _cell _clock _control _exit _frames _layout _lease _leftovers _loan "
-    "_memory _seqlock _turn _types backends.base errors",
+    "_memory _need _seqlock _turn _types backends.base errors",
     "_loan": "_control _frames _layout _types",
     "_frames": "_fork _layout _memory _seqlock backends.base",
     "_control": "_address _clock _layout _lease _leftovers _memory _seqlock _wait backends.base "
@@ -38,6 +38,7 @@ ALLOWED = {
     "_cell": "_address _layout _lease _memory _seqlock",
     "_address": "backends.base",
     "_seqlock": "_layout _memory errors",
+    "_need": "_layout",
     "_layout": "_memory _npy _types errors",
     "_npy": "_types",
     "_fork": "",

@@ -104,16 +104,41 @@ def test_a_failed_first_frame_keeps_what_a_killed_writer_left(
     child.kill()
     kind = {"mmap": MmapTransport, "posix_shm": PosixShmTransport}[transport]
 
-    def full() -> None:
+    def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    once(monkeypatch, kind, "create", full)
-    with pytest.raises(OSError, match="full"):
-        NdShArray(name, np.arange(9), "w", transport=transport)
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "create", full)
+        with pytest.raises(OSError, match="full"):
+            NdShArray(name, np.arange(9), "w", transport=transport)
     with NdShArray(name, r_w="r", transport=transport) as reader:
         assert reader.read()[1].tolist() == [0, 1, 2]
         with NdShArray(name, np.arange(4), "w", transport=transport):
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("step", ["set_table", "begin_first"])
+def test_a_grow_and_the_publish_before_it_interrupted(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Neither is published; the second one's table is stored where the first one's was."""
+    side = ndsharray._seqlock.WriteSide
+    where = side if step == "begin_first" else ndsharray._control.OwnedControl
+    with NdShArray(name, np.full(9, 1), "w", transport=transport) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read()[1].tolist() == [1] * 9
+            once(monkeypatch, side, "publish", stop)
+            with pytest.raises(Stop):
+                writer.write(np.full(1000, 2))
+            once(monkeypatch, where, step, stop)
+            with pytest.raises(Stop):
+                writer.write(np.full(2000, 3))
+            for value in (4, 5):
+                writer.write(np.full(900, value))
+                assert reader.read()[1].tolist() == [value] * 900
+                with NdShArray(name, r_w="r", transport=transport) as late:
+                    assert late.read()[1].tolist() == [value] * 900
+            assert reader.missed == 0
 
 
 def test_a_finalizer_inside_a_hand_over_neither_waits_nor_closes(

@@ -121,11 +121,7 @@ def test_the_first_write_grows_into_copy_1(pair: Pair) -> None:
     assert pair.recorded() == [
         "store next",
         *[f"store table1.{field}" for field in Table._fields],
-        "load pins",
         "store slot1.seq = 1",
-        "fence W1",
-        "load pins",
-        "fence W4",
         "store slot1.header",
         "store slot1.header_length",
         "store slot1.payload_bytes",
@@ -149,7 +145,8 @@ def test_a_grow_changes_only_the_copy_that_newest_does_not_name(pair: Pair) -> N
     pair.recorded()
     writer.write(BIG)
     lines = pair.recorded()
-    assert lines[:6] == ["store next", *[f"store table0.{field}" for field in Table._fields]]
+    stores = [line for line in lines if line != "load pins"]
+    assert stores[:6] == ["store next", *[f"store table0.{field}" for field in Table._fields]]
     assert lines[-5:] == [
         "fence W2",
         "store slot2.seq = 4",

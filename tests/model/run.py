@@ -43,8 +43,7 @@ slots_weak LOOK NO_R2                  | holds | in place: no second look is nee
 slots_weak LOOK NO_R3                  | holds | in place: R1 and the second look do the work
 slots_weak LOOK NO_R5                  | fails | in place: last loads before the unpin
 table_weak                             | holds | table copies
-table_weak NO_W2                       | holds | table copies: W1 and W4 do the work
-table_weak NO_W1 NO_W2 NO_W4           | fails | table copies: table before newest
+table_weak NO_W2                       | fails | table copies: table before newest
 table_weak NO_W3                       | fails | table copies: newest before the next change
 table_weak NO_R6                       | fails | table copies: newest before table
 table_weak NO_R7                       | fails | table copies: table before newest

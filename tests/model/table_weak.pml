@@ -1,17 +1,16 @@
 /* Can a reader accept a table copy that is half of one segment and half of another, or one that
    newest does not name, if unfenced accesses of a thread may swap?
    Two growths in a row, so the second one changes the copy that newest named first. Segment and
-   position n belong together; a copy is two words. Follows Writer._grow (set_table, begin, publish),
-   WriteSide.publish; ReadSide.load_table.
-   -DNO_W1 NO_W2 NO_W4 NO_W3 NO_R6 NO_R7 take a fence out. Each fence is a full one: W1, W4 and W2
-   each stand between a table copy and the newest word that names it. */
+   position n belong together; a copy is two words. Follows Writer._new_segment (make_frames,
+   begin_first), WriteSide.publish; ReadSide.load_table.
+   -DNO_W2 NO_W3 NO_R6 NO_R7 take a fence out. Each fence is a full one. */
 #include "weak.inc"
 byte newest = 2, id[2], stride[2]; /* position 1, copy 0 */
 
-#if defined(NO_W1) && defined(NO_W2) && defined(NO_W4)
-#define BEGUN(k) 0
+#ifdef NO_W2
+#define W2(k) 0
 #else
-#define BEGUN(k) UPTO(k)
+#define W2(k) UPTO(k)
 #endif
 #ifdef NO_W3
 #define W3 0
@@ -23,10 +22,10 @@ proctype writer() {
   do
   OP(0, 0, id[1] = 2)
   OP(1, 0, stride[1] = 2)
-  OP(2, BEGUN(1), newest = 2 * 2 + 1)
-  OP(3, W3 | BEGUN(1), id[0] = 3)
-  OP(4, W3 | BEGUN(1), stride[0] = 3)
-  OP(5, B(2) | W3 | BEGUN(4), newest = 2 * 3)
+  OP(2, W2(1), newest = 2 * 2 + 1)
+  OP(3, W3 | W2(1), id[0] = 3)
+  OP(4, W3 | W2(1), stride[0] = 3)
+  OP(5, B(2) | W3 | W2(4), newest = 2 * 3)
   UNTIL(5)
   od
 }

@@ -1,0 +1,76 @@
+"""How large the frame segment has to be: what the writes of some seconds needed.
+
+What may live here: figures. Not here: segments and pins, and what is done about them (``_writer``).
+
+A write needs room for its layout, or for the one before it (shapes may take turns), in as many
+slots as were asked for, or two more than there are pins; a new segment has that size. The first
+write after a *period* of five seconds looks whether the segment is more than four times what the
+largest layout and the most slots of the period take, or has fewer slots than were asked for, as the
+memory was full. If so, that write begins a segment of just that size. So memory comes back five to
+ten seconds after it was needed last, shapes that take turns keep what the largest needs, and
+there is one such change in five seconds at most.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ._layout import Layout, Table, stride_for
+
+__all__ = ["Need"]
+
+_PERIOD_NS = 5_000_000_000
+_TOO_LARGE = 4  # times; what is made for pins has up to twice the slots that are needed
+
+
+class Need:
+    """What the writes of the present period needed.
+
+    Parameters
+    ----------
+    slots : int
+        The slots that were asked for.
+    now : int
+        The time in ns, as for all of these.
+
+    Attributes
+    ----------
+    slots : int
+        The most slots.
+    end : int
+        When the period is over.
+    """
+
+    __slots__ = ("_asked", "_largest", "end", "slots")
+
+    def __init__(self, slots: int, now: int) -> None:
+        self._asked = self.slots = slots
+        self._largest: Optional[Layout] = None
+        self.end = now + _PERIOD_NS
+
+    def note(self, layout: Layout, last: Layout) -> Layout:
+        """Count a write; return the larger one of its layout and the last one's."""
+        larger = layout if layout.size > last.size else last
+        if self._largest is None or larger.size > self._largest.size:
+            self._largest = larger
+        return larger
+
+    def note_pins(self, pinned: int) -> None:
+        """Count the pins that are set now."""
+        self.slots = max(self.slots, pinned + 2)
+
+    def end_period(self, now: int, larger: Layout, table: Table) -> Optional[tuple[Layout, int]]:
+        """Begin the next period, with a write that needs `larger`.
+
+        Returns
+        -------
+        tuple or None
+            For which layout and how many slots a segment would fit better than the table's; None:
+            that one fits.
+        """
+        slots, largest = self.slots, self._largest or larger
+        self.slots, self._largest, self.end = self._asked, larger, now + _PERIOD_NS
+        stride = stride_for(len(largest.header), largest.nbytes)
+        if table.size > _TOO_LARGE * slots * stride or table.slots < self._asked:
+            return largest, slots
+        return None
