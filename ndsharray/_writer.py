@@ -31,6 +31,7 @@ from ._layout import MAX_SLOTS, Layout, stride_for
 from ._leftovers import exists, recorded_pid
 from ._loan import Begun
 from ._memory import make_fences
+from ._root_watch import touch
 from ._seqlock import WriteSide
 from ._turn import CALLS, Turn, refuse_nested
 from ._types import check_dtype
@@ -122,6 +123,7 @@ class Writer:
         self._start = (self._adopted[0] >> 1) + _TAKE_OVER_JUMP if control.adopted else 0
         self._control = control  # not before: whoever gives up must know of a frame that is there
         control.take()
+        touch(self._address.transport.root)
         _cell.clear_dead(self._address, control.memory)
 
     @property
