@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from contextlib import suppress
-from typing import Callable
+from typing import Any, Callable
 
+from ._root_watch import PAUSE, REST, Watch
 from ._wait import pause
 
-__all__ = ["in_thread", "sleep_until", "stop_task"]
+__all__ = ["LoopWatch", "in_thread", "sleep_until", "stop_task"]
 
 
 async def sleep_until(news: Callable[[], bool], seconds: float) -> None:
@@ -32,21 +34,30 @@ async def stop_task() -> None:
 
 
 async def in_thread(
-    sleep: Callable[[float], None], seconds: float, wake: Callable[[], None]
+    sleep: Callable[[float], None],
+    nap: float,
+    seconds: float,
+    awake: Callable[[], bool],
+    wake: Callable[[], None],
 ) -> None:
-    """Call ``sleep(seconds)`` in a thread that has ended when this ends, also by cancellation.
+    """Sleep in a thread that has ended when this ends, also by cancellation.
 
     Parameters
     ----------
     sleep : callable
-        Returns early when `wake` is called.
+        Sleeps for so many seconds at most; returns early when `wake` is called.
+    nap : float
+        For how long it sleeps at a time.
     seconds : float
-        How long it may sleep.
+        For how long it sleeps altogether: a thread costs several times what a nap costs.
+    awake : callable
+        Tells after each nap whether there is more to do than to sleep again.
     wake : callable
         Wakes whoever sleeps; of no effect before that.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
+    end, over = time.monotonic() + seconds, False
 
     def tell(error: object) -> None:
         if done.done():  # cancelled
@@ -59,7 +70,11 @@ async def in_thread(
     def run() -> None:
         error: object = None
         try:
-            sleep(seconds)
+            while True:
+                left = end - time.monotonic()
+                sleep(min(max(left, 0.0), nap))  # the thread may have come late
+                if over or left <= nap or awake():
+                    break
         except BaseException as raised:
             error = raised
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
@@ -71,6 +86,105 @@ async def in_thread(
     try:
         await done
     finally:
+        over = True
         while thread.is_alive():  # again and again: it may be only on its way to sleep
             wake()
             thread.join(0.001)
+
+
+class LoopWatch:
+    """A `Watch` of one root, shared by all that wait in one event loop.
+
+    It rests when the last of them leaves, and is closed a little later, or with the loop. Nothing
+    but the loop and they themselves keep it alive.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, root: str) -> None:
+        self.loop, self._root = loop, root
+        self._joined = 0
+        self._sleeping: set[asyncio.Future[None]] = set()
+        self._watch = Watch(root)
+        self._timer: Any = None
+
+    @classmethod
+    def join(cls, root: str) -> LoopWatch:
+        """Return the watch of this root in the running loop; to be left by `close`.
+
+        What was there before is to be looked for by the caller.
+        """
+        loop = asyncio.get_running_loop()
+        found = _watches.get((id(loop), root))
+        if found is None or found.loop is not loop:
+            found = _watches[id(loop), root] = cls(loop, root)
+        found._joined += 1
+        if found._joined == 1:
+            found._begin()
+        return found
+
+    def _begin(self) -> None:
+        self._stop()
+        self._watch.begin()
+        if self._watch.fd >= 0:
+            try:
+                self.loop.add_reader(self._watch.fd, self._touched)
+                return
+            except NotImplementedError:  # a loop of another kind
+                self._watch.close()
+        self._timer = self.loop.call_later(PAUSE, self._look)
+
+    def _look(self) -> None:
+        if self._watch.is_over():
+            self._touched()
+        else:
+            self._timer = self.loop.call_later(PAUSE, self._look)
+
+    def _touched(self) -> None:
+        self._stop()
+        self._timer = self.loop.call_later(max(0.0, self._watch.early()), self._tell)
+
+    def _tell(self) -> None:
+        self._begin()
+        for done in self._sleeping:
+            _wake(done)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep until the root is touched, for so long at most."""
+        done: asyncio.Future[None] = self.loop.create_future()
+        timer = self.loop.call_later(seconds, _wake, done)
+        self._sleeping.add(done)
+        try:
+            await done
+        finally:
+            timer.cancel()
+            self._sleeping.discard(done)
+
+    def wake(self) -> None:
+        """End all sleeps; may be called by any thread."""
+        self._watch.wake()
+
+    def close(self) -> None:
+        """Leave it."""
+        self._joined -= 1
+        if self._joined == 0:
+            self._stop()
+            self._watch.rest()
+            if self._watch.fd >= 0 and not self.loop.is_closed():
+                self._timer = self.loop.call_later(2 * REST, self._end)
+
+    def _end(self) -> None:
+        _watches.pop((id(self.loop), self._root), None)
+        self._watch.close()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watch.fd >= 0 and not self.loop.is_closed():
+            self.loop.remove_reader(self._watch.fd)
+
+
+def _wake(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
+
+
+_watches: weakref.WeakValueDictionary[tuple[int, str], LoopWatch] = weakref.WeakValueDictionary()

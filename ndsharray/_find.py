@@ -13,6 +13,7 @@ from . import _clock, _layout, _lease
 from ._address import Address
 from ._attached import Attached
 from ._memory import Memory, make_fences
+from ._root_watch import RootTime
 from ._seqlock import is_ready
 from .backends.base import Segment
 
@@ -36,10 +37,15 @@ class Finder:
         self._address = address
         self._hint = hint
         self._looked = self._hinted = 0
+        self._root = RootTime(address.transport.root)
 
     def is_due(self) -> bool:
         """Tell whether it is time to look again."""
         return _clock.now_ns() - self._looked >= LOOK_NS
+
+    def is_old(self) -> bool:
+        """Tell whether the root may have changed since the last look."""
+        return self._root.is_old()
 
     def find(self, known: Optional[Attached]) -> Optional[Attached]:
         """Return the instance that the name stands for; None: there is none but `known`.
@@ -50,6 +56,7 @@ class Finder:
             If the memory of that name is not what it says.
         """
         now = self._looked = _clock.now_ns()
+        self._root = RootTime(self._address.transport.root)  # first, so that no change goes unseen
         try:
             found = self._find(known)
             missing = found is None and known is None

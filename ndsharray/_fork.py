@@ -16,11 +16,11 @@ import threading
 import weakref
 from typing import Any
 
-__all__ = ["LOCK_FILES", "MEMORY", "PINS", "SIDES", "detach_in_child", "no_fork"]
+__all__ = ["DESCRIPTORS", "MEMORY", "PINS", "SIDES", "detach_in_child", "no_fork"]
 
 # In this order. Pins before the memory that they lie in: their callbacks store there. Memory before
 # writers and readers, which say what becomes of a call that the fork interrupted.
-LOCK_FILES, PINS, MEMORY, SIDES = range(4)
+DESCRIPTORS, PINS, MEMORY, SIDES = range(4)
 
 # Plain sets of references that leave by a method in C: an interrupt inside a callback in Python,
 # such as those of `weakref.WeakSet`, would be lost.

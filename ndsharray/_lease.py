@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Optional
 
-from ._fork import LOCK_FILES, detach_in_child, no_fork
+from ._fork import DESCRIPTORS, detach_in_child, no_fork
 
 __all__ = ["Lease", "probe", "take"]
 
@@ -108,7 +108,7 @@ class Lease:
         self._fds = []  # its descriptor, while it is open
         self.path = path
         self.made = self.forked = False
-        detach_in_child(LOCK_FILES, self)
+        detach_in_child(DESCRIPTORS, self)
 
     @property
     def held(self) -> bool:

@@ -4,7 +4,7 @@ What may live here: which instance is followed, whose turn it is, how long to wa
 name stands for (``_find``), which frame is next and when to try again (``_follow``), the order of
 loads (``_seqlock``).
 
-Some 360 lines, as one object has one turn: read, wait, attach and close exclude each other.
+Some 400 lines, as one object has one turn: read, wait, attach and close exclude each other.
 
 It never waits for the writer to do anything but publish, and never stores anything that the
 writer depends on, but for its own cell.
@@ -32,9 +32,9 @@ from ._foreign import require_asyncio
 from ._fork import SIDES, detach_in_child
 from ._layout import Layout
 from ._pins import OwnCell
+from ._root_watch import Watch
 from ._take import Copy, InPlace, Into, Take
 from ._turn import CALLS, Turn, refuse_nested, refuse_thread
-from ._wait import LONGEST_PAUSE
 from .errors import ClosedError, FormatError
 
 __all__ = ["Reader"]
@@ -42,6 +42,7 @@ __all__ = ["Reader"]
 log = logging.getLogger("ndsharray")
 
 _NAP = LOOK_NS / 1e9  # seconds of sleep at most before the name is looked up again
+_NAPS = 8  # of one thread that sleeps for an event loop
 
 _NOTHING: npt.NDArray[Any] = np.empty((0,), np.uint8)
 
@@ -80,6 +81,8 @@ class Reader:
         self._follower: Optional[Follower] = None
         self._ended: Optional[Follower] = None  # whose end was told
         self._reserved: Optional[tuple[weakref.ref[_Mark], int]] = None  # by a read_async
+        self._watch: Optional[Watch] = None  # of the root, while no writer lives
+        self._shared: Any = None  # a LoopWatch, during a read_async while no writer lives
         self._cell = OwnCell(address, self)
         self._forked = False  # by a fork inside a call, which goes on in the parent
         self.closed = False
@@ -200,20 +203,24 @@ class Reader:
         self, attempt: Callable[[Take], Optional[bool]], take: Take, deadline: float
     ) -> bool:
         found = None
-        while found is None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            try:
-                self._sleep(min(left, _NAP))
-            except BaseException:
-                if self._follower is not None and not self._forked:
-                    self._follower.settle()  # or the writer would wake it at every frame
-                raise
-            if self.closed:
-                raise ClosedError("the reader was closed while it waited")
-            found = attempt(take)
-        return found
+        try:
+            while found is None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                try:
+                    self._sleep(min(left, _NAP))
+                except BaseException:
+                    if self._follower is not None and not self._forked:
+                        self._follower.settle()  # or the writer would wake it at every frame
+                    raise
+                if self.closed:
+                    raise ClosedError("the reader was closed while it waited")
+                found = attempt(take)
+            return found
+        finally:
+            if self._watch is not None:
+                self._watch.rest()
 
     async def read_async(
         self, take: Take, timeout: Optional[float]
@@ -236,6 +243,7 @@ class Reader:
         if self._reserved is not None:
             self._refuse_reserved()
         self._reserved = weakref.ref(mark), os.getpid()
+        self._shared = None  # a forked child finds its parent's
         try:
             deadline = _deadline(timeout)
             while True:
@@ -243,8 +251,11 @@ class Reader:
                 left = deadline - time.monotonic()
                 if got[0] or left <= 0:
                     return got
-                await self._sleep_async(min(left, _NAP))
+                await self._sleep_async(left)
         finally:
+            shared, self._shared = self._shared, None
+            if shared is not None:
+                shared.close()
             self._reserved = None
             if self.closed:
                 self.close(asked=True)
@@ -257,23 +268,39 @@ class Reader:
         reserved = self._reserved  # a forked child inherits no task
         return reserved is not None and reserved[0]() is not None and reserved[1] == os.getpid()
 
-    async def _sleep_async(self, seconds: float) -> None:
-        from ._asleep import in_thread, sleep_until  # asyncio costs more to import than all of us
-
-        follower = self._follower
-        if follower is None or not follower.side.is_live():
-            await sleep_until(lambda: False, min(seconds, LONGEST_PAUSE))
-        elif follower.can_sleep():
-            await in_thread(follower.sleep, seconds, follower.waiter.wake)
-        else:
-            await sleep_until(follower.has_news, seconds)
+    # Where no writer lives: a watch of the root begins, then comes one more look, then sleep. So no
+    # writer can come between.
 
     def _sleep(self, seconds: float) -> None:
-        follower = self._follower
-        if follower is not None and follower.side.is_live():
+        follower, watch = self._follower, self._watch
+        if follower is None or not follower.side.is_live():
+            if watch is None:
+                watch = self._watch = Watch(self._address.transport.root)
+            watch.sleep(seconds)
+        else:
+            if watch is not None and watch.has_rested():
+                self._watch = None
+                watch.close()
             follower.sleep(seconds)
-        else:  # nothing there that could wake us
-            time.sleep(min(seconds, LONGEST_PAUSE))
+
+    async def _sleep_async(self, seconds: float) -> None:
+        from ._asleep import LoopWatch, in_thread, sleep_until  # asyncio is slow to import
+
+        follower, nap = self._follower, min(seconds, _NAP)
+        if follower is None or not follower.side.is_live():
+            if self._shared is None:
+                self._shared = LoopWatch.join(self._address.transport.root)
+            else:
+                await self._shared.sleep(nap)
+        elif follower.can_sleep():
+
+            def awake() -> bool:
+                return follower.has_news() or not follower.side.is_live() or self._finder.is_old()
+
+            wake = follower.waiter.wake
+            await in_thread(follower.sleep, _NAP, min(seconds, _NAPS * _NAP), awake, wake)
+        else:
+            await sleep_until(follower.has_news, nap)
 
     def _newest(self, take: Take) -> Optional[bool]:
         """Take the newest frame of whatever the name stands for: True; None if there is none."""
@@ -396,6 +423,9 @@ class Reader:
         follower = self._follower  # whoever is inside lets go at its end
         if follower is not None:
             follower.waiter.wake()
+        for watch in (self._watch, self._shared):
+            if watch is not None:
+                watch.wake()
         _exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
 
     def let_go(self, patience: float) -> None:
@@ -412,6 +442,9 @@ class Reader:
         follower = self._follower
         self._cell.release(follower.pins if follower is not None else None)
         self._follower = self._ended = None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
 
 
 CALLS.add(Reader._call.__code__)

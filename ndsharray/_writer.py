@@ -33,6 +33,7 @@ from ._leftovers import exists, writer_exists
 from ._loan import Begun
 from ._memory import make_fences
 from ._need import Need
+from ._root_watch import touch
 from ._seqlock import WriteSide
 from ._turn import CALLS, Turn, refuse_nested
 from ._types import check_dtype
@@ -130,6 +131,7 @@ class Writer:
         self._start = (self._adopted[0] >> 1) + _TAKE_OVER_JUMP if control.adopted else 0
         self._control = control  # not before: whoever gives up must know of a frame that is there
         control.take()
+        touch(self._address.transport.root)
         _cell.clear_dead(self._address, control.memory)
 
     @property

@@ -21,14 +21,14 @@ ALLOWED = {
     "ndsharray": "_address _arguments _hint _layout _loan _memory _reader _sweep _take _types "
     "_writer backends backends.base errors",
     "_writer": "_fork _address _cell _clock _control _exit _frames _layout _lease _leftovers _loan "
-    "_memory _need _seqlock _turn _types backends.base errors",
+    "_memory _need _root_watch _seqlock _turn _types backends.base errors",
     "_loan": "_control _frames _layout _types",
     "_frames": "_fork _layout _memory _seqlock backends.base",
     "_control": "_address _clock _layout _lease _leftovers _memory _seqlock _wait backends.base "
     "errors",
     "_reader": "_address _asleep _attached _buffers _clock _exit _find _follow _foreign _fork "
-    "_layout _pins _take _turn _wait errors",
-    "_find": "_address _attached _clock _layout _lease _memory _seqlock backends.base",
+    "_layout _pins _root_watch _take _turn _wait errors",
+    "_find": "_address _attached _clock _layout _lease _memory _root_watch _seqlock backends.base",
     "_follow": "_address _attached _layout _pins _take _wait",
     "_pins": "_fork _address _attached _cell _clock _exit _layout _memory _seqlock",
     "_take": "_attached _buffers _memory _types",
@@ -47,7 +47,8 @@ ALLOWED = {
     "_buffers": "",
     "_turn": "",
     "_wait": "_foreign",
-    "_asleep": "_wait",
+    "_asleep": "_root_watch _wait",
+    "_root_watch": "_fork",
     "_arguments": "_layout _types",
     "_clock": "",
     "_exit": "",

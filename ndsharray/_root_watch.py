@@ -1,0 +1,211 @@
+"""Noticing that a writer comes to a root directory, without looking for it again and again.
+
+A writer touches the root as soon as its array can be opened (`touch`). Whoever waits for one begins
+a `Watch`, then looks whether the array is there, and then sleeps: so no touch falls in between.
+
+* Linux: *inotify*, which runs nothing while nothing comes. Where the root is missing, it is the
+  parent directory's entries that count.
+* Everywhere else, and where no instance of inotify is to be had (a user has 128 of them, if the
+  administrator has not changed it): the time at which the directory changed, every 10 ms. There it
+  is the timer that costs, several times what the look costs.
+
+Knows directories and the operating system; nothing of arrays and readers.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import sys
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from ._fork import DESCRIPTORS, detach_in_child
+
+__all__ = ["PAUSE", "REST", "RootTime", "Watch", "touch"]
+
+PAUSE = 0.01  # seconds: between two looks, also where much comes that is none of ours
+# Seconds: who closes an instance of inotify sooner after the end of its last watch sleeps until the
+# kernel has cleared that away, some 10 ms.
+REST = 0.1
+
+# From the kernel's include/uapi/linux/inotify.h; its flags are those of open.
+_ATTRIB, _MOVED_TO, _CREATE, _DELETE_SELF, _MOVE_SELF = 0x4, 0x80, 0x100, 0x400, 0x800
+_TOUCHED = _ATTRIB | _DELETE_SELF | _MOVE_SELF
+_ENTERED = _CREATE | _MOVED_TO
+
+# In nanoseconds: changes that come so soon after each other may bear the same time. A kernel's tick
+# is 10 ms at most; some file systems keep whole seconds, or every other one.
+_TICK, _WHOLE, _SECOND = 50_000_000, 2_000_000_000, 1_000_000_000
+
+
+def touch(root: str) -> None:
+    """Wake whoever watches `root`."""
+    with suppress(OSError):  # then they find out a little later
+        os.utime(root)
+
+
+class RootTime:
+    """The time at which a root had changed when this was made."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._time = _time_of(root)
+        age = time.time_ns() - self._time
+        self._young = 0 <= age < (_TICK if self._time % _SECOND else _WHOLE)
+
+    def is_old(self) -> bool:
+        """Tell whether the root may have changed since."""
+        return self._young or _time_of(self._root) != self._time
+
+
+def _time_of(root: str) -> int:
+    """Return when a directory changed last, in nanoseconds; 0: there is none."""
+    try:
+        return os.stat(root).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@cache
+def _inotify() -> Any:
+    """Return the C library and its errno, with inotify; None where Python cannot call it."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        for call in ("inotify_init1", "inotify_add_watch", "inotify_rm_watch"):
+            getattr(libc, call)
+        return libc, ctypes.get_errno
+    except (ImportError, AttributeError, OSError):
+        return None
+
+
+class Watch:
+    """A watch of one root.
+
+    Parameters
+    ----------
+    root : str
+        The directory, which may be missing.
+
+    Attributes
+    ----------
+    fd : int
+        Becomes readable when the root is touched; -1: ask `is_over` now and then.
+    """
+
+    fd = -1  # also while it is being made
+
+    def __init__(self, root: str) -> None:
+        # Re-entrant, as an interrupt may leave it taken.
+        self._lock = threading.RLock()  # nobody closes a descriptor whose number `wake` uses
+        self._root = root
+        self._numbers: list[int] = []  # of what inotify watches
+        self._begun = self._woken = False
+        self._since = 0.0  # when it began, or began to rest
+        detach_in_child(DESCRIPTORS, self)
+
+    def begin(self) -> None:
+        """Watch from now on; what was there before is to be looked for by the caller."""
+        self.rest()
+        self._woken = False
+        if self.fd < 0 and _inotify() is not None and hasattr(select, "poll"):
+            self.fd = _inotify()[0].inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self.fd >= 0:
+            self._aim()
+        self._time = RootTime(self._root)
+        self._begun = True
+
+    def _aim(self) -> None:
+        libc, last_error = _inotify()
+        root = os.fsencode(self._root)
+        numbers = [libc.inotify_add_watch(self.fd, root, _TOUCHED)]
+        if numbers[0] < 0 and last_error() == errno.ENOENT:
+            numbers.append(libc.inotify_add_watch(self.fd, os.path.dirname(root), _ENTERED))
+            # If it was made just now.
+            numbers.append(libc.inotify_add_watch(self.fd, root, _TOUCHED))
+        self._numbers = [number for number in numbers if number >= 0]
+        with suppress(BlockingIOError):
+            os.read(self.fd, 2**16)
+        if not self._numbers:
+            self.close()
+
+    def is_over(self) -> bool:
+        """Tell whether the root may have been touched since it began, or `wake` was called."""
+        return self._woken or self._time.is_old()
+
+    def early(self) -> float:
+        """Return for how many seconds it is too early for another look."""
+        return self._since + PAUSE - time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until the root is touched, for so long at most; the first time, only begin."""
+        if not self._begun:
+            self.begin()
+        elif self._poll(seconds) if self.fd >= 0 else self._look(seconds):
+            early = min(self.early(), seconds)
+            if early > 0:
+                time.sleep(early)
+            self.begin()
+
+    def _poll(self, seconds: float) -> bool:
+        make: Any = getattr(select, "poll", None)
+        poll = make()
+        poll.register(self.fd, 1)  # POLLIN
+        return bool(poll.poll(1000 * seconds))
+
+    def _look(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while not self.is_over():
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(left, PAUSE))
+        return True
+
+    def wake(self) -> None:
+        """End a sleep, of whatever thread."""
+        self._woken = True
+        if self._lock.acquire(False):  # if not, it is just being closed
+            try:
+                if self.fd >= 0 and self._numbers:
+                    _inotify()[0].inotify_rm_watch(self.fd, self._numbers[-1])  # which is an event
+            finally:
+                self._lock.release()
+
+    def rest(self) -> None:
+        """Watch no more, until it begins again."""
+        numbers, self._numbers = self._numbers, []
+        for number in numbers:
+            _inotify()[0].inotify_rm_watch(self.fd, number)
+        self._begun, self._since = False, time.monotonic()
+
+    def has_rested(self) -> bool:
+        """Tell whether `close` takes no time."""
+        return not self._begun and time.monotonic() - self._since > REST
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self.fd >= 0:
+            with self._lock:
+                fd, self.fd = self.fd, -1
+            os.close(fd)
+
+    def detach(self) -> None:
+        """In a forked child: give the descriptor back at once.
+
+        Whoever makes a daemon of the child closes all numbers, and they become other files.
+        """
+        self._lock = threading.RLock()
+        self._numbers = []
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
