@@ -9,9 +9,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Optional
+from typing import Any
 
 import meet
 from launch import Failed, Pair, make_label
@@ -41,7 +41,7 @@ class Bench:
         By work, case, rival: why there are none.
     """
 
-    def __init__(self, names: list[str], quick: bool, original: Optional[str] = None) -> None:
+    def __init__(self, names: list[str], quick: bool, original: str | None = None) -> None:
         self.quick, self._original = quick, original
         self.figures: dict[str, dict[str, dict[str, Figures]]] = {}
         self.failures: dict[str, dict[str, dict[str, str]]] = {}
@@ -143,7 +143,7 @@ class Bench:
         left = [pair for pair in pairs if not self.failed(work, case, pair)]
         self.in_turns(work, case, left, Pair.close)
 
-    def why_not(self, work: str, case: str, rival: Rival) -> Optional[str]:
+    def why_not(self, work: str, case: str, rival: Rival) -> str | None:
         """Return why there are no figures; None if there are."""
         if rival.name in self.figures.get(work, {}).get(case, {}):
             return None

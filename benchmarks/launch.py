@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import child
 from rivals.base import Place, Rival
@@ -35,7 +35,7 @@ class Child:
         Files in memory that it had open: what is left of them when all have ended was its own.
     """
 
-    def __init__(self, rival: Rival, place: Place, turns: str, python: Optional[str]) -> None:
+    def __init__(self, rival: Rival, place: Place, turns: str, python: str | None) -> None:
         self._connection, theirs = _context.Pipe()
         self.mapped: set[str] = set()
         if python is None:
@@ -82,7 +82,7 @@ class Child:
     def _death(self) -> Failed:
         return Failed(f"the process died, exit code {self._wait()}")
 
-    def _wait(self) -> Optional[int]:
+    def _wait(self) -> int | None:
         if isinstance(self._process, subprocess.Popen):
             try:
                 return self._process.wait(5)
@@ -124,7 +124,7 @@ class Pair:
         Another interpreter for it.
     """
 
-    def __init__(self, rival: Rival, root: str, label: str, python: Optional[str]) -> None:
+    def __init__(self, rival: Rival, root: str, label: str, python: str | None) -> None:
         self.rival, self._python = rival, python
         self._place = Place(root, label)
         self._path = os.path.join(root, label + ".turns")
@@ -192,7 +192,7 @@ class Pair:
 
     def _collect(self, children: list[Child]) -> Any:
         results: dict[int, Any] = {}
-        failure: Optional[Failed] = None
+        failure: Failed | None = None
         waiting = list(children)
         while waiting:
             for each in wait(waiting):

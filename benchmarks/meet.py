@@ -6,7 +6,8 @@ The first lines are done by the children, the rest by the parent.
 from __future__ import annotations
 
 import time
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from child import Child
 from launch import Pair

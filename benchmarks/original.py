@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Optional
 
 VERSION = "1.1.4"
 
@@ -18,7 +17,7 @@ def home() -> Path:
     return Path(cache) / "ndsharray-benchmarks" / f"original-{VERSION}-python{python}"
 
 
-def find(given: Optional[str]) -> tuple[Optional[str], str]:
+def find(given: str | None) -> tuple[str | None, str]:
     """Return an interpreter that has it, making its environment if need be; or None, and why."""
     try:
         python = given or str(_make(home()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +23,14 @@ def summarize(values: Sequence[float], unit: str = "us") -> Summary:
     }
 
 
-def median_of(value: Any, which: str = "median") -> Optional[float]:
+def median_of(value: Any, which: str = "median") -> float | None:
     """Return the median of a summary, or the number itself; None if it is neither."""
     if isinstance(value, dict):
         value = value.get(which)
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def ratio(value: Any, limit: Any) -> Optional[float]:
+def ratio(value: Any, limit: Any) -> float | None:
     """Return how many times the limit the value is."""
     value, limit = median_of(value), median_of(limit)
     return value / limit if value is not None and limit else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from bench import Bench
 from rivals import Rival
@@ -15,8 +15,8 @@ class Column(NamedTuple):
 
     key: str
     title: str
-    limit: Optional[str] = None
-    of: Optional[str] = None  # another figure of the limit's; None: the same
+    limit: str | None = None
+    of: str | None = None  # another figure of the limit's; None: the same
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _unit(column: Column, figures: dict[str, Any]) -> str:
     return column.title
 
 
-def _number(value: Optional[float]) -> str:
+def _number(value: float | None) -> str:
     if value is None:
         return "-"
     if value == 0 or abs(value) >= 1000:

@@ -8,7 +8,7 @@ at least. ``{t}`` stands for either transport.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from bench import Bench
 from rivals import Rival
@@ -32,7 +32,7 @@ class Target(NamedTuple):
 
     text: str
     value: Figure
-    limit: Optional[Figure]
+    limit: Figure | None
     bound: float
     at_most: bool = True
 
@@ -87,16 +87,14 @@ def _rest() -> Iterator[Target]:
 TARGETS = [*_small(), *_large(), *_rest()]
 
 
-def look_up(figures: Any, figure: Figure, transport: str, which: str) -> Optional[float]:
+def look_up(figures: Any, figure: Figure, transport: str, which: str) -> float | None:
     """Return a figure; None if it was not measured."""
     found = figures.get(figure.work, {}).get(figure.case, {})
     found = found.get(figure.rival.format(t=transport), {})
     return median_of(found.get(figure.key), which)
 
 
-def measured(
-    figures: Any, target: Target, transport: str, which: str = "median"
-) -> Optional[float]:
+def measured(figures: Any, target: Target, transport: str, which: str = "median") -> float | None:
     """Return the ratio of a row; None if it was not measured."""
     value = look_up(figures, target.value, transport, which)
     if target.limit is None or value is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
-from typing import Callable
+from collections.abc import Callable
 
 LINES = 8
 TURN, MET, STOP, DONE, ABORT, VALUE = range(6)  # one cache line each

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from .backends import base
 
@@ -56,7 +56,7 @@ def address_of(transport: base.Transport, name: str) -> Address:
     return Address(transport, name, base.control_name(transport.root, name))
 
 
-def parse_lease(file: str) -> Optional[tuple[str, str, str]]:
+def parse_lease(file: str) -> tuple[str, str, str] | None:
     """Return control segment, transport and role (``"w"``, ``"r07"``) of a lease's file name."""
     found = _LEASE.fullmatch(file)
     return None if found is None else (found[1], found[2], found[3])

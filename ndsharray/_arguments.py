@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
-from typing import Any, Optional, Union
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ def check_slots(slots: int) -> None:
         raise ValueError(f"slots must be {MIN_SLOTS} to {MAX_SLOTS}, not {slots}")
 
 
-def check_timeout(timeout: Optional[float]) -> Optional[float]:
+def check_timeout(timeout: float | None) -> float | None:
     """Return a timeout in seconds as a float; None: for ever."""
     if timeout is None:
         return None
@@ -53,7 +53,7 @@ def check_out(out: npt.NDArray[Any]) -> None:
         raise ValueError("out is read-only")
 
 
-def as_shape(shape: Union[int, Iterable[int]], dtype: np.dtype[Any]) -> tuple[int, ...]:
+def as_shape(shape: int | Iterable[int], dtype: np.dtype[Any]) -> tuple[int, ...]:
     """Return a shape as numpy takes it, one length or several, if it can make such an array."""
     try:
         if isinstance(shape, (str, bytes, bytearray)):

@@ -9,8 +9,9 @@ import asyncio
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Callable
+from typing import Any
 
 from ._root_watch import PAUSE, REST, Watch
 from ._wait import pause

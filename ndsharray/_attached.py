@@ -7,7 +7,8 @@ order of the loads (``_seqlock``).
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, Optional
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
@@ -71,7 +72,7 @@ class Attached:
         self.instance = instance
         self.side = ReadSide(memory, fences)
         self.views: list[View] = []
-        self.fresh: Optional[View] = None  # decoded last, and not known to be true yet
+        self.fresh: View | None = None  # decoded last, and not known to be true yet
         self._layouts: dict[tuple[int, int], Layout] = {}  # by uuid
 
     def detach(self) -> None:
@@ -93,7 +94,7 @@ class Attached:
         """
         return instance in (self.instance, self.memory.words[_layout.INSTANCE_WORD])
 
-    def table(self) -> Optional[tuple[int, Table]]:
+    def table(self) -> tuple[int, Table] | None:
         """Return the newest word and the table copy that it names; None: begin again.
 
         Before the first frame the table is no table.
@@ -152,7 +153,7 @@ class Attached:
         self.fresh = View(layout.words, layout, layout.view(frames, record), bytes_, small)
         return self.fresh
 
-    def keep(self, frame: Optional[Frame]) -> None:
+    def keep(self, frame: Frame | None) -> None:
         """Keep what was decoded for a frame, if that was whole; forget it if not."""
         fresh, self.fresh = self.fresh, None
         if frame is None or frame[4] is not fresh:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Optional
 
 from . import _lease
 from ._address import Address, parse_lease
@@ -48,7 +47,7 @@ class Cell:
     def __init__(self, number: int, lease: _lease.Lease) -> None:
         self.number = number
         self._lease = lease
-        self._control: Optional[Memory] = None  # where it is claimed
+        self._control: Memory | None = None  # where it is claimed
 
     @property
     def held(self) -> bool:
@@ -98,7 +97,7 @@ def _may_take(control: Memory, number: int, lease: _lease.Lease) -> bool:
     return control.words[OWNERS_WORD + number] in (0, lease.number)
 
 
-def _take_lease(address: Address, control: Memory, number: int) -> Optional[_lease.Lease]:
+def _take_lease(address: Address, control: Memory, number: int) -> _lease.Lease | None:
     """Take the lease of a cell that nobody uses; None if somebody does, or may.
 
     Raises
@@ -127,7 +126,7 @@ def _is_marked(control: Memory, number: int) -> bool:
     return bool(any(pins) or control.cells[WAITING_BYTE + number])
 
 
-def claim(address: Address, control: Memory) -> Optional[Cell]:
+def claim(address: Address, control: Memory) -> Cell | None:
     """Return a free cell, cleared; None if all are taken, or the root cannot be written to."""
     for number in range(CELLS):
         try:
@@ -166,7 +165,7 @@ def marked(control: Memory) -> set[int]:
     return {cell for cell in range(CELLS) if _is_marked(control, cell)}
 
 
-def clear_dead(address: Address, control: Optional[Memory] = None) -> None:
+def clear_dead(address: Address, control: Memory | None = None) -> None:
     """Free the cells of readers that died: their bytes, if `control` is given, and lease files."""
     cells = set(_cells_on_file(address))
     if control is not None:
@@ -174,7 +173,7 @@ def clear_dead(address: Address, control: Optional[Memory] = None) -> None:
     clear_if_dead(address, control, cells)
 
 
-def clear_if_dead(address: Address, control: Optional[Memory], cells: Iterable[int]) -> None:
+def clear_if_dead(address: Address, control: Memory | None, cells: Iterable[int]) -> None:
     """Free those of some cells whose readers died."""
     for cell in sorted(cells):
         try:

@@ -9,8 +9,8 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from functools import cache
-from typing import Callable
 
 __all__ = ["boot_id", "is_sure", "now_ns", "same_boot"]
 
@@ -36,16 +36,10 @@ def _shared_clock() -> Callable[[], int]:
     """Pick the monotonic clock that means the same in every process, in nanoseconds.
 
     ``time.perf_counter_ns`` is system-wide on Linux always, on macOS and Windows since Python
-    3.10 (Doc/library/time.rst, "Changed in version 3.10"); before, it counts from process start.
+    3.10 (Doc/library/time.rst, "Changed in version 3.10").
     """
     shift = _namespace_shift()
-    if shift:
-        return lambda: time.perf_counter_ns() - shift
-    if sys.version_info >= (3, 10) or sys.platform.startswith("linux"):
-        return time.perf_counter_ns
-    if sys.platform == "darwin":
-        return lambda: time.clock_gettime_ns(time.CLOCK_UPTIME_RAW)
-    return time.monotonic_ns  # Windows on 3.9: system-wide, in steps of 15.6 ms
+    return (lambda: time.perf_counter_ns() - shift) if shift else time.perf_counter_ns
 
 
 now_ns = _shared_clock()

@@ -21,7 +21,8 @@ import sys
 import threading
 import time
 import weakref
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 __all__ = ["close_at_exit", "ended", "in_daemon", "linger", "stop_daemon", "wait_at_exit"]
 

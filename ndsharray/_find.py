@@ -7,7 +7,7 @@ Not here: when that is asked (``_reader``).
 from __future__ import annotations
 
 import errno
-from typing import Callable, Optional
+from collections.abc import Callable
 
 from . import _clock, _layout, _lease
 from ._address import Address
@@ -47,7 +47,7 @@ class Finder:
         """Tell whether the root may have changed since the last look."""
         return self._root.is_old()
 
-    def find(self, known: Optional[Attached]) -> Optional[Attached]:
+    def find(self, known: Attached | None) -> Attached | None:
         """Return the instance that the name stands for; None: there is none but `known`.
 
         Raises
@@ -67,7 +67,7 @@ class Finder:
             self._hint(known is not None)
         return found
 
-    def _find(self, known: Optional[Attached]) -> Optional[Attached]:
+    def _find(self, known: Attached | None) -> Attached | None:
         segment = self._open()
         memory = Memory(segment.buf)
         fences = make_fences()

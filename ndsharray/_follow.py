@@ -10,8 +10,6 @@ on the slot is pinned, so what was overrun once is not overrun again.
 
 from __future__ import annotations
 
-from typing import Optional
-
 from ._address import Address
 from ._attached import Attached, Frame
 from ._pins import OwnCell, Pins
@@ -62,7 +60,7 @@ class Follower:
         self.side = self.attached.side
         self._waiting = False  # the byte is the parent's
 
-    def newest(self, take: Take, word: int) -> Optional[tuple[int, Frame]]:
+    def newest(self, take: Take, word: int) -> tuple[int, Frame] | None:
         """Take the newest frame, with its position; None: nothing new, or every try failed.
 
         Parameters
@@ -92,7 +90,7 @@ class Follower:
         self._failed = False
         return position, frame
 
-    def _try(self, take: Take, copied: int) -> Optional[tuple[int, Frame]]:
+    def _try(self, take: Take, copied: int) -> tuple[int, Frame] | None:
         """Take the newest frame, after so many copies that were overrun."""
         self._copied = copied
         self.settle()
@@ -114,7 +112,7 @@ class Follower:
                     return None
         return None
 
-    def _take_or_pin(self, position: int, take: Take) -> Optional[Frame]:
+    def _take_or_pin(self, position: int, take: Take) -> Frame | None:
         """Take the frame of a position, pinned from the copy on that `take` says."""
         pinned = self._copied >= take.pinned_from
         frame = (self._take_pinned if pinned else self._take)(position, take)
@@ -131,7 +129,7 @@ class Follower:
                 return True
         return False
 
-    def next(self, take: Take) -> Optional[tuple[int, Frame]]:
+    def next(self, take: Take) -> tuple[int, Frame] | None:
         """Do the same with the oldest frame that was not had, as far as the slots reach back."""
         side = self.side
         self.settle()
@@ -189,7 +187,7 @@ class Follower:
                 self.side.end_waiting(pins.cell.number)
                 self._waiting = False
 
-    def _take(self, position: int, take: Take) -> Optional[Frame]:
+    def _take(self, position: int, take: Take) -> Frame | None:
         """Take the frame of a position by copying it, without a pin."""
         attached = self.attached
         self._copied += 1
@@ -198,7 +196,7 @@ class Follower:
             attached.keep(frame)
         return frame if frame is None or not take.finishes else (take.finish(frame[0]), *frame[1:])
 
-    def _take_pinned(self, position: int, take: Take) -> Optional[Frame]:
+    def _take_pinned(self, position: int, take: Take) -> Frame | None:
         """Take it with its slot pinned, if a pin is to be had."""
         attached, side, pins = self.attached, self.side, self._held_pins()
         if pins is None:
@@ -225,7 +223,7 @@ class Follower:
             last = max(number, self.side.last_frame())
             self.had = (position, last, missed + last - number)
 
-    def _held_pins(self) -> Optional[Pins]:
+    def _held_pins(self) -> Pins | None:
         pins = self.pins
         if pins is None or not pins.ours:
             pins = self.pins = self._cell.pins(self.attached, pins)

@@ -6,7 +6,7 @@ slot and when (``_writer``), nor the order of the stores around it (``_seqlock``
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import numpy.typing as npt
 
@@ -66,7 +66,7 @@ class Frames:
         self.room = table.stride - RECORD_BYTE
         self.side = WriteSide(control, self._frames, table, copy, fences)
         # What each slot's header says, and the array over its payload.
-        self._views: list[tuple[Optional[Layout], Any]] = [_NOT_KNOWN] * table.slots
+        self._views: list[tuple[Layout | None, Any]] = [_NOT_KNOWN] * table.slots
         self._fresh: Any = None  # the array that was made last
         detach_in_child(SIDES, self)
 

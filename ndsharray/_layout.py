@@ -78,7 +78,7 @@ from __future__ import annotations
 import math
 import struct
 import uuid as uuids
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -295,7 +295,7 @@ def store_control(memory: Memory, control: Control) -> None:
     words[MAGIC_WORD] = MAGIC
 
 
-def load_control(memory: Memory, name: Union[str, None] = None) -> Control:
+def load_control(memory: Memory, name: str | None = None) -> Control:
     """Return the static part of a control segment that is ready, checked.
 
     Raises

@@ -16,7 +16,6 @@ import stat
 import struct
 import sys
 import time
-from typing import Optional
 
 from ._fork import DESCRIPTORS, detach_in_child, no_fork
 
@@ -229,9 +228,7 @@ def _remove(path: str) -> None:
         pass  # Windows: somebody just looks at it; the file means nothing while nobody locks it
 
 
-def take(
-    path: str, mode: int = 0o600, patience: float = 0.0, *, make: bool = True
-) -> Optional[Lease]:
+def take(path: str, mode: int = 0o600, patience: float = 0.0, *, make: bool = True) -> Lease | None:
     """Take the lease at `path`, making its file if it is missing.
 
     Parameters

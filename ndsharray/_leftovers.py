@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Optional
 
 from . import _layout
 from ._address import Address
@@ -33,7 +32,7 @@ __all__ = [
 log = logging.getLogger("ndsharray")
 
 
-def exists(address: Address) -> Optional[bool]:
+def exists(address: Address) -> bool | None:
     """Tell whether the control segment's name is there, whatever it stands for; None: unknown."""
     try:
         address.transport.open(address.control, writable=False)
@@ -118,7 +117,7 @@ def unlink(address: Address, name: str, lease: Lease) -> bool:
     return _unlink(address, name, lease) is not None
 
 
-def _unlink(address: Address, name: str, lease: Lease) -> Optional[bool]:
+def _unlink(address: Address, name: str, lease: Lease) -> bool | None:
     """Remove a name; None if that cannot be done now, else what the transport says."""
     try:
         return lease.forked or address.transport.unlink(name)  # a parent's name is not a child's

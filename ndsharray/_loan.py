@@ -6,7 +6,7 @@ What may live here: the ``with`` block. Not here: which slot, and how it is publ
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Optional, Protocol
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
@@ -53,11 +53,11 @@ class Loan:
     """
 
     def __init__(self, writer: Lender, layout: Layout, owner: object = None) -> None:
-        self._owner: Optional[object] = owner  # which closes the writer when it is collected
+        self._owner: object | None = owner  # which closes the writer when it is collected
         self._writer = writer
         self._layout = layout
-        self._begun: Optional[Begun] = None
-        self._array: Optional[npt.NDArray[Any]] = None
+        self._begun: Begun | None = None
+        self._array: npt.NDArray[Any] | None = None
 
     def __enter__(self) -> npt.NDArray[Any]:
         if self._begun is not None:
@@ -76,9 +76,9 @@ class Loan:
 
     def __exit__(
         self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._end(publish=error is None)
 

@@ -28,7 +28,8 @@ load of something else; so few places need the instruction, and `Fences.order` i
 from __future__ import annotations
 
 import platform
-from typing import Any, Callable, NamedTuple, Optional
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +108,7 @@ class Fences(NamedTuple):
     """
 
     full: Fence
-    order: Optional[Fence]
+    order: Fence | None
 
 
 def make_fences() -> Fences:

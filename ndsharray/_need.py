@@ -13,8 +13,6 @@ there is one such change in five seconds at most.
 
 from __future__ import annotations
 
-from typing import Optional
-
 from ._layout import Layout, Table, stride_for
 
 __all__ = ["Need"]
@@ -45,7 +43,7 @@ class Need:
 
     def __init__(self, slots: int, now: int) -> None:
         self._asked = self.slots = slots
-        self._largest: Optional[Layout] = None
+        self._largest: Layout | None = None
         self.end = now + _PERIOD_NS
 
     def note(self, layout: Layout, last: Layout) -> Layout:
@@ -59,7 +57,7 @@ class Need:
         """Count the pins that are set now."""
         self.slots = max(self.slots, pinned + 2)
 
-    def end_period(self, now: int, larger: Layout, table: Table) -> Optional[tuple[Layout, int]]:
+    def end_period(self, now: int, larger: Layout, table: Table) -> tuple[Layout, int] | None:
         """Begin the next period, with a write that needs `larger`.
 
         Returns

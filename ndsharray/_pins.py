@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from functools import partial
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,10 +65,10 @@ class Pins:
         self._control = control
         self._side = side
         self.ours = True
-        self.open: Optional[int] = None
+        self.open: int | None = None
         self._own = side.own_pins(cell.number)
         # For each pin what let it go last, or will.
-        self._watches: list[Optional[list[weakref.ref[Any]]]] = [None] * PINS_PER_CELL
+        self._watches: list[list[weakref.ref[Any]] | None] = [None] * PINS_PER_CELL
         self._unpin = [side.unpin_callbacks(cell.number, pin) for pin in range(PINS_PER_CELL)]
         self._closing = [cell]
         detach_in_child(PINS, self)
@@ -160,10 +160,10 @@ class OwnCell:
     def __init__(self, address: Address, reader: Any) -> None:
         self._address = address
         self._reader = weakref.ref(reader)
-        self._cell: Optional[Cell] = None
+        self._cell: Cell | None = None
         self._tried = -_TRY_NS
 
-    def pins(self, attached: Attached, pins: Optional[Pins]) -> Optional[Pins]:
+    def pins(self, attached: Attached, pins: Pins | None) -> Pins | None:
         """Return the pins to use in an instance.
 
         Parameters
@@ -196,7 +196,7 @@ class OwnCell:
         same = pins is not None and pins.cell is cell
         return pins if same else Pins(cell, memory, attached.side)
 
-    def release(self, pins: Optional[Pins]) -> None:
+    def release(self, pins: Pins | None) -> None:
         """Let the cell go, as soon as no array in place needs one of its pins."""
         if pins is not None:
             pins.retire()

@@ -17,7 +17,8 @@ import math
 import os
 import time
 import weakref
-from typing import Any, Callable, NoReturn, Optional
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -78,10 +79,10 @@ class Reader:
         self._buffers = Buffers()
         self.by_copy = Copy(self._buffers)
         self.in_place = InPlace(self._buffers)
-        self._follower: Optional[Follower] = None
-        self._ended: Optional[Follower] = None  # whose end was told
-        self._reserved: Optional[tuple[weakref.ref[_Mark], int]] = None  # by a read_async
-        self._watch: Optional[Watch] = None  # of the root, while no writer lives
+        self._follower: Follower | None = None
+        self._ended: Follower | None = None  # whose end was told
+        self._reserved: tuple[weakref.ref[_Mark], int] | None = None  # by a read_async
+        self._watch: Watch | None = None  # of the root, while no writer lives
         self._shared: Any = None  # a LoopWatch, during a read_async while no writer lives
         self._cell = OwnCell(address, self)
         self._forked = False  # by a fork inside a call, which goes on in the parent
@@ -89,7 +90,7 @@ class Reader:
         self._left = False  # closed by the end of the process, or with the last reference
         self.last = array
         self.frame = self.age_ns = 0
-        self._layout: Optional[Layout] = None
+        self._layout: Layout | None = None
         detach_in_child(SIDES, self)
         try:
             self.is_valid()
@@ -101,7 +102,7 @@ class Reader:
         """Return the way to take a frame that copies it into `out`."""
         return Into(self._buffers, out)
 
-    def read(self, take: Take, timeout: Optional[float] = 0.0) -> tuple[bool, npt.NDArray[Any]]:
+    def read(self, take: Take, timeout: float | None = 0.0) -> tuple[bool, npt.NDArray[Any]]:
         """Take the newest frame, or wait for it; return whether there was a new one, and the last.
 
         Parameters
@@ -128,7 +129,7 @@ class Reader:
             self._stop_daemon()
             raise
 
-    def next(self, take: Take, timeout: Optional[float]) -> tuple[bool, npt.NDArray[Any]]:
+    def next(self, take: Take, timeout: float | None) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same with the oldest frame that was not had.
 
         False also when the writer has closed the array and all of it was had; then the next call
@@ -143,7 +144,7 @@ class Reader:
             raise
 
     def _call(
-        self, attempt: Callable[[Take], Optional[bool]], take: Take, timeout: Optional[float]
+        self, attempt: Callable[[Take], bool | None], take: Take, timeout: float | None
     ) -> tuple[bool, npt.NDArray[Any]]:
         turn = self._turn  # the name that `Turn.is_nested` looks for
         lock = turn.lock
@@ -200,7 +201,7 @@ class Reader:
         refuse_thread()
 
     def _wait_for(
-        self, attempt: Callable[[Take], Optional[bool]], take: Take, deadline: float
+        self, attempt: Callable[[Take], bool | None], take: Take, deadline: float
     ) -> bool:
         found = None
         try:
@@ -222,9 +223,7 @@ class Reader:
             if self._watch is not None:
                 self._watch.rest()
 
-    async def read_async(
-        self, take: Take, timeout: Optional[float]
-    ) -> tuple[bool, npt.NDArray[Any]]:
+    async def read_async(self, take: Take, timeout: float | None) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same as `read` in an event loop, which goes on meanwhile."""
         require_asyncio()
         try:
@@ -236,9 +235,7 @@ class Reader:
                 await stop_task()  # others of the loop may have to end something
             raise
 
-    async def _read_async(
-        self, take: Take, timeout: Optional[float]
-    ) -> tuple[bool, npt.NDArray[Any]]:
+    async def _read_async(self, take: Take, timeout: float | None) -> tuple[bool, npt.NDArray[Any]]:
         mark = _Mark()  # dies with this call, however it ends
         if self._reserved is not None:
             self._refuse_reserved()
@@ -302,7 +299,7 @@ class Reader:
         else:
             await sleep_until(follower.has_news, nap)
 
-    def _newest(self, take: Take) -> Optional[bool]:
+    def _newest(self, take: Take) -> bool | None:
         """Take the newest frame of whatever the name stands for: True; None if there is none."""
         follower = self._follower
         if follower is not None:
@@ -320,10 +317,10 @@ class Reader:
             return True
         return None if found is None else self._take_newest(self._attach(found), take)
 
-    def _take_newest(self, follower: Follower, take: Take) -> Optional[bool]:
+    def _take_newest(self, follower: Follower, take: Take) -> bool | None:
         return self._accept(follower, follower.newest(take, follower.side.newest()))
 
-    def _oldest(self, take: Take) -> Optional[bool]:
+    def _oldest(self, take: Take) -> bool | None:
         """Take the next frame: True; None if there is none yet, False if the array has ended."""
         follower = self._follower
         if follower is not None:
@@ -369,7 +366,7 @@ class Reader:
         except FormatError:
             return False
 
-    def _look_up(self) -> Optional[Attached]:
+    def _look_up(self) -> Attached | None:
         follower = self._follower
         return self._finder.find(follower.attached if follower is not None else None)
 
@@ -378,7 +375,7 @@ class Reader:
         log.debug("%r attached: instance %016x", self._address.name, attached.instance)
         return follower
 
-    def _accept(self, follower: Follower, taken: Optional[tuple[int, Frame]]) -> Optional[bool]:
+    def _accept(self, follower: Follower, taken: tuple[int, Frame] | None) -> bool | None:
         if taken is None:
             return None
         position, (self.last, number, written, _, view) = taken
@@ -454,5 +451,5 @@ class _Mark:
     """Something that a weak reference can tell to be alive."""
 
 
-def _deadline(timeout: Optional[float]) -> float:
+def _deadline(timeout: float | None) -> float:
     return math.inf if timeout is None else time.monotonic() + timeout

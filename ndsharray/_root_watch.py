@@ -116,7 +116,7 @@ class Watch:
         """Watch from now on; what was there before is to be looked for by the caller."""
         self.rest()
         self._woken = False
-        if self.fd < 0 and _inotify() is not None and hasattr(select, "poll"):
+        if sys.platform != "win32" and self.fd < 0 and _inotify() is not None:
             self.fd = _inotify()[0].inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self.fd >= 0:
             self._aim()

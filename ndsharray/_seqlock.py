@@ -62,8 +62,9 @@ search, with and without each fence, under sequential consistency, store buffers
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar
 
 from . import _layout
 from ._layout import (
@@ -523,7 +524,7 @@ class ReadSide:
         self._bytes[WAITING_BYTE + cell] = 0
 
 
-class Watch(weakref.ref):  # type: ignore[type-arg]  # Python 3.9 evaluates it
+class Watch(weakref.ref[Any]):
     """A weak reference that is the number 0 where one is asked for: in C, ``int()`` is called."""
 
     __slots__ = ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Callable, Optional
+from collections.abc import Callable
 
 from . import _cell, _lease
 from ._address import Address, parse_lease
@@ -25,7 +25,7 @@ _EVERY = 1.0  # seconds: a process that makes many writers sweeps now and then
 _swept: dict[str, float] = {}
 
 
-def sweep(root: str, transport_of: Callable[[str], Optional[Transport]]) -> None:
+def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
     """Remove the stale arrays under a root.
 
     Parameters

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Any, Callable, NoReturn, Optional, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 __all__ = ["CALLS", "Turn", "refuse_nested", "refuse_thread"]
 
@@ -74,7 +75,7 @@ class Turn:
         """Tell whether so many frames above, or more, another call of this thread is under way."""
         if not self.busy:
             return False
-        frame: Optional[FrameType] = sys._getframe(above)
+        frame: FrameType | None = sys._getframe(above)
         while frame is not None:
             if frame.f_code in CALLS and frame.f_locals.get("turn") is self:
                 return True

@@ -24,7 +24,7 @@ import struct
 import sys
 import time
 from functools import cache
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +73,7 @@ _EVERYBODY = 2**31 - 1
 _NOTHING_WRONG = {0, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT}
 
 
-def futex_number(machine: str, pointer_bytes: int) -> Optional[int]:
+def futex_number(machine: str, pointer_bytes: int) -> int | None:
     """Return the number of the futex call; None where it is not known."""
     return (_FUTEX_64 if pointer_bytes == 8 else _FUTEX_32).get(machine)
 
@@ -117,7 +117,7 @@ class Futex:
 
 
 @cache
-def working_futex() -> Optional[Futex]:
+def working_futex() -> Futex | None:
     """Return the futex call if it works here: a sandbox may forbid it."""
     number = futex_number(platform.machine(), struct.calcsize("P"))
     # x32: 64-bit calls by another door, with 32-bit longs.

@@ -18,7 +18,7 @@ import sys
 import threading
 import weakref
 from contextlib import suppress
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,12 +81,12 @@ class Writer:
         self._address = address
         self._fences = make_fences()
         self._turn = Turn()
-        self._loan: Optional[weakref.ref[Begun]] = None  # weak: one that was never ended is over
-        self._gone: Optional[str] = None
+        self._loan: weakref.ref[Begun] | None = None  # weak: one that was never ended is over
+        self._gone: str | None = None
         self._left = False  # closed by the end of the process, or with the last reference
-        self._frames: Optional[Frames] = None
+        self._frames: Frames | None = None
         # The same, if the last call ended well, so that the next one can be a short one.
-        self._ready: Optional[Frames] = None
+        self._ready: Frames | None = None
         self._control: Any = None  # an OwnedControl until it is closed or handed over
         self._lease: Any = None
         self._adopted = (0, 0)  # what the last writer left: newest word, frame number
@@ -135,7 +135,7 @@ class Writer:
         _cell.clear_dead(self._address, control.memory)
 
     @property
-    def gone(self) -> Optional[str]:
+    def gone(self) -> str | None:
         """Why it cannot write any more; None while it can."""
         return self._gone
 
@@ -310,7 +310,7 @@ class Writer:
             self._need.note_pins(self._frames.side.pinned())
         self._control.remove_frames(self._table_of_newest())
 
-    def _refuse_while_lent(self, begun: Optional[Begun]) -> None:
+    def _refuse_while_lent(self, begun: Begun | None) -> None:
         if begun is not None and not begun.over:
             raise RuntimeError("a loan of this writer is open: its with block has to end first")
 
@@ -377,7 +377,7 @@ class Writer:
         newest = self.newest_frame[0]
         return int(self._control.tables[newest & 1].segment) if newest >> 1 else 0
 
-    def _refit(self, larger: Layout, now: int) -> Optional[tuple[Frames, int]]:
+    def _refit(self, larger: Layout, now: int) -> tuple[Frames, int] | None:
         """Begin a slot in a segment that fits, if the present one has not for a whole period.
 
         None: it fits, or the other one cannot be made now; the write goes on in the present one.

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import errno
 import io
-from typing import Any, Optional
+from typing import Any
 
 __all__ = [
     "AccessError",
@@ -93,7 +93,7 @@ class WriterExistsError(NdShArrayError, FileExistsError):
         The other writer's process id as it wrote it down itself (0: not known). For people.
     """
 
-    errno: Optional[int] = errno.EEXIST
+    errno: int | None = errno.EEXIST
 
     def __init__(self, name: str, pid: int, ended: bool = False) -> None:
         by = f" (process {pid})" if pid else ""

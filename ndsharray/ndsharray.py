@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,9 +92,9 @@ class NdShArray:
         self,
         name: str,
         array: npt.NDArray[Any] = _NO_ARRAY,
-        r_w: Optional[str] = None,
+        r_w: str | None = None,
         *,
-        transport: Optional[Union[str, Transport]] = None,
+        transport: str | Transport | None = None,
         slots: int = 3,
     ) -> None:
         check_name(name)
@@ -107,8 +107,8 @@ class NdShArray:
         self._transport = backends.resolve(transport)
         self._address = address_of(self._transport, name)
         self._access = r_w.lower()
-        self._writer: Optional[Writer] = None
-        self._reader: Optional[Reader] = None
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
         self._finalizer: weakref.finalize[..., Any]
         if self._access == "w":
             if array is not _NO_ARRAY:
@@ -231,8 +231,8 @@ class NdShArray:
 
     def loan(
         self,
-        shape: Optional[Union[int, Sequence[int]]] = None,
-        dtype: Optional[npt.DTypeLike] = None,
+        shape: int | Sequence[int] | None = None,
+        dtype: npt.DTypeLike | None = None,
     ) -> AbstractContextManager[npt.NDArray[Any]]:
         """Lend the next frame's memory, to be filled where it lies: no copy at all.
 
@@ -281,9 +281,7 @@ class NdShArray:
             raise AccessError(f"loan() on a reader: {self.name!r} was opened with r_w='r'")
         return Loan(self._writer, self._layout_of(shape, dtype), self)
 
-    def _layout_of(
-        self, shape: Optional[Union[int, Sequence[int]]], dtype: Optional[npt.DTypeLike]
-    ) -> Layout:
+    def _layout_of(self, shape: int | Sequence[int] | None, dtype: npt.DTypeLike | None) -> Layout:
         last = self._get_writer().layout
         if last is NO_LAYOUT and (shape is None or dtype is None):
             raise ValueError("nothing was written yet: a loan needs shape and dtype")
@@ -296,9 +294,9 @@ class NdShArray:
 
     def read(
         self,
-        timeout: Optional[float] = _AT_ONCE,
+        timeout: float | None = _AT_ONCE,
         *,
-        out: Optional[npt.NDArray[Any]] = None,
+        out: npt.NDArray[Any] | None = None,
         copy: bool = True,
     ) -> tuple[bool, npt.NDArray[Any]]:
         """Return the newest frame, if it is new, and whether it is.
@@ -355,9 +353,9 @@ class NdShArray:
 
     async def read_async(
         self,
-        timeout: Optional[float] = None,
+        timeout: float | None = None,
         *,
-        out: Optional[npt.NDArray[Any]] = None,
+        out: npt.NDArray[Any] | None = None,
         copy: bool = True,
     ) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same as `read` inside an ``asyncio`` event loop, which goes on meanwhile.
@@ -374,7 +372,7 @@ class NdShArray:
         return (await reader.read_async(_into(reader, out, copy), timeout))[0], out
 
     def frames(
-        self, timeout: Optional[float] = None, *, copy: bool = True
+        self, timeout: float | None = None, *, copy: bool = True
     ) -> Iterator[npt.NDArray[Any]]:
         """Iterate over every frame in order, as far as the writer's slots reach back.
 
@@ -425,9 +423,9 @@ class NdShArray:
 
     def __exit__(
         self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -442,7 +440,7 @@ class NdShArray:
             raise TypeError("a writer cannot be pickled: make it in the process that writes")
         return _reader_of, (self.name, self._transport)
 
-    def _transport_of(self, name: str) -> Optional[Transport]:
+    def _transport_of(self, name: str) -> Transport | None:
         """Return our own transport, or a known one with the same root."""
         own = self._transport
         return own if name == own.name else backends.beside(own, name)
@@ -460,11 +458,9 @@ class NdShArray:
 class _Frames:
     """The iterator of `NdShArray.frames`: an exception does not end it, so no frame is lost."""
 
-    def __init__(
-        self, owner: NdShArray, reader: Reader, take: Take, timeout: Optional[float]
-    ) -> None:
-        self._owner: Optional[NdShArray] = owner  # which closes the reader when it is collected
-        self._reader: Optional[Reader] = reader
+    def __init__(self, owner: NdShArray, reader: Reader, take: Take, timeout: float | None) -> None:
+        self._owner: NdShArray | None = owner  # which closes the reader when it is collected
+        self._reader: Reader | None = reader
         self._take = take
         self._timeout = timeout
 

@@ -17,9 +17,9 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import numpy as np
 
@@ -567,7 +567,7 @@ def write(name: str, transport: str, each: str, look: str = "") -> dict[str, Any
     A line that comes in says how many more there shall be.
     """
     watch, segments, slots, number, writers = Watch(), 0, 0, 0, 0
-    lines: Optional[list[str]] = None
+    lines: list[str] | None = None
     before, end = 0, math.inf
     while number < end:
         with NdShArray(name, r_w="w", transport=transport) as array:
@@ -709,7 +709,7 @@ def _frame_spots(mode: str, table: Any) -> list[int]:
     return list(range(table.size // 8))
 
 
-def _open_live(address: Any) -> Optional[tuple[Memory, Memory, Any]]:
+def _open_live(address: Any) -> tuple[Memory, Memory, Any] | None:
     try:
         control = Memory(address.transport.open(address.control, writable=True).buf)
         word = control.words[_layout.NEWEST_WORD]

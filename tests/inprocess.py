@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Union
 
 from ndsharray import Segment, Transport
 
@@ -13,7 +12,7 @@ class InProcessTransport(Transport):
 
     name = "in_process"
 
-    def __init__(self, directory: Union[str, os.PathLike[str]]) -> None:
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.root = os.path.realpath(directory)
         self.segments: dict[str, bytearray] = {}
 

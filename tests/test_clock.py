@@ -18,22 +18,6 @@ def test_the_clock_is_the_same_in_every_process() -> None:
         assert abs(_clock.now_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)) < MINUTE
 
 
-def test_python_3_9_takes_system_wide_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_clock.sys, "version_info", (3, 9, 0))
-    monkeypatch.setattr(_clock.sys, "platform", "linux")
-    assert _clock._shared_clock() is time.perf_counter_ns
-    monkeypatch.setattr(_clock.sys, "platform", "win32")
-    assert _clock._shared_clock() is time.monotonic_ns
-    monkeypatch.setattr(_clock.sys, "platform", "darwin")
-    monkeypatch.setattr(_clock.time, "CLOCK_UPTIME_RAW", 8, raising=False)
-    asked = []
-    monkeypatch.setattr(
-        _clock.time, "clock_gettime_ns", lambda clock: asked.append(clock) or 5, raising=False
-    )
-    assert _clock._shared_clock()() == 5
-    assert asked == [8]
-
-
 def test_a_boot_id_decides_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     boot = uuid.uuid4().bytes
     monkeypatch.setattr(_clock, "boot_id", lambda: boot)

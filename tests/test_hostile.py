@@ -31,9 +31,9 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import hostile
 import hypothesis.strategies as st

@@ -7,10 +7,11 @@ import gc
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import pytest

@@ -12,9 +12,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -331,7 +331,7 @@ from unittest import mock
 from ndsharray import _lease
 def no_descriptor(*_):
     raise OSError(errno.EMFILE, "Too many open files")
-with mock.patch.object(_lease, "_open_file", no_descriptor):  # only here: the rest has enough
+with mock.patch.object(_lease.Lease, "_open", no_descriptor):  # only here: the rest has enough
     r = {make(name, transport, "r")}
     valid, held = r.read(copy=False)
     assert valid and held.tolist() == [0, 1, 2] and not held.flags.writeable

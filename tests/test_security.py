@@ -13,9 +13,9 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import pytest
 from console import _LOOP, Console, Failed
@@ -170,7 +170,7 @@ def everybody() -> Iterator[dict[str, Person]]:
 def get(everybody: dict[str, Person], place: Path) -> Iterator[Get]:
     """Return people by name, from here on with a root (NDSHARRAY_DIR)."""
 
-    def get(who: str, directory: Optional[Path] = None) -> Person:
+    def get(who: str, directory: Path | None = None) -> Person:
         if who not in everybody or not everybody[who].lives:
             everybody[who] = Person(UIDS[who], GROUPS[who])
             try:
@@ -215,7 +215,7 @@ def place(root: Path) -> Iterator[Path]:
     assert left == []
 
 
-def directory_of(path: Path, who: str, mode: int, group: Optional[int] = None) -> Path:
+def directory_of(path: Path, who: str, mode: int, group: int | None = None) -> Path:
     path.mkdir()
     uid = UIDS.get(who, 0)
     os.chown(path, uid, group if group is not None else uid)

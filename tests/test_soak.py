@@ -18,9 +18,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Optional
 
 import pytest
 
@@ -239,7 +238,7 @@ def growth(samples: list[tuple[float, int]]) -> tuple[int, int]:
 def soak(name: str, transport: str, tmp_path: Path) -> Iterator[Soak]:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
-    soak: Optional[Soak] = None
+    soak: Soak | None = None
     try:
         soak = Soak(name, transport, tmp_path / "errors", seed)
         yield soak

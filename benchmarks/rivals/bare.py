@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from multiprocessing import shared_memory
-from typing import Optional
 
 import numpy as np
 
@@ -80,14 +79,14 @@ class Reader:
         self.read = self._one if slots == 1 else self._newest
         self._slot = self._slots[0]
 
-    def _one(self) -> Optional[Array]:
+    def _one(self) -> Array | None:
         count = self._counter[0]
         if count == self._count:
             return None
         self._count = count
         return self._slot.copy()
 
-    def _newest(self) -> Optional[Array]:
+    def _newest(self) -> Array | None:
         count = self._counter[0]
         if count == self._count:
             return None
@@ -95,7 +94,7 @@ class Reader:
         np.copyto(self._buffer, self._slots[count % 3])
         return self._buffer
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         deadline = time.monotonic() + timeout
         while (array := self.read()) is None and time.monotonic() < deadline:
             time.sleep(0.001)

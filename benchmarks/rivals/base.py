@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +55,10 @@ class Writer(Protocol):
 class Reader(Protocol):
     """Reads frames."""
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         """Return the newest frame; None if there is nothing new."""
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         """Sleep until there is one, as the rival's documentation says; return it.
 
         Some have no timeout: whoever calls this makes sure that a frame comes.
@@ -105,7 +105,7 @@ class Rival:
     module: str
     reads: str
     options: dict[str, Any] = field(default_factory=dict)
-    package: Optional[str] = None
+    package: str | None = None
     safe: bool = True
     in_place: bool = False
     concurrent: bool = False

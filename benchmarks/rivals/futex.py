@@ -10,7 +10,7 @@ import errno
 import mmap
 import os
 import platform
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -68,14 +68,14 @@ class Reader:
         self._count, self._array = self._memory[0], array
         self.close = self._word.close
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         count = self._memory[0]
         if count == self._count:
             return None
         self._count = count
         return self._array
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         count = self._count
         while self._memory[0] == count:
             if self._call(*self._wait, ctypes.c_long(count), None) == -1:

@@ -13,7 +13,7 @@ import functools
 import math
 import os
 import time
-from typing import Any, Optional
+from typing import Any
 
 import iceoryx2 as iox2
 import numpy as np
@@ -81,7 +81,7 @@ class Reader:
         self._sample: Any = None
         self._shapes = {math.prod(array.shape): array.shape}
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         sample = self._subscriber.receive()
         if sample is None:
             return None
@@ -92,7 +92,7 @@ class Reader:
         self._sample = sample  # the view does not hold it, and its memory goes with it
         return array
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         assert self._listener is not None
         deadline = time.monotonic() + timeout
         while (array := self.read()) is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -35,10 +35,10 @@ class Reader:
             self._options["out"] = np.empty_like(array)
         self.close = self._array.close
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         valid, array = self._array.read(**self._options)
         return array if valid else None
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         valid, array = self._array.read(timeout, **self._options)
         return array if valid else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Optional
+from typing import Any
 
 from ndsharray import NdShArray
 
@@ -27,11 +27,11 @@ class Reader:
     def __init__(self, place: Place, array: Array, **_: Any) -> None:
         self._array: Any = NdShArray(place.name, r_w="r")
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         valid, array = self._array.read()
         return array if valid else None
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         deadline = time.monotonic() + timeout
         while (array := self.read()) is None and time.monotonic() < deadline:
             time.sleep(0.001)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from .base import Array, Place
 
@@ -27,10 +27,10 @@ class Reader:
     def __init__(self, place: Place, array: Array, **_: Any) -> None:
         self._connection = place.channels[place.number][0]
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         return self._connection.recv() if self._connection.poll() else None
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         return self._connection.recv()
 
     def close(self) -> None:

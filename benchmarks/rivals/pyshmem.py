@@ -6,7 +6,7 @@ a stream with ``notify=True``: that costs a system call per write, so only where
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import pyshmem
@@ -43,14 +43,14 @@ class Reader:
         self._last = 0  # what is there already is news to this reader
         self.close = self._stream.close
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         if self._stream.count == self._last:
             return None
         array = self._stream.read(**self._options)
         self._last = self._stream.last_read_count
         return array
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         try:
             array = self._stream.read_after(self._last, timeout=timeout, **self._options)
         except TimeoutError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from typing import Any, Optional
+from typing import Any
 
 from .base import Array, Place
 
@@ -31,13 +31,13 @@ class Reader:
     def __init__(self, place: Place, array: Array, **_: Any) -> None:
         self._queue = place.channels[place.number]
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         try:
             return self._queue.get_nowait()
         except queue.Empty:
             return None
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         try:
             return self._queue.get(timeout=timeout)
         except queue.Empty:

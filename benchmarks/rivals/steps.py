@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from multiprocessing import shared_memory
-from typing import Optional
 
 import numpy as np
 
@@ -92,7 +91,7 @@ class Reader:
         self._words, self._heads, self._slots = memory.words, memory.heads, memory.slots
         self._had = 0
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         words = self._words
         newest = words[NEWEST]
         if newest == self._had:

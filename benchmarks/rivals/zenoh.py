@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import zenoh
@@ -65,11 +65,11 @@ class Reader:
         self._dtype, self._shape, self._size = array.dtype, array.shape, array.size
         self.close = self._subscriber.undeclare
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         sample = self._subscriber.try_recv()
         return None if sample is None else self._array(sample)
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         return self._array(self._subscriber.recv())
 
     def _array(self, sample: Any) -> Array:

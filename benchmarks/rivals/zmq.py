@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import zmq
@@ -69,14 +69,14 @@ class Reader:
         self._header: tuple[bytes, Any] = (b"", None)
         self.close = self._socket.close
 
-    def read(self) -> Optional[Array]:
+    def read(self) -> Array | None:
         try:
             message = self._socket.recv(zmq.NOBLOCK, copy=self._copy)
         except zmq.Again:
             return None
         return self._array(message)
 
-    def wait(self, timeout: float) -> Optional[Array]:
+    def wait(self, timeout: float) -> Array | None:
         if not self._socket.poll(int(timeout * 1000)):
             return None
         return self._array(self._socket.recv(copy=self._copy))

@@ -15,9 +15,9 @@ A frame that has not arrived after a second is *lost*, and counted: some rivals 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from typing import Any, Callable, Optional
+from typing import Any
 
 from bench import Bench
 from child import Child
@@ -170,7 +170,7 @@ class Times:
         return {**made, "lost": self.lost}
 
 
-def run(bench: Bench, sizes: Optional[Sequence[str]] = None) -> None:
+def run(bench: Bench, sizes: Sequence[str] | None = None) -> None:
     """Do it with frames of these sizes; by default all, or those of a quick run."""
     for size in sizes or (QUICK if bench.quick else SIZES):
         run_size(bench, size, SIZES[size])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from time import perf_counter_ns
-from typing import Any, Optional
+from typing import Any
 
 from bench import Bench
 from child import Child
@@ -63,7 +63,7 @@ def verify(child: Child, array: Any, i: int) -> None:
         check(array, i % STAMPS)
 
 
-def stay_on(child: Child, side: Optional[int]) -> None:
+def stay_on(child: Child, side: int | None) -> None:
     """Stay on one CPU; None: on any again."""
     if hasattr(os, "sched_setaffinity") and not child.rival.threads:
         cpus = child.kept.setdefault("cpus", sorted(os.sched_getaffinity(0)))

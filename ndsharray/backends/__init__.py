@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UnknownTransportError
 from .base import Segment, Transport
@@ -39,7 +39,7 @@ def known() -> list[str]:
     return list(_KNOWN)
 
 
-def beside(own: Transport, name: str) -> Optional[Transport]:
+def beside(own: Transport, name: str) -> Transport | None:
     """Return the known transport `name` with the root of `own`; None if there is none."""
     try:
         return _load(name)(directory=own.root) if name in _KNOWN else None
@@ -58,7 +58,7 @@ def _load(name: str) -> Any:
         ) from error
 
 
-def resolve(choice: Optional[Union[str, Transport]] = None) -> Transport:
+def resolve(choice: str | Transport | None = None) -> Transport:
     """Return the transport that was asked for.
 
     Parameters

@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 from abc import ABC, abstractmethod
-from typing import Any, Optional, final
+from typing import Any, final
 
 __all__ = ["Segment", "Transport", "check_name", "control_name", "frame_name"]
 
@@ -41,7 +41,7 @@ class Segment:
     def __init__(self, name: str, buf: memoryview, owner: Any = None) -> None:
         self.name = name
         self.size = len(buf)
-        self._buf: Optional[memoryview] = buf
+        self._buf: memoryview | None = buf
         self._owner = owner
 
     @property
@@ -192,7 +192,7 @@ def default_root() -> str:
     return os.path.join(tempfile.gettempdir(), f"ndsharray-{user}")
 
 
-def resolve_root(directory: Optional[str]) -> str:
+def resolve_root(directory: str | None) -> str:
     """Return the real path of a root.
 
     Raises

@@ -13,7 +13,6 @@ import mmap
 import os
 import stat
 import sys
-from typing import Optional, Union
 
 from . import base, pages
 
@@ -47,9 +46,7 @@ class MmapTransport(base.Transport):
 
     name = "mmap"
 
-    def __init__(
-        self, directory: Optional[Union[str, os.PathLike[str]]] = None, mode: int = 0o600
-    ) -> None:
+    def __init__(self, directory: str | os.PathLike[str] | None = None, mode: int = 0o600) -> None:
         if mode & 0o600 != 0o600 or mode & ~0o777:
             raise ValueError(f"mode is made of permission bits, 0o600 at least, not {mode:#o}")
         self.root = base.resolve_root(None if directory is None else os.fspath(directory))

@@ -20,7 +20,6 @@ import errno
 import mmap
 import os
 import sys
-from typing import Optional, Union
 
 from . import base, pages
 
@@ -39,7 +38,7 @@ class PosixShmTransport(base.Transport):
 
     name = "posix_shm"
 
-    def __init__(self, directory: Optional[Union[str, os.PathLike[str]]] = None) -> None:
+    def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
         self.root = base.resolve_root(None if directory is None else os.fspath(directory))
 
     def create(self, name: str, size: int) -> base.Segment:

@@ -107,7 +107,6 @@ def pretend() -> None:
     mmap.mmap = counted_mmap  # type: ignore[assignment, misc]
     ctypes.CDLL = LibSystem  # type: ignore[assignment, misc]
     del os.posix_fallocate, fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW, fcntl.F_OFD_GETLK
-    time.CLOCK_UPTIME_RAW = time.CLOCK_MONOTONIC  # type: ignore[attr-defined]
     sysconfig.get_config_vars()  # is kept; a file of this system's name
     sys.addaudithook(refuse)
     sys.platform = "darwin"
