@@ -16,7 +16,6 @@ import mmap
 import os
 import sys
 import sysconfig
-import time
 import uuid
 from typing import Any
 
