@@ -65,8 +65,9 @@ class Cell:
         # Only if somebody has scribbled over the instance id can a cell be claimed twice in the
         # same memory; then its pins are our own.
         ours = self._control is not None and control.words[OWNERS_WORD + self.number] != 0
-        set_owner(control, self.number, lease.number)
+        set_owner(control, self.number, lease.number)  # guard: cell-cleared-once-it-is-ours
         if not _stands(lease):
+            # guard: path-after-claim
             return False  # its file was removed: perhaps somebody else came first
         if not ours:
             _clear(control, self.number)  # not before: it would be the other's pins
@@ -77,7 +78,7 @@ class Cell:
         """Let the cell go."""
         control, self._control = self._control, None
         if control is not None and self.held:
-            clear_owner(control, self.number)
+            clear_owner(control, self.number)  # guard: cell-let-go-has-no-owner
         self._lease.release()
 
     def abandon(self) -> None:
@@ -94,7 +95,7 @@ def _stands(lease: _lease.Lease) -> bool:
 
 def _may_take(control: Memory, number: int, lease: _lease.Lease) -> bool:
     """Tell whether nobody but the holder of this lease can be using a cell."""
-    return control.words[OWNERS_WORD + number] in (0, lease.number)
+    return control.words[OWNERS_WORD + number] in (0, lease.number)  # guard: cell-of-another-owner
 
 
 def _take_lease(address: Address, control: Memory, number: int) -> _lease.Lease | None:
@@ -107,6 +108,7 @@ def _take_lease(address: Address, control: Memory, number: int) -> _lease.Lease 
     """
     # No new file for a cell that has an owner: its reader may live, though its file was removed.
     free = control.words[OWNERS_WORD + number] == 0
+    # guard: no-new-file-for-a-cell-with-an-owner
     lease = _lease.take(address.cell_lease(number), address.transport.mode, make=free)
     if lease is None or _may_take(control, number, lease):
         return lease

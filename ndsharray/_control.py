@@ -101,7 +101,7 @@ class OwnedControl:
                     break
             else:
                 raise
-        copy = 1 - (newest & 1)
+        copy = 1 - (newest & 1)  # guard: table-copy-not-named
         return segment, self.set_table(copy, slots, stride, newest), copy
 
     def _create(self, keep: int, size: int) -> Segment:
@@ -116,12 +116,12 @@ class OwnedControl:
         `keep`, the id that readers follow): so whoever comes after a killed writer knows every
         name, also where the system cannot list shared memory.
         """
-        self.remove_frames(keep)
+        self.remove_frames(keep)  # guard: followed-segment-stays
         self._next = 1 + max(self._next, self.tables[0].segment, self.tables[1].segment)
         if self._next > _layout.MAX_SEGMENT:
             raise OverflowError("segment ids are used up: close the writer and make a new one")
         self._names.add(self._next)
-        self.memory.words[_layout.NEXT_WORD] = self._next
+        self.memory.words[_layout.NEXT_WORD] = self._next  # guard: next-recorded-before-it-is-made
         return self._address.frames(self.instance, self._next)
 
     def set_table(self, copy: int, slots: int, stride: int, newest: int) -> Table:
@@ -173,7 +173,7 @@ class OwnedControl:
         if memory is not None:
             set_closed(memory, frame)
             # Whoever is just going to sleep misses it, and learns it at the end of its nap.
-            self.wake()
+            self.wake()  # guard: wake-at-close
         del memory
         self.drop()
         self.remove_frames()  # by our own record, whatever became of the shared one
@@ -233,7 +233,7 @@ class OwnedControl:
         self._names = set(ids) - {0}
         self.newest_frame = (newest, frame)
         self.adopted = True
-        self.remove_frames(named.segment if position else 0)
+        self.remove_frames(named.segment if position else 0)  # guard: recorded-names-removed
 
     def _frame_at(self, position: int, table: Table) -> int:
         """Return the frame number in the slot of `position`; 0 if it is gone."""

@@ -75,7 +75,7 @@ class Follower:
             return None
         again, self._failed = self._failed, True  # until a try succeeds, however it ends
         # After a try that failed or was broken off the table may be another one, and a pin stand.
-        if again or word & 1 != side.copy:
+        if again or word & 1 != side.copy:  # guard: table-after-a-failed-try
             return self._try(take, 0)
         # The short way: all is as it was when the last frame was taken.
         if take.pinned_from:
@@ -138,6 +138,7 @@ class Follower:
             word = self._seen = side.newest()
             if word >> 1 == self.had[0] or word >> 1 == 0:
                 return None
+            # guard: in-order-table-tells
             limit = word >> 1 if word == self._table_word else self._go_on_in_order()
             position = side.oldest(self.had[0], limit) if limit else 0
             if not position:
@@ -167,7 +168,7 @@ class Follower:
         word, table = loaded
         self._seen = word
         if (
-            side.frames is not None
+            side.frames is not None  # guard: in-order-left-segment-first
             and side.table.segment == table.previous != table.segment
             and side.oldest(self.had[0], table.before)
         ):
@@ -253,6 +254,7 @@ class Follower:
             # The word itself as it is now, not the last frame's: one that cannot be read yet
             # must not keep us awake.
             word = side.begin_waiting(cell)
+            # guard: newest-again-before-sleeping, state-before-sleeping
             if word == self._seen and side.is_live():
                 self.waiter.sleep(word, seconds)
         finally:

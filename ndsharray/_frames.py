@@ -75,6 +75,7 @@ class Frames:
         index = position % self._slots
         held = self._views[index]
         if held[0] is not layout:
+            # guard: header-unknown-before-it-is-touched
             self._views[index] = _NOT_KNOWN  # what an interrupt from here on leaves
             words, at = self._frames.words, index * self._step
             record = 8 * at + RECORD_BYTE
@@ -95,7 +96,7 @@ class Frames:
         """
         for view in (self._fresh, *(view for _, view in self._views)):
             if view is not None:
-                view.flags.writeable = False
+                view.flags.writeable = False  # guard: slots-detached-in-a-child
 
     def fill(self, position: int, layout: Layout, array: npt.NDArray[Any]) -> None:
         """Put a frame into the slot that was begun."""

@@ -143,8 +143,8 @@ class Lease:
             if _lock(self._fds[0]):
                 # Whoever held it before may have removed the file between our open and our lock:
                 # then we hold a file that nobody else will ever look at.
-                if self.standing() == "held":
-                    _tighten(self._fds[0], found, mode)
+                if self.standing() == "held":  # guard: path-after-lock
+                    _tighten(self._fds[0], found, mode)  # guard: lock-file-tightened
                     return True
                 self.abandon()
             else:
@@ -215,7 +215,7 @@ class Lease:
     def detach(self) -> None:
         """In a forked child: the kernel frees a lock with the last copy of its descriptor."""
         self.forked = True
-        self.abandon()
+        self.abandon()  # guard: lock-closed-in-a-child
 
     def __del__(self) -> None:
         self.abandon()
@@ -247,7 +247,7 @@ def take(path: str, mode: int = 0o600, patience: float = 0.0, *, make: bool = Tr
     Lease or None
         None: somebody else holds it, or it is missing and not to be made.
     """
-    mode = _mode_for(mode)
+    mode = _mode_for(mode)  # guard: lock-file-for-writers-alone
     deadline = time.monotonic() + patience
     lease = Lease(path)
     try:

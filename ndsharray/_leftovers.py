@@ -100,7 +100,7 @@ def refuse_in_child(lease: Lease) -> None:
     ClosedError
         In such a child.
     """
-    if lease.forked:
+    if lease.forked:  # guard: no-store-in-a-child
         raise ClosedError("a fork interrupted this call: it goes on in the parent process")
 
 
@@ -120,6 +120,7 @@ def unlink(address: Address, name: str, lease: Lease) -> bool:
 def _unlink(address: Address, name: str, lease: Lease) -> bool | None:
     """Remove a name; None if that cannot be done now, else what the transport says."""
     try:
+        # guard: no-unlink-in-a-child
         return lease.forked or address.transport.unlink(name)  # a parent's name is not a child's
     except OSError as error:
         log.debug("%s stays for now: %s", name, error)

@@ -140,7 +140,7 @@ class Memory:
 
     def detach(self) -> None:
         """Refuse every further access, also by who holds `words` or `cells` already."""
-        self.words.release()
+        self.words.release()  # guard: memory-detached-in-a-child
         self.cells.release()
 
     def group(self, start: int, stop: int) -> Any:

@@ -85,16 +85,16 @@ class Pins:
 
     def guard(self, which: int, array: npt.NDArray[Any]) -> None:
         """Let pin `which` go when nobody holds `array` or a slice of it any more, not before."""
-        base = _lifeline(array)
+        base = _lifeline(array)  # guard: pin-lives-as-long-as-the-base
         watches: list[weakref.ref[Any]] = []
         for unpin in self._unpin[which]:
-            watches.append(Watch(base, unpin))  # no frame more
+            watches.append(Watch(base, unpin))  # no frame more; guard: array-in-place-guarded
         self._watches[which] = watches
         self.open = None
 
     def settle(self) -> None:
         """Let go of a pin that was set and is not guarded."""
-        which = self.open
+        which = self.open  # guard: pin-let-go-after-an-interrupt
         if which is not None:
             watches = self._watches[which]
             if watches is None or watches[0]() is None:
@@ -113,7 +113,7 @@ class Pins:
             None if base is None else [weakref.ref(base, partial(self._let_go, which))]
             for which, base in enumerate(bases)
         ]
-        if not any(base is not None for base in bases):
+        if not any(base is not None for base in bases):  # guard: cell-kept-for-the-last-array
             self.close()
 
     def _let_go(self, which: int, _dead: object) -> None:
@@ -136,7 +136,7 @@ class Pins:
 
     def detach(self) -> None:
         """In a forked child: an array that dies there must not take its parent's pins away."""
-        self._forget()
+        self._forget()  # guard: pins-forgotten-in-a-child
         _exit.ended(self)
 
     def _forget(self) -> None:

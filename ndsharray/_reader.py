@@ -149,9 +149,9 @@ class Reader:
         turn = self._turn  # the name that `Turn.is_nested` looks for
         lock = turn.lock
         try:
-            if turn.busy and turn.is_nested():
+            if turn.busy and turn.is_nested():  # guard: nested-call-refused
                 refuse_nested()
-            if not lock.acquire(False):
+            if not lock.acquire(False):  # guard: other-thread-refused
                 self._refuse_thread()
             try:
                 turn.busy = True

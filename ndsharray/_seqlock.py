@@ -214,16 +214,16 @@ class WriteSide:
         last = self.position
         for step in self._tries:
             position = last + step
-            if not (position - newest) % slots:
+            if not (position - newest) % slots:  # guard: newest-is-passed-by
                 continue  # never overwrite the only good copy
             index = position % slots
-            if index + 1 in load_pins():
+            if index + 1 in load_pins():  # guard: first-look-at-the-pins
                 continue
             self.position = self.open_position = position
             words, at = self._words, self._seq_at[index]
-            words[at] = 2 * position - 1
+            words[at] = 2 * position - 1  # guard: seq-odd-before-the-payload
             self._full("W1")  # seq before payload, and before the look at the pins; R2, R3
-            if index + 1 in load_pins():
+            if index + 1 in load_pins():  # guard: second-look-at-the-pins
                 words[at] = self._stable[index]  # the payload is untouched: what was there still is
                 self.open_position = 0
                 continue
@@ -270,7 +270,7 @@ class WriteSide:
             self._order("W2")  # payload before seq; R1, and the table before newest; R6
         self._stable[index] = words[at] = seq
         self.newest_frame = (seq + self.copy, number)
-        self._control[NEWEST_WORD] = seq + self.copy
+        self._control[NEWEST_WORD] = seq + self.copy  # guard: record-before-publish
         # newest before the look at who waits; R4. And before the next change of a table or of a
         # slot, and before "closed"; R7, R8, R9
         self._full("W3")
@@ -391,6 +391,7 @@ class ReadSide:
         table = words[at], words[at + 1], words[at + 2], words[at + 3], words[at + 4]
         if order is not None:
             order("R7")  # the table before newest; W3
+        # guard: newest-again-after-the-table
         return (word, Table(*table)) if words[NEWEST_WORD] == word else None
 
     def follow(self, frames: Memory, table: Table, copy: int) -> None:
@@ -412,6 +413,7 @@ class ReadSide:
         if following <= limit and self.holds(following):
             return following
         seqs = [words[at] for at in range(0, slots * step, step)]  # the first word of each
+        # guard: in-order-up-to-newest
         stable = [seq for seq in seqs if 2 * above < seq <= 2 * limit and not seq & 1]
         return min(stable, default=0) >> 1
 
@@ -449,7 +451,7 @@ class ReadSide:
         words, order, seq = self._frame_words, self._order, 2 * position
         index = position % self._slots
         at = index * self._step
-        if words[at] != seq:  # the first word
+        if words[at] != seq:  # the first word; guard: first-look-at-seq
             return None
         if order is not None:
             order("R1")  # seq before payload; W2
@@ -461,11 +463,12 @@ class ReadSide:
                 view = decode(index, uuid)
             taken = take(self.frames, view)  # type: ignore[arg-type]
         except FormatError:
-            if self.still_valid(position):
+            if self.still_valid(position):  # guard: second-look-at-seq-before-an-error
                 raise
             return None  # it was only an unfinished frame
         if order is not None:
             order("R2")  # payload before seq; W1
+        # guard: second-look-at-seq
         return (taken, number, written, index, view) if words[at] == seq else None
 
     def holds(self, position: int) -> bool:
@@ -515,13 +518,13 @@ class ReadSide:
 
     def begin_waiting(self, cell: int) -> int:
         """Say that this reader is going to sleep; return the newest word that it may sleep on."""
-        self._bytes[WAITING_BYTE + cell] = 1
+        self._bytes[WAITING_BYTE + cell] = 1  # guard: waiting-byte
         self._full("R4")  # waiting before newest; W3
         return self.newest()
 
     def end_waiting(self, cell: int) -> None:
         """Say that this reader is awake."""
-        self._bytes[WAITING_BYTE + cell] = 0
+        self._bytes[WAITING_BYTE + cell] = 0  # guard: waiting-byte-cleared
 
 
 class Watch(weakref.ref[Any]):

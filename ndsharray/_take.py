@@ -32,7 +32,7 @@ class Take:
         Whether the array stays in the slot, so that the pin has to stand as long as it lives.
     """
 
-    pinned_from = 1
+    pinned_from = 1  # guard: second-try-pinned
     finishes = False
     stays = False
 
@@ -75,7 +75,7 @@ class Into(Take):
     """
 
     finishes = True
-    pinned_from = 0  # so that `out` never holds parts of a frame
+    pinned_from = 0  # so that `out` never holds parts of a frame; guard: out-pinned-at-once
 
     def __init__(self, buffers: Buffers, out: npt.NDArray[Any]) -> None:
         super().__init__(buffers)

@@ -51,8 +51,8 @@ _LOOK_AT_NAMES_NS = 10 * _LOOK_NS  # and whether its segments have their names: 
 # writer before it, published or not (that one grows when it is half as far): else a reader could
 # take a dead writer's unpublished frame for a new one. Not a multiple of 2^31, for waiters
 # compare the low half of newest.
-_TAKE_OVER_JUMP = 2**16
-_MAX_AHEAD = 2**15
+_TAKE_OVER_JUMP = 2**16  # guard: jump-at-take-over
+_MAX_AHEAD = 2**15  # guard: grow-when-far-ahead
 
 _LAYOUTS = 16  # that are remembered: arrays whose shape changes often change between a few
 
@@ -175,7 +175,7 @@ class Writer:
                 ):  # the short way: all is as it was
                     frames.fill(position, layout, array)
                     if frames.side.publish(position, now):
-                        self._control.wake()
+                        self._control.wake()  # guard: wake
                     self._ready = frames
                 else:
                     interrupted = frames is None
@@ -255,7 +255,7 @@ class Writer:
         begun, publish = how
         frames, self._loan, now = begun.frames, None, _clock.now_ns()
         if publish:
-            self._check_open()
+            self._check_open()  # guard: loan-ended-too-late
             if now >= self._look_at:
                 self._look_at_lease(now)
             if begun.control is not self._control:
@@ -291,14 +291,14 @@ class Writer:
             self._look_at_lease(now)  # first: nothing is stored into what is another writer's
         frames = self._frames
         if frames is not None and frames.side.open_position:
-            frames.side.settle()
+            frames.side.settle()  # guard: settle-after-an-interrupt
             if self._table_of_newest() != frames.table.segment:
                 # Interrupted before it was published: a grow would store its table over this one's.
-                self._leave(frames)
+                self._leave(frames)  # guard: left-after-interrupted-publish
         if interrupted:  # inside a grow: its segment is as large as the one in use
             self._control.remove_frames(self._table_of_newest())
         if due:
-            self._clear_dead_cells()
+            self._clear_dead_cells()  # guard: dead-cells-cleared
             if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
                 self._look_at_names(now)
             self._control.restate(self.newest_frame[0])
@@ -352,7 +352,7 @@ class Writer:
         # name does: Windows.
         self._frames = frames
         if frames.side.publish(position, now):
-            self._control.wake()
+            self._control.wake()  # guard: wake-the-long-way
         self.layout = layout
         if grown:
             self._control.remove_frames(frames.table.segment)
@@ -509,6 +509,7 @@ class Writer:
         self._gone = self._gone or "it was closed"
         if lease.standing() != "other":  # else all of it is another writer's
             if self._frames is not None:
+                # guard: settle-before-the-end
                 self._frames.side.settle()  # the last frame's number is one that was published
             if sys.platform != "win32":  # where a mapped name could not be removed
                 kept.append(self._frames)

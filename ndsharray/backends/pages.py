@@ -38,6 +38,7 @@ def reserve(fd: int, size: int, place: str) -> None:
         else:
             try:
                 for offset in range(0, size, _RESERVE_STEP):
+                    # guard: pages-reserved
                     os.posix_fallocate(fd, offset, min(_RESERVE_STEP, size - offset))
             except OSError as error:
                 if error.errno not in _CANNOT_RESERVE:
