@@ -289,7 +289,8 @@ for _ in range(3):  # of which one at least is not held up by the machine
 def test_it_takes_next_to_no_processor_time(
     name: str, transport: str, how: str, writer: str
 ) -> None:
-    limit = 0.05 if how == "twenty tasks" else 0.02  # of 2 s
+    # Of 2 s, on a machine that does much else; it was 0.05, and 0.7 or 0.1 with twenty tasks.
+    limit = 0.03 if how != "twenty tasks" else 0.2 if writer == "none" else 0.1
     command = [sys.executable, "-c", COST, name, transport, how, str(limit)]
     alive = None
     if writer == "silent":
@@ -313,6 +314,23 @@ def test_a_thread_that_comes_late_sleeps_for_no_negative_time() -> None:
 
     asyncio.run(main())
     assert naps == [0.0, 0.0]
+
+
+def test_a_task_whose_writer_is_silent_starts_a_thread_every_two_seconds(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    real = threading.Thread.start
+    with NdShArray(name, np.zeros(3), "w", transport=transport):
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read()[0]
+            if not inner(reader)._follower.can_sleep():
+                pytest.skip("no futex here: it polls in the loop")
+            monkeypatch.setattr(
+                threading.Thread, "start", lambda self: (started.append(self.name), real(self))[1]
+            )
+            assert not asyncio.run(reader.read_async(timeout=1.6))[0]
+    assert len(started) <= 3, started  # the root changed just before: the first one's nap is short
 
 
 def test_one_thread_naps_until_there_is_something_to_do() -> None:
