@@ -87,6 +87,10 @@ def _inotify() -> Any:
         return None
 
 
+def _can_poll() -> bool:
+    return hasattr(select, "poll")  # eventlet takes it away
+
+
 class Watch:
     """A watch of one root.
 
@@ -116,7 +120,7 @@ class Watch:
         """Watch from now on; what was there before is to be looked for by the caller."""
         self.rest()
         self._woken = False
-        if sys.platform != "win32" and self.fd < 0 and _inotify() is not None:
+        if sys.platform != "win32" and self.fd < 0 and _inotify() is not None and _can_poll():
             self.fd = _inotify()[0].inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self.fd >= 0:
             self._aim()

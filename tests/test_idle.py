@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -536,6 +537,19 @@ def test_a_coroutine_that_outlives_its_loop(name: str, transport: str) -> None:
     del loop
     gc.collect()
     assert not _asleep._watches
+
+
+@pytest.mark.usefixtures("no_clock")
+def test_without_poll_it_waits_all_the_same(
+    name: str, transport: str, console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(select, "poll", raising=False)  # as eventlet does
+    child = console()
+    with NdShArray(name, r_w="r", transport=transport) as reader:
+        waiting = Waiting(reader, "read")
+        child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
+        assert waiting.result() == [0, 1, 2]
+        child.run("w.close()")
 
 
 @pytest.mark.usefixtures("no_clock")
