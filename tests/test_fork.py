@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ndsharray
-from ndsharray import ClosedError, NdShArray
+from ndsharray import ClosedError, NdShArray, _leftovers
 from ndsharray._frames import Frames
 from ndsharray.backends.base import control_name
 
@@ -291,6 +291,33 @@ def test_a_child_does_not_fill_the_slot_that_its_parent_was_about_to_fill(
     case.go_on()
     before = memory(root, name)
     assert child.go_on() == "ClosedError"
+    assert memory(root, name) == before
+    case.close()
+
+
+def test_a_child_does_not_remove_the_name_that_its_parent_was_about_to_remove(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the time the child goes on, another writer has made that name anew."""
+    case, child, parent = Case(name, transport), Child(), os.getpid()
+    control, unlink = control_name(str(root), name), _leftovers._unlink
+
+    def fork_and_unlink(address: Any, this: str, lease: Any) -> Any:
+        if this == control:
+            monkeypatch.setattr(_leftovers, "_unlink", unlink)
+            child.fork()
+        return unlink(address, this, lease)
+
+    monkeypatch.setattr(_leftovers, "_unlink", fork_and_unlink)
+    try:
+        case.writer.close()
+    finally:
+        if os.getpid() != parent:
+            os.write(child.ended[1], b"ended")
+            os._exit(0)
+    case.writer = case.make("w", SMALL)
+    before = memory(root, name)
+    assert child.go_on() == "ended"
     assert memory(root, name) == before
     case.close()
 
