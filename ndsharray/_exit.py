@@ -57,7 +57,7 @@ def _close_at_end_of_worker(child: Any) -> None:
     It calls ``os._exit`` from within what its process was started for.
     """
     pool = sys.modules.get("billiard.pool")
-    worker = getattr(child, "_target", None)
+    worker: Any = getattr(child, "_target", None)
     if pool is None or not isinstance(worker, pool.Worker):
         return
     of_the_user = worker.on_exit

@@ -210,7 +210,7 @@ class Lease:
         fds = self._fds
         if fds:
             # As in `_keep`: a descriptor that is lost here would stay locked.
-            [*map(os.close, map(fds.pop, (0,)))]
+            list(map(os.close, map(fds.pop, (0,))))
 
     def detach(self) -> None:
         """In a forked child: the kernel frees a lock with the last copy of its descriptor."""
