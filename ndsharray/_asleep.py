@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ._root_watch import PAUSE, REST, Watch
+from ._root_watch import PAUSE, Watch
 from ._wait import pause
 
 __all__ = ["LoopWatch", "in_thread", "sleep_until", "stop_task"]
@@ -96,8 +96,7 @@ async def in_thread(
 class LoopWatch:
     """A `Watch` of one root, shared by all that wait in one event loop.
 
-    It rests when the last of them leaves, and is closed a little later, or with the loop. Nothing
-    but the loop and they themselves keep it alive.
+    It ends when the last of them leaves.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, root: str) -> None:
@@ -130,7 +129,7 @@ class LoopWatch:
                 self.loop.add_reader(self._watch.fd, self._touched)
                 return
             except NotImplementedError:  # a loop of another kind
-                self._watch.close()
+                self._watch.give_back()
         self._timer = self.loop.call_later(PAUSE, self._look)
 
     def _look(self) -> None:
@@ -169,16 +168,12 @@ class LoopWatch:
         if self._joined == 0:
             self._stop()
             self._watch.rest()
-            if self._watch.fd >= 0 and not self.loop.is_closed():
-                self._timer = self.loop.call_later(2 * REST, self._end)
-
-    def _end(self) -> None:
-        _watches.pop((id(self.loop), self._root), None)
-        self._watch.close()
+            _watches.pop((id(self.loop), self._root), None)
 
     def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        timer, self._timer = self._timer, None  # or the two would keep each other alive
+        if timer is not None:
+            timer.cancel()
         if self._watch.fd >= 0 and not self.loop.is_closed():
             self.loop.remove_reader(self._watch.fd)
 

@@ -264,6 +264,7 @@ def obtain(address: Address, fences: Fences, lease: Lease) -> OwnedControl:
     except FileNotFoundError:
         # Missing, or half made by a writer that was killed: nobody else can be making it.
         unlink(address, address.control, lease)
+        refuse_in_child(lease)  # its parent is about to make it
         segment = transport.create(address.control, _layout.CONTROL_SIZE)
         return _make(address, fences, lease, segment)
     try:
@@ -275,6 +276,7 @@ def obtain(address: Address, fences: Fences, lease: Lease) -> OwnedControl:
     mark_closed(segment, lease)
     segment.close()
     remove_array(address, lease, [])
+    refuse_in_child(lease)
     try:
         segment = transport.create(address.control, _layout.CONTROL_SIZE)
     except FileExistsError:

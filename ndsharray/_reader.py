@@ -275,9 +275,6 @@ class Reader:
                 watch = self._watch = Watch(self._address.transport.root)
             watch.sleep(seconds)
         else:
-            if watch is not None and watch.has_rested():
-                self._watch = None
-                watch.close()
             follower.sleep(seconds)
 
     async def _sleep_async(self, seconds: float) -> None:
@@ -441,7 +438,7 @@ class Reader:
         self._follower = self._ended = None
         watch, self._watch = self._watch, None
         if watch is not None:
-            watch.close()
+            watch.rest()
 
 
 CALLS.add(Reader._call.__code__)

@@ -24,14 +24,12 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
+from ._foreign import in_greenlets
 from ._fork import DESCRIPTORS, detach_in_child
 
-__all__ = ["PAUSE", "REST", "RootTime", "Watch", "touch"]
+__all__ = ["PAUSE", "RootTime", "Watch", "close_spares", "touch"]
 
 PAUSE = 0.01  # seconds: between two looks, also where much comes that is none of ours
-# Seconds: who closes an instance of inotify sooner after the end of its last watch sleeps until the
-# kernel has cleared that away, some 10 ms.
-REST = 0.1
 
 # From the kernel's include/uapi/linux/inotify.h; its flags are those of open.
 _ATTRIB, _MOVED_TO, _CREATE, _DELETE_SELF, _MOVE_SELF = 0x4, 0x80, 0x100, 0x400, 0x800
@@ -91,6 +89,50 @@ def _can_poll() -> bool:
     return hasattr(select, "poll")  # eventlet takes it away
 
 
+class _Spares:
+    """Instances of inotify that watch nothing: a few are kept for whoever waits next.
+
+    To close one takes some 10 ms, in which the kernel clears away what it watched just before; and
+    a user has few. So no more are open than threads wait at once, or these.
+    """
+
+    MOST = 4
+
+    def __init__(self) -> None:
+        self._fds: list[int] = []
+        detach_in_child(DESCRIPTORS, self)
+
+    def give(self, fds: list[int]) -> None:
+        """Put an instance into the empty list `fds`, if one is to be had."""
+        # All in C, so that no signal handler comes between and loses a descriptor by raising.
+        if self._fds:
+            with suppress(IndexError):  # another thread was faster
+                fds.extend(map(self._fds.pop, (0,)))
+        if sys.platform != "win32" and not fds:
+            fds.extend(map(_inotify()[0].inotify_init1, (os.O_CLOEXEC | os.O_NONBLOCK,)))
+            if fds[0] < 0:
+                fds.clear()
+
+    def take(self, fds: list[int]) -> None:
+        """Take the instance in `fds` back."""
+        if len(self._fds) < self.MOST:
+            self._fds.extend(map(fds.pop, (0,)))
+        else:
+            list(map(os.close, map(fds.pop, (0,))))
+
+    def detach(self) -> None:
+        """Close all; in a forked child at once.
+
+        Whoever makes a daemon of the child closes all numbers, and they become other files.
+        """
+        while self._fds:
+            list(map(os.close, map(self._fds.pop, (0,))))
+
+
+_spares = _Spares()
+close_spares = _spares.detach
+
+
 class Watch:
     """A watch of one root.
 
@@ -99,30 +141,31 @@ class Watch:
     root : str
         The directory, which may be missing.
 
-    Attributes
-    ----------
-    fd : int
-        Becomes readable when the root is touched; -1: ask `is_over` now and then.
     """
 
-    fd = -1  # also while it is being made
-
     def __init__(self, root: str) -> None:
-        # Re-entrant, as an interrupt may leave it taken.
-        self._lock = threading.RLock()  # nobody closes a descriptor whose number `wake` uses
+        self._fds: list[int] = []  # one, while it watches by inotify
+        self._lock = threading.RLock()  # re-entrant, for a signal handler
         self._root = root
         self._numbers: list[int] = []  # of what inotify watches
         self._begun = self._woken = False
-        self._since = 0.0  # when it began, or began to rest
+        self._since = 0.0  # when it began
         detach_in_child(DESCRIPTORS, self)
+
+    @property
+    def fd(self) -> int:
+        """Becomes readable when the root is touched; -1: ask `is_over` now and then."""
+        fds = self._fds
+        return fds[0] if fds else -1
 
     def begin(self) -> None:
         """Watch from now on; what was there before is to be looked for by the caller."""
-        self.rest()
-        self._woken = False
-        if sys.platform != "win32" and self.fd < 0 and _inotify() is not None and _can_poll():
-            self.fd = _inotify()[0].inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        if self.fd >= 0:
+        self._remove()
+        self._since, self._woken = time.monotonic(), False
+        # Not in a greenlet: it would stop all others where `select` is not patched as well.
+        if not self._fds and _inotify() is not None and _can_poll() and not in_greenlets():
+            _spares.give(self._fds)
+        if self._fds:
             self._aim()
         self._time = RootTime(self._root)
         self._begun = True
@@ -139,7 +182,7 @@ class Watch:
         with suppress(BlockingIOError):
             os.read(self.fd, 2**16)
         if not self._numbers:
-            self.close()
+            self.give_back()
 
     def is_over(self) -> bool:
         """Tell whether the root may have been touched since it began, or `wake` was called."""
@@ -177,39 +220,35 @@ class Watch:
     def wake(self) -> None:
         """End a sleep, of whatever thread."""
         self._woken = True
-        if self._lock.acquire(False):  # if not, it is just being closed
-            try:
-                if self.fd >= 0 and self._numbers:
-                    _inotify()[0].inotify_rm_watch(self.fd, self._numbers[-1])  # which is an event
-            finally:
-                self._lock.release()
+        with self._lock:
+            if self._fds and self._numbers:
+                _inotify()[0].inotify_rm_watch(self._fds[0], self._numbers[-1])  # an event
 
     def rest(self) -> None:
         """Watch no more, until it begins again."""
-        numbers, self._numbers = self._numbers, []
-        for number in numbers:
-            _inotify()[0].inotify_rm_watch(self.fd, number)
-        self._begun, self._since = False, time.monotonic()
+        self.give_back()
+        self._begun = False
 
-    def has_rested(self) -> bool:
-        """Tell whether `close` takes no time."""
-        return not self._begun and time.monotonic() - self._since > REST
+    def give_back(self) -> None:
+        """Go on without a descriptor, which is for others now."""
+        self._remove()
+        with self._lock:  # nobody gives a descriptor back whose number `wake` uses
+            if self._fds:
+                _spares.take(self._fds)
 
-    def close(self) -> None:
-        """Give the descriptor back."""
-        if self.fd >= 0:
-            with self._lock:
-                fd, self.fd = self.fd, -1
-            os.close(fd)
+    def _remove(self) -> None:
+        with self._lock:
+            numbers, self._numbers = self._numbers, []
+            for number in numbers:
+                _inotify()[0].inotify_rm_watch(self.fd, number)
 
     def detach(self) -> None:
-        """In a forked child: give the descriptor back at once.
-
-        Whoever makes a daemon of the child closes all numbers, and they become other files.
-        """
+        """In a forked child: close the descriptor, which its parent shares, at once."""
         self._lock = threading.RLock()
-        self._numbers = []
-        self.close()
+        self._numbers, self._begun = [], False
+        if self._fds:
+            list(map(os.close, map(self._fds.pop, (0,))))
 
     def __del__(self) -> None:
-        self.close()
+        if getattr(self, "_fds", ()):
+            self.rest()

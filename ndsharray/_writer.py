@@ -29,7 +29,7 @@ from ._control import obtain
 from ._fork import SIDES, detach_in_child
 from ._frames import Frames
 from ._layout import MAX_SLOTS, MIN_SLOTS, Layout, stride_for
-from ._leftovers import exists, writer_exists
+from ._leftovers import exists, unlink, writer_exists
 from ._loan import Begun
 from ._memory import make_fences
 from ._need import Need
@@ -529,12 +529,14 @@ class Writer:
             self._gone = self._gone or "it could not be made"
             if self._forked:
                 pass  # all of it is the parent's
-            elif self._control is not None and not self._adopted[0] >> 1:
-                self.close(asked=True)  # there is nothing that anybody could go on from
+            elif self._control is not None and (self._handed_over or not self._adopted[0] >> 1):
+                # There is nothing that anybody could go on from; or nobody else who would end it.
+                self.close(asked=True)
             elif self._control is None and self._lease is not None and self._lease.held:
                 there = exists(self._address)
                 # Unknown when no descriptor is left: then nothing was made, as our lease was new.
                 if there is False or (there is None and self._lease.made):
+                    unlink(self._address, self._address.control, self._lease)  # perhaps half made
                     self._lease.release()
             self._let_go()
 

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from console import Console
 
-from ndsharray import MmapTransport, NdShArray, PosixShmTransport, _sweep
+from ndsharray import MmapTransport, NdShArray, PosixShmTransport, _root_watch, _sweep
 from ndsharray.backends.base import control_name
 
 SHM = Path("/dev/shm")
@@ -165,6 +165,7 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     directory.mkdir(mode=0o700)
     yield directory
     gc.collect()
+    _root_watch.close_spares()  # the process keeps a few
     if os.name == "nt" and directory.is_dir():
         monkeypatch.undo()  # other systems' names
         # What was mapped when its writer closed could not be removed then: the next writer does it.

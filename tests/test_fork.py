@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ndsharray
-from ndsharray import ClosedError, NdShArray, _leftovers
+from ndsharray import ClosedError, NdShArray, _control, _leftovers
 from ndsharray._frames import Frames
 from ndsharray.backends.base import control_name
 
@@ -320,6 +320,40 @@ def test_a_child_does_not_remove_the_name_that_its_parent_was_about_to_remove(
     assert child.go_on() == "ended"
     assert memory(root, name) == before
     case.close()
+
+
+def test_a_child_does_not_make_what_its_parent_was_about_to_make(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child is the first to go on: a name that it made would be in its parent's way."""
+    child, parent, unlink = Child(), os.getpid(), _control.unlink
+
+    def unlink_and_fork(*arguments: Any) -> bool:
+        removed = unlink(*arguments)
+        if child.pid == 0 and os.getpid() == parent:
+            child.pid = os.fork()
+            if child.pid:
+                os.close(child.ended[1])
+                with os.fdopen(child.ended[0]) as ended:
+                    said.append(ended.read())
+        return removed
+
+    said: list[str] = []
+    monkeypatch.setattr(_control, "unlink", unlink_and_fork)
+    end = "returned"
+    try:
+        with NdShArray(name, SMALL, "w", transport=transport) as writer:
+            writer.write(OTHER)
+    except ClosedError:
+        end = "ClosedError"
+    finally:
+        if os.getpid() != parent:
+            os.write(child.ended[1], end.encode())
+            os._exit(0)
+    os.waitpid(child.pid, 0)
+    assert (said, end) == (["ClosedError"], "returned")
+    for fd in child.goes_on:
+        os.close(fd)
 
 
 @pytest.fixture

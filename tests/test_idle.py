@@ -35,6 +35,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How a watch finds out; "refused": the user has no instance of inotify left."""
     if request.param == "inotify" and not LINUX:
         pytest.skip("inotify is Linux'")
+    _root_watch.close_spares()
 
     class Refuses:
         inotify_init1 = staticmethod(lambda _flags: -1)
@@ -358,7 +359,7 @@ def test_a_watch_begins_then_notices_and_begins_again(root: Path) -> None:
         watch.sleep(600)
         touch(str(root))
         watch.sleep(600)
-    watch.close()
+    watch.rest()
 
 
 @pytest.mark.parametrize("change", ["made", "removed", "made again", "moved here"])
@@ -386,7 +387,7 @@ def test_a_root_that_comes_or_goes_is_noticed(root: Path, way: str, change: str)
         touch(str(place))
         watch.sleep(600)  # it is that directory now that is watched
         place.rmdir()
-    watch.close()
+    watch.rest()
 
 
 @pytest.mark.usefixtures("way")
@@ -396,7 +397,7 @@ def test_a_root_without_a_parent_directory_ends_no_wait_early(root: Path) -> Non
     begin = time.monotonic()
     watch.sleep(0.05)
     assert time.monotonic() - begin >= 0.045
-    watch.close()
+    watch.rest()
 
 
 @pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
@@ -410,7 +411,7 @@ def test_what_else_happens_in_the_root_wakes_nobody(root: Path) -> None:
     assert watch._poll(0.0)
     watch.sleep(600)
     assert not watch._poll(0.0)  # that was all
-    watch.close()
+    watch.rest()
 
 
 @pytest.mark.usefixtures("way")
@@ -423,7 +424,7 @@ def test_a_watch_is_ended_by_another_thread(root: Path) -> None:
     watch.wake()
     thread.join(20)
     assert not thread.is_alive()
-    watch.close()
+    watch.rest()
     watch.wake()
 
 
@@ -468,24 +469,53 @@ def instances() -> int:
 
 
 @pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
-def test_a_reader_gives_its_instance_back(
-    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readers_that_wait_in_turn_share_one_instance(name: str, transport: str) -> None:
     before = instances()
-    reader = NdShArray(name, r_w="r", transport=transport)
-    for _ in range(3):
-        assert not reader.read(timeout=0.001)[0]
-        assert instances() == before + 1
-    with NdShArray(name, np.zeros(3), "w", transport=transport):
-        assert reader.read(timeout=1)[0]
-        assert not reader.read(timeout=0.001)[0]
-        monkeypatch.setattr(_root_watch, "REST", 0.0)
-        assert not reader.read(timeout=0.001)[0]
-        assert instances() == before
-    assert not reader.read(timeout=0.001)[0]
-    assert instances() == before + 1
-    reader.close()
+    readers = [NdShArray(f"{name} {n}", r_w="r", transport=transport) for n in range(20)]
+    for _ in range(2):
+        for reader in readers:
+            assert not reader.read(timeout=0.001)[0]
+            assert instances() == before + 1
+    for reader in readers:
+        reader.close()
+    _root_watch.close_spares()
     assert instances() == before
+
+
+@pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
+def test_instances_that_were_open_at_once_are_few_afterwards(root: Path) -> None:
+    before = instances()
+    watches = [Watch(str(root)) for _ in range(10)]
+    for watch in watches:
+        watch.begin()
+    assert instances() == before + 10
+    for watch in watches:
+        watch.rest()
+    assert instances() == before + 4
+
+
+@pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
+def test_a_wake_while_the_watch_is_given_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(str(root))
+    libc, last_error = _root_watch._inotify()
+    removed: list[int] = []
+
+    class Libc:
+        inotify_init1, inotify_add_watch = libc.inotify_init1, libc.inotify_add_watch
+
+        @staticmethod
+        def inotify_rm_watch(fd: int, number: int) -> int:
+            if not removed:
+                removed.append(number)
+                watch.rest()  # as by another thread, in between
+            return int(libc.inotify_rm_watch(fd, number))
+
+    monkeypatch.setattr(_root_watch, "_inotify", lambda: (Libc, last_error))
+    watch.begin()
+    watch.wake()
+    assert removed
+    assert watch.fd == -1
+    watch.wake()
 
 
 @pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
@@ -506,15 +536,15 @@ def test_twenty_tasks_have_one_instance_and_leave_none(name: str, transport: str
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        while instances() > before:
-            await asyncio.sleep(0.001)
+        assert instances() == before + 1  # for whoever waits next
         assert not _asleep._watches
         task = asyncio.ensure_future(readers[0].read_async())
         await asyncio.sleep(0.01)
-        task.cancel()  # and the loop ends before the instance is closed
+        task.cancel()  # and the loop ends before it has left
 
     asyncio.run(main())
     gc.collect()
+    _root_watch.close_spares()
     assert instances() == before
     assert not _asleep._watches
     for reader in readers:
@@ -592,7 +622,7 @@ def test_a_forked_child_has_no_number_of_its_parents_watch(root: Path) -> None:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     watch.sleep(600)  # the child's touch
-    watch.close()
+    watch.rest()
 
 
 @pytest.fixture(autouse=True)
@@ -602,11 +632,12 @@ def nothing_left() -> Iterator[None]:
     assert [thread.name for thread in threading.enumerate() if "ndsharray" in thread.name] == []
 
 
-def test_greenlets_go_on_while_one_waits(name: str, transport: str) -> None:
+@pytest.mark.parametrize("patch", ["all()", "all(select=False)", "time()"])
+def test_greenlets_go_on_while_one_waits(name: str, transport: str, patch: str) -> None:
     pytest.importorskip("gevent")
     code = """if True:
         from gevent import monkey
-        monkey.patch_all()
+        monkey.patch_PATCH
         import gevent, sys
         from ndsharray import NdShArray
         beats = []
@@ -619,6 +650,7 @@ def test_greenlets_go_on_while_one_waits(name: str, transport: str) -> None:
         reader.read(timeout=0.5)
         print(len(beats))
     """
+    code = code.replace("PATCH", patch)
     command = [sys.executable, "-c", code, name, transport]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert int(ended.stdout) > 10

@@ -48,7 +48,7 @@ ALLOWED = {
     "_turn": "",
     "_wait": "_foreign",
     "_asleep": "_root_watch _wait",
-    "_root_watch": "_fork",
+    "_root_watch": "_foreign _fork",
     "_arguments": "_layout _types",
     "_clock": "",
     "_exit": "",

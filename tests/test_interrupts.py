@@ -612,3 +612,33 @@ def test_the_orphan_of_an_interrupted_grow_goes_at_the_next_call(
             with writer.loan():
                 pass
         assert len(left(root, name)) == len(before)  # another segment, and that one alone
+
+
+def test_a_newer_writer_that_cannot_be_made_ends_the_array_that_it_took(
+    name: str, transport: str, root: Path
+) -> None:
+    old = NdShArray(name, np.zeros(3), "w", transport=transport)
+    with pytest.raises(OSError, match="asked for"):
+        NdShArray(name, np.broadcast_to(np.zeros(1), (10**6, 10**6)), "w", transport=transport)
+    assert old.closed
+    assert left(root, name) == []
+    old.close()
+    with NdShArray(name, np.arange(3), "w", transport=transport) as again:
+        again.write(np.arange(4))
+
+
+def test_a_control_segment_that_an_interrupt_left_half_made_goes(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_half(self: Any, control: str, size: int) -> Any:
+        place = root if transport == "mmap" else Path("/dev/shm")
+        (place / control).touch(mode=0o600)
+        raise Stop
+
+    if transport == "posix_shm" and not Path("/dev/shm").is_dir():
+        pytest.skip("its objects are files on Linux alone")
+    kind = {"mmap": MmapTransport, "posix_shm": PosixShmTransport}[transport]
+    monkeypatch.setattr(kind, "create", make_half)
+    with pytest.raises(Stop):
+        NdShArray(name, np.zeros(3), "w", transport=transport)
+    assert left(root, name) == []
