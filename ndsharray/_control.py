@@ -26,6 +26,7 @@ from ._memory import Fences, Memory
 from ._seqlock import is_ready, set_closed, set_ready
 from ._wait import Waiter
 from .backends.base import Segment
+from .backends.pages import FULL
 from .errors import FormatError
 
 __all__ = ["OwnedControl", "obtain"]
@@ -94,7 +95,9 @@ class OwnedControl:
         """
         try:
             segment = self._create(keep, slots * stride)
-        except OSError:
+        except OSError as error:
+            if error.errno not in FULL:  # a name that is there is another writer's, say
+                raise
             for slots in fewer:
                 with suppress(OSError):
                     segment = self._create(keep, slots * stride)

@@ -105,7 +105,8 @@ class Writer:
                 self._obtain()
                 _writers[_key(address)] = self
             _exit.close_at_exit(self)
-            self._check_open()  # a fork may have interrupted this
+            if self._forked:  # inside this constructor
+                self._check_open()
         except BaseException as error:
             self.give_up()
             self._end_in_child(error)
@@ -535,8 +536,9 @@ class Writer:
             elif self._control is None and self._lease is not None and self._lease.held:
                 there = exists(self._address)
                 # Unknown when no descriptor is left: then nothing was made, as our lease was new.
-                if there is False or (there is None and self._lease.made):
+                if there is False:
                     unlink(self._address, self._address.control, self._lease)  # perhaps half made
+                if there is False or (there is None and self._lease.made):
                     self._lease.release()
             self._let_go()
 

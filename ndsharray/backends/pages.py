@@ -10,12 +10,12 @@ import mmap
 import os
 import sys
 
-__all__ = ["check_room", "free_bytes", "has_holes", "mapped", "reserve"]
+__all__ = ["FULL", "check_room", "free_bytes", "has_holes", "mapped", "reserve"]
 
 # A signal restarts a whole posix_fallocate call (EINTR), so one call must not take long.
 _RESERVE_STEP = 64 * 2**20
 _CANNOT_RESERVE = {errno.EINVAL, errno.EOPNOTSUPP}  # odd file systems; glibc makes up for most
-_FULL = {errno.ENOSPC, errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)}
+FULL = {errno.ENOSPC, errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def reserve(fd: int, size: int, place: str) -> None:
@@ -45,7 +45,7 @@ def reserve(fd: int, size: int, place: str) -> None:
                     raise
                 _write_zeros(fd, size)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             raise
         raise _no_room(error.errno or errno.ENOSPC, size, place) from None
 
