@@ -25,8 +25,7 @@ from ._leftovers import mark_closed, refuse_in_child, remove_array, unlink
 from ._memory import Fences, Memory
 from ._seqlock import is_ready, set_closed, set_ready
 from ._wait import Waiter
-from .backends.base import Segment
-from .backends.pages import FULL
+from .backends.base import NO_ROOM, Segment
 from .errors import FormatError
 
 __all__ = ["OwnedControl", "obtain"]
@@ -96,7 +95,7 @@ class OwnedControl:
         try:
             segment = self._create(keep, slots * stride)
         except OSError as error:
-            if error.errno not in FULL:  # a name that is there is another writer's, say
+            if error.errno not in NO_ROOM:  # a name that is there is another writer's, say
                 raise
             for slots in fewer:
                 with suppress(OSError):

@@ -25,7 +25,7 @@ ALLOWED = {
     "_loan": "_control _frames _layout _types",
     "_frames": "_fork _layout _memory _seqlock backends.base",
     "_control": "_address _clock _layout _lease _leftovers _memory _seqlock _wait backends.base "
-    "backends.pages errors",
+    "errors",
     "_reader": "_address _asleep _attached _buffers _clock _exit _find _follow _foreign _fork "
     "_layout _pins _root_watch _take _turn _wait errors",
     "_find": "_address _attached _clock _layout _lease _memory _root_watch _seqlock backends.base",
@@ -60,7 +60,7 @@ ALLOWED = {
     "testing": "backends.base",
     "backends.__init__": "backends.base backends.mmap backends.posix_shm errors",
     "backends.base": "",
-    "backends.pages": "",
+    "backends.pages": "backends.base",
     "backends.mmap": "backends.base backends.pages",
     "backends.posix_shm": "backends.base backends.pages",
 }

@@ -16,9 +16,11 @@ import sys
 from abc import ABC, abstractmethod
 from typing import Any, final
 
-__all__ = ["Segment", "Transport", "check_name", "control_name", "frame_name"]
+__all__ = ["NO_ROOM", "Segment", "Transport", "check_name", "control_name", "frame_name"]
 
 MAX_NAME = 255
+# What `Transport.create` raises where memory is short, by errno.
+NO_ROOM = {errno.ENOSPC, errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)}
 MAX_ROOT = 1024
 DIR_VARIABLE = "NDSHARRAY_DIR"
 _CURE = f"remove it or choose another one ({DIR_VARIABLE}, directory=)"

@@ -10,12 +10,13 @@ import mmap
 import os
 import sys
 
-__all__ = ["FULL", "check_room", "free_bytes", "has_holes", "mapped", "reserve"]
+from .base import NO_ROOM
+
+__all__ = ["check_room", "free_bytes", "has_holes", "mapped", "reserve"]
 
 # A signal restarts a whole posix_fallocate call (EINTR), so one call must not take long.
 _RESERVE_STEP = 64 * 2**20
 _CANNOT_RESERVE = {errno.EINVAL, errno.EOPNOTSUPP}  # odd file systems; glibc makes up for most
-FULL = {errno.ENOSPC, errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def reserve(fd: int, size: int, place: str) -> None:
@@ -45,7 +46,7 @@ def reserve(fd: int, size: int, place: str) -> None:
                     raise
                 _write_zeros(fd, size)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in NO_ROOM:
             raise
         raise _no_room(error.errno or errno.ENOSPC, size, place) from None
 
