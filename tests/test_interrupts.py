@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import linecache
 import multiprocessing
 import os
 import sys
@@ -470,8 +471,13 @@ def raise_at(line: int, act: Callable[[], object]) -> bool:
     """Run `act`, with an interrupt before its `line`-th line in the package; False: it has less."""
     count = 0
 
-    def local(_frame: FrameType, event: str, _: object) -> Any:
+    def local(frame: FrameType, event: str, _: object) -> Any:
         nonlocal count
+        # A `with` line comes again as its block ends, where no signal handler runs: to raise there
+        # would leave a lock taken.
+        source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
+        if source.startswith("with "):
+            return local
         count += event == "line"
         if count == line:
             count += 1
