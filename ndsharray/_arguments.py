@@ -1,6 +1,6 @@
 """Checks of what users give: ValueError or TypeError, before anything is done.
 
-Nothing else may live here. The checks of arrays and dtypes are in ``_types``, that of names in
+Nothing else may live here. The checks of arrays and dtypes are in ``dtypes``, that of names in
 ``backends.base``.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._layout import MAX_SLOTS, MIN_SLOTS
-from ._types import is_masked
+from ._protocol.dtypes import is_masked
+from ._protocol.format import MAX_SLOTS, MIN_SLOTS
 
 __all__ = ["as_shape", "check_out", "check_slots", "check_timeout"]
 

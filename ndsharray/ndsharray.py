@@ -1,7 +1,7 @@
 """`NdShArray`: checks arguments, picks the role, and ends it when its time comes.
 
 What may live here: what users see. Not here: how frames get from one process to another
-(``_writer``, ``_reader``). Some 480 lines, most of which are what users read.
+(``writer``, ``reader``). Some 480 lines, most of which are what users read.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from . import backends
-from ._address import address_of
 from ._arguments import as_shape, check_out, check_slots, check_timeout
-from ._hint import Hint
-from ._layout import Layout
-from ._loan import Loan
-from ._memory import require_whole_words
-from ._reader import Reader
-from ._sweep import sweep
-from ._take import Take
-from ._types import check_array, check_dtype, supported_types
-from ._writer import NO_LAYOUT, Writer
+from ._protocol.dtypes import check_array, check_dtype, supported_types
+from ._protocol.format import Layout
+from ._protocol.memory import require_whole_words
+from ._reader.delivery import Delivery
+from ._reader.reader import Reader
+from ._registry.mismatch import Hint
+from ._registry.names import address_of
+from ._registry.sweep import sweep
+from ._writer.loan import Loan
+from ._writer.writer import NO_LAYOUT, Writer
 from .backends.base import Transport, check_name
 from .errors import AccessError
 
@@ -458,7 +458,9 @@ class NdShArray:
 class _Frames:
     """The iterator of `NdShArray.frames`: an exception does not end it, so no frame is lost."""
 
-    def __init__(self, owner: NdShArray, reader: Reader, take: Take, timeout: float | None) -> None:
+    def __init__(
+        self, owner: NdShArray, reader: Reader, take: Delivery, timeout: float | None
+    ) -> None:
         self._owner: NdShArray | None = owner  # which closes the reader when it is collected
         self._reader: Reader | None = reader
         self._take = take
@@ -477,7 +479,7 @@ class _Frames:
         raise StopIteration
 
 
-def _into(reader: Reader, out: npt.NDArray[Any], copy: bool) -> Take:
+def _into(reader: Reader, out: npt.NDArray[Any], copy: bool) -> Delivery:
     if not copy:
         raise ValueError("out= and copy=False exclude each other")
     check_out(out)

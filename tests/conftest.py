@@ -22,7 +22,9 @@ import numpy as np
 import pytest
 from console import Console
 
-from ndsharray import MmapTransport, NdShArray, PosixShmTransport, _root_watch, _sweep
+from ndsharray import MmapTransport, NdShArray, PosixShmTransport
+from ndsharray._registry import sweep
+from ndsharray._system import root_watch
 from ndsharray.backends.base import control_name
 
 SHM = Path("/dev/shm")
@@ -165,11 +167,11 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     directory.mkdir(mode=0o700)
     yield directory
     gc.collect()
-    _root_watch.close_spares()  # the process keeps a few
+    root_watch.close_spares()  # the process keeps a few
     if os.name == "nt" and directory.is_dir():
         monkeypatch.undo()  # other systems' names
         # What was mapped when its writer closed could not be removed then: the next writer does it.
-        _sweep._swept.clear()  # at once
+        sweep._swept.clear()  # at once
         for transport in (MmapTransport(directory), PosixShmTransport(directory)):
             NdShArray("sweeper", np.zeros(1), "w", transport=transport).close()
     left = sorted(os.listdir(directory)) if directory.is_dir() else []

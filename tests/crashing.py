@@ -24,11 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 import ndsharray
-import ndsharray._seqlock
-import ndsharray._wait
-import ndsharray._writer
+import ndsharray._protocol.reading
+import ndsharray._protocol.seqlock
+import ndsharray._protocol.writing
+import ndsharray._system.wait
+import ndsharray._writer.writer
 from ndsharray import NdShArray
-from ndsharray._memory import fence_callbacks, make_fence, make_fences
+from ndsharray._protocol.memory import fence_callbacks, make_fence, make_fences
 
 sys.path.insert(0, str(Path(__file__).parent))
 from recording import Recorder
@@ -259,7 +261,7 @@ class _Patch:
     setattr = staticmethod(setattr)
 
 
-class _Waiter(ndsharray._wait.Waiter):
+class _Waiter(ndsharray._system.wait.Waiter):
     """Waits for real, and says so."""
 
     log: Any = None

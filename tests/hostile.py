@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from ndsharray import FormatError, NdShArray, NdShArrayError, _layout
-from ndsharray._address import address_of
-from ndsharray._memory import Memory
+from ndsharray import FormatError, NdShArray, NdShArrayError
+from ndsharray._protocol import format
+from ndsharray._protocol.memory import Memory
+from ndsharray._registry.names import address_of
 from ndsharray.backends import resolve
 
 # --- Frames that show whether they are whole -----------------------------------------------------
@@ -77,16 +78,16 @@ EXTREME = [
 ]
 STATIC = list(range(42))
 MOVING = [*range(48, 53), *range(56, 61), 64, 72, 73, 74, 75, 80, 80, 80]
-MARKS = list(range(_layout.WAITING_BYTE // 8, _layout.PINS_END // 8))
+MARKS = list(range(format.WAITING_BYTE // 8, format.PINS_END // 8))
 WAITING = MARKS[:8]
 # Mostly what is looked at after the first check.
 OWNERS = list(range(144, 206))
 PAGE = [*MOVING * 8, *MARKS, *OWNERS, *STATIC, *range(208, 512, 20)]
-LIES = (_layout.SEQ_WORD, _layout.UUID_WORD, _layout.UUID_WORD + 1)
+LIES = (format.SEQ_WORD, format.UUID_WORD, format.UUID_WORD + 1)
 NO_LIES = (
-    _layout.FRAME_WORD,
-    _layout.TIME_WORD,
-    *[_layout.HEADER_WORD, _layout.PAYLOAD_WORD] * 3,
+    format.FRAME_WORD,
+    format.TIME_WORD,
+    *[format.HEADER_WORD, format.PAYLOAD_WORD] * 3,
 )
 
 
@@ -265,7 +266,7 @@ def judge(header: bytes, payload: int = 0) -> bool:
     """
     for _ in range(2):
         try:
-            layout = _layout.decode_layout(bytes(16), header, payload)
+            layout = format.decode_layout(bytes(16), header, payload)
         except FormatError as error:
             if "Unable to allocate" in str(error):
                 raise
@@ -279,7 +280,7 @@ def judge(header: bytes, payload: int = 0) -> bool:
     return False
 
 
-def _agree_with_numpy(layout: _layout.Layout, header: bytes, payload: int) -> None:
+def _agree_with_numpy(layout: format.Layout, header: bytes, payload: int) -> None:
     dtype = layout.dtype
     assert layout.nbytes == payload == dtype.itemsize * math.prod(layout.shape)
     assert dtype.itemsize > 0
@@ -420,8 +421,8 @@ class Quiet:
         """Give the newest slot another header, mostly one whose length the slot tells."""
         chance = self.chance
         at = self.writer._writer._frames.side.newest_frame[0] // 2 % table.slots * table.stride
-        words, record = frames.words, at + _layout.RECORD_BYTE
-        length = words[at // 8 + _layout.HEADER_WORD]
+        words, record = frames.words, at + format.RECORD_BYTE
+        length = words[at // 8 + format.HEADER_WORD]
         header = frames.cells[record : record + length].tobytes()
         kind = chance.random()
         if kind < 0.4:
@@ -430,15 +431,15 @@ class Quiet:
             shape = (chance.randrange(2 * table.stride),)
             text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
             header = as_header(text.encode())
-            words[at // 8 + _layout.HEADER_WORD] = len(header)
+            words[at // 8 + format.HEADER_WORD] = len(header)
         else:
-            header = random_header(chance)[: table.stride - _layout.RECORD_BYTE]
-            words[at // 8 + _layout.HEADER_WORD] = len(header)
+            header = random_header(chance)[: table.stride - format.RECORD_BYTE]
+            words[at // 8 + format.HEADER_WORD] = len(header)
         frames.cells[record : record + len(header)] = header
         if chance.random() < 0.7:  # and a payload length that fits, if there is one
             told = re.search(r"describes (\d+) bytes", _told(header))
             if told and int(told[1]) < 2**64:
-                words[at // 8 + _layout.PAYLOAD_WORD] = int(told[1])
+                words[at // 8 + format.PAYLOAD_WORD] = int(told[1])
 
     def _look(self, target: str, frames: Memory, owner: Any) -> str:
         """Read in one of all ways; return what came of it."""
@@ -487,7 +488,7 @@ class Quiet:
 
 def _told(header: bytes) -> str:
     try:
-        _layout.decode_layout(bytes(16), header, 2**64)
+        format.decode_layout(bytes(16), header, 2**64)
     except FormatError as error:
         return str(error)
     return ""
@@ -497,7 +498,7 @@ def _is_from(array: np.ndarray, frames: Memory, table: Any) -> bool:
     """Tell whether an array holds what stands behind the header of one of the slots."""
     data = _without_gaps(array)
     for at in range(0, table.size, table.stride):
-        start = at + _layout.RECORD_BYTE + frames.words[at // 8 + _layout.HEADER_WORD]
+        start = at + format.RECORD_BYTE + frames.words[at // 8 + format.HEADER_WORD]
         inside = start + len(data) <= at + table.stride
         if inside:
             there = frames.cells[start : start + len(data)].tobytes()
@@ -606,7 +607,7 @@ def _stands(position: int, frames: Any, number: int) -> bool:
     """Tell whether a frame stands whole in its slot, as the writer maps it."""
     at, words = position % frames.table.slots * frames.table.stride, frames._frames.words
     frame = frame_of(number)
-    start = at + _layout.RECORD_BYTE + words[at // 8 + _layout.HEADER_WORD]
+    start = at + format.RECORD_BYTE + words[at // 8 + format.HEADER_WORD]
     data = frames._frames.cells[start : start + frame.nbytes].tobytes()
     return words[at // 8] == 2 * position and data == frame.tobytes()
 
@@ -712,10 +713,10 @@ def _frame_spots(mode: str, table: Any) -> list[int]:
 def _open_live(address: Any) -> tuple[Memory, Memory, Any] | None:
     try:
         control = Memory(address.transport.open(address.control, writable=True).buf)
-        word = control.words[_layout.NEWEST_WORD]
-        table = _layout.load_table(control, word & 1)
-        _layout.check_table(table)
-        name = address.frames(control.words[_layout.INSTANCE_WORD], table.segment)
+        word = control.words[format.NEWEST_WORD]
+        table = format.load_table(control, word & 1)
+        format.check_table(table)
+        name = address.frames(control.words[format.INSTANCE_WORD], table.segment)
         frames = Memory(address.transport.open(name, writable=True).buf)
     except (FileNotFoundError, FormatError):
         return None
@@ -816,7 +817,7 @@ def take_over(name: str, transport: str, seed: str, times: str) -> dict[str, Any
         words, instance = old._control.memory.words, old._control.instance
         for _ in range(chance.choice((1, 1, 2, 5, 40))):
             scribble(chance, words, PAGE)
-        words[_layout.VERSION_WORD] = 1  # another version is left alone: by design
+        words[format.VERSION_WORD] = 1  # another version is left alone: by design
         old._lease.abandon()
         old._gone = "killed"
         old._let_go()

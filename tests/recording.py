@@ -12,25 +12,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ndsharray._attached
-import ndsharray._control
-import ndsharray._find
-import ndsharray._follow
-import ndsharray._frames
-import ndsharray._seqlock
-import ndsharray._writer
-from ndsharray import _layout
-from ndsharray._memory import Fences, Memory
+import ndsharray._protocol.reading
+import ndsharray._protocol.seqlock
+import ndsharray._protocol.writing
+import ndsharray._reader.cursor
+import ndsharray._reader.finder
+import ndsharray._reader.instance
+import ndsharray._writer.control
+import ndsharray._writer.segment
+import ndsharray._writer.writer
+from ndsharray._protocol import format
+from ndsharray._protocol.memory import Fences, Memory
 
 _CONTROL_WORDS = {
-    getattr(_layout, f"{word}_WORD"): word.lower()
+    getattr(format, f"{word}_WORD"): word.lower()
     for word in "MAGIC VERSION READY INSTANCE NEXT STATE PID TAKEN NEWEST LAST_FRAME".split()
 } | {
     start + i: f"table{copy}.{field}"
-    for copy, start in enumerate(_layout.TABLE_WORDS)
-    for i, field in enumerate(_layout.Table._fields)
+    for copy, start in enumerate(format.TABLE_WORDS)
+    for i, field in enumerate(format.Table._fields)
 }
-_CONTROL_WORDS |= {_layout.OWNERS_WORD + cell: "owner" for cell in range(_layout.CELLS)}
+_CONTROL_WORDS |= {format.OWNERS_WORD + cell: "owner" for cell in range(format.CELLS)}
 _SLOT_WORDS = ["seq", "frame", "time", "header_length", "payload_bytes", "uuid", "uuid2"]
 
 
@@ -81,17 +83,19 @@ class Recorder:
         self.stride = stride
         self.before: dict[str, Any] = {}  # called before the access of that line
         for module in (
-            ndsharray._attached,
-            ndsharray._control,
-            ndsharray._find,
-            ndsharray._frames,
+            ndsharray._reader.instance,
+            ndsharray._writer.control,
+            ndsharray._reader.finder,
+            ndsharray._writer.segment,
         ):
             monkeypatch.setattr(module, "Memory", self.memory)
-        for module in (ndsharray._writer, ndsharray._find):
+        for module in (ndsharray._writer.writer, ndsharray._reader.finder):
             monkeypatch.setattr(module, "make_fences", self.fences)
-        monkeypatch.setattr(ndsharray._seqlock, "make_fence", self.fence)
-        monkeypatch.setattr(ndsharray._seqlock, "fence_callbacks", self.fence_callbacks)
-        for module in (ndsharray._control, ndsharray._follow):
+        for module in (ndsharray._protocol.seqlock, ndsharray._protocol.reading):
+            monkeypatch.setattr(module, "make_fence", self.fence)
+        reading = ndsharray._protocol.reading
+        monkeypatch.setattr(reading, "fence_callbacks", self.fence_callbacks)
+        for module in (ndsharray._writer.control, ndsharray._reader.cursor):
             monkeypatch.setattr(module, "Waiter", self.waiter)
         outer = self
 
@@ -135,7 +139,7 @@ class Recorder:
 class _RecordingMemory(Memory):
     def __init__(self, buf: memoryview, recorder: Recorder) -> None:
         super().__init__(buf)
-        control = len(buf) == _layout.CONTROL_SIZE
+        control = len(buf) == format.CONTROL_SIZE
         log, self._recorder = recorder.log, recorder
         self.words = _Words(self.words, log, lambda index: recorder.name(index, control))
         if control:
@@ -145,13 +149,13 @@ class _RecordingMemory(Memory):
 
     def group(self, start: int, stop: int) -> Any:
         names = {
-            _layout.PINS_BYTE: "own pins" if stop - start == 4 else "pins",
-            _layout.WAITING_BYTE: "waiting",
-            _layout.NAME_BYTE: "name",
-            _layout.BOOT_BYTE: "boot",
+            format.PINS_BYTE: "own pins" if stop - start == 4 else "pins",
+            format.WAITING_BYTE: "waiting",
+            format.NAME_BYTE: "name",
+            format.BOOT_BYTE: "boot",
         }
         slot = f"slot{start // self._recorder.stride}.header"
-        what = names.get(start, slot) if len(self.cells) == _layout.CONTROL_SIZE else slot
+        what = names.get(start, slot) if len(self.cells) == format.CONTROL_SIZE else slot
         return _Group(self.cells.words[start:stop], self._recorder.log, what)
 
     def array(self, offset: int, nbytes: int, dtype: Any) -> Any:
@@ -200,6 +204,6 @@ class _Waiter:
 
 
 def _cell_name(offset: int) -> str:
-    if _layout.PINS_BYTE <= offset < _layout.PINS_END:
-        return f"pin{(offset - _layout.PINS_BYTE) % _layout.PINS_PER_CELL}"
-    return "waiting" if offset >= _layout.WAITING_BYTE else "static"
+    if format.PINS_BYTE <= offset < format.PINS_END:
+        return f"pin{(offset - format.PINS_BYTE) % format.PINS_PER_CELL}"
+    return "waiting" if offset >= format.WAITING_BYTE else "static"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ndsharray import NdShArray
-from ndsharray._layout import PINS_BYTE, WAITING_BYTE
+from ndsharray._protocol.format import PINS_BYTE, WAITING_BYTE
 from ndsharray.errors import AccessError, ClosedError
 
 LINUX = sys.platform.startswith("linux")

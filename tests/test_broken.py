@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ndsharray._sweep
-from ndsharray import FormatError, NdShArray, _layout
-from ndsharray._address import Address, address_of
-from ndsharray._memory import Memory
+import ndsharray._registry.sweep
+from ndsharray import FormatError, NdShArray
+from ndsharray._protocol import format
+from ndsharray._protocol.memory import Memory
+from ndsharray._registry.names import Address, address_of
 from ndsharray.backends import resolve
 
 
@@ -77,7 +78,7 @@ def test_a_foreign_control_segment(address: Address) -> None:
 
 def make_ready(address: Address) -> Memory:
     memory = Memory(address.transport.open(address.control, writable=True).buf)
-    memory.words[_layout.READY_WORD] = 1
+    memory.words[format.READY_WORD] = 1
     return memory
 
 
@@ -85,7 +86,7 @@ def test_a_control_segment_of_a_future_version_is_left_alone(address: Address) -
     with new_writer(address) as writer:
         writer.write(np.zeros(3))
         words = control_of(writer).words
-        words[_layout.VERSION_WORD] = 2
+        words[format.VERSION_WORD] = 2
         with new_reader(address) as reader:
             with pytest.raises(FormatError, match=r"format version: 2 there, .* knows 1"):
                 reader.read()
@@ -95,23 +96,23 @@ def test_a_control_segment_of_a_future_version_is_left_alone(address: Address) -
         writer._writer._let_go()  # type: ignore[union-attr]
     with pytest.raises(FormatError, match="format version"):
         new_writer(address)
-    ndsharray._sweep._swept.clear()
+    ndsharray._registry.sweep._swept.clear()
     NdShArray(address.name + "2", r_w="w", transport=address.transport).close()  # sweeps
     found = Memory(address.transport.open(address.control, writable=True).buf)
     assert found.cells.tobytes() == page  # nothing was touched
-    found.words[_layout.VERSION_WORD] = 1  # so that the fixture can clean up
+    found.words[format.VERSION_WORD] = 1  # so that the fixture can clean up
 
 
 @pytest.mark.parametrize(
     ("word", "value", "field"),
     [
-        (_layout.NEWEST_WORD, 2**64 - 1, "newest"),
-        (_layout.TABLE_WORDS[1], 0, "segment id"),
-        (_layout.TABLE_WORDS[1], 2**40, "segment id"),
-        (_layout.TABLE_WORDS[1] + 1, 2**60, "number of slots"),
-        (_layout.TABLE_WORDS[1] + 2, 2**50, "frame segment"),
-        (_layout.TABLE_WORDS[1] + 2, 100, "slot stride"),
-        (_layout.TABLE_WORDS[1] + 2, 2**63, "slot stride"),
+        (format.NEWEST_WORD, 2**64 - 1, "newest"),
+        (format.TABLE_WORDS[1], 0, "segment id"),
+        (format.TABLE_WORDS[1], 2**40, "segment id"),
+        (format.TABLE_WORDS[1] + 1, 2**60, "number of slots"),
+        (format.TABLE_WORDS[1] + 2, 2**50, "frame segment"),
+        (format.TABLE_WORDS[1] + 2, 100, "slot stride"),
+        (format.TABLE_WORDS[1] + 2, 2**63, "slot stride"),
     ],
 )
 def test_a_scribbled_table_names_the_field(
@@ -134,7 +135,7 @@ def test_a_table_that_changes_under_a_reader_is_checked_again(address: Address) 
     with new_writer(address) as writer, new_reader(address) as reader:
         writer.write(np.zeros(3))
         assert reader.read()[0]
-        control_of(writer).words[_layout.TABLE_WORDS[1] + 1] = 250  # same id, far more slots
+        control_of(writer).words[format.TABLE_WORDS[1] + 1] = 250  # same id, far more slots
         writer.write(np.zeros(3))
         reader._reader._follower._failed = True  # type: ignore[union-attr]  # so the table is read again
         with pytest.raises(FormatError, match="frame segment"):
@@ -144,12 +145,12 @@ def test_a_table_that_changes_under_a_reader_is_checked_again(address: Address) 
 @pytest.mark.parametrize(
     ("word", "value", "field"),
     [
-        (_layout.HEADER_WORD, 0, "length of the .npy header"),
-        (_layout.HEADER_WORD, 2**50, "length of the .npy header"),
-        (_layout.PAYLOAD_WORD, 2**63, "payload bytes"),
-        (_layout.PAYLOAD_WORD, 8, ".npy header"),
-        (_layout.RECORD_BYTE // 8, 0, ".npy header"),
-        (_layout.RECORD_BYTE // 8 + 3, 0, ".npy header"),
+        (format.HEADER_WORD, 0, "length of the .npy header"),
+        (format.HEADER_WORD, 2**50, "length of the .npy header"),
+        (format.PAYLOAD_WORD, 2**63, "payload bytes"),
+        (format.PAYLOAD_WORD, 8, ".npy header"),
+        (format.RECORD_BYTE // 8, 0, ".npy header"),
+        (format.RECORD_BYTE // 8 + 3, 0, ".npy header"),
     ],
 )
 def test_a_scribbled_slot_names_the_field(
@@ -198,16 +199,16 @@ def test_a_frame_segment_that_is_missing_or_foreign_is_not_valid(address: Addres
 @pytest.mark.parametrize(
     ("word", "value"),
     [
-        (_layout.NEWEST_WORD, (2**62 << 1) + 1),
-        (_layout.NEWEST_WORD, 2**64 - 1),
-        (_layout.LAST_FRAME_WORD, 2**64 - 1),
-        (_layout.NEXT_WORD, 2**25 - 1),
-        (_layout.NEXT_WORD, 2**64 - 1),
-        (_layout.INSTANCE_WORD, 0),
-        (_layout.STATE_WORD, 77),
-        (_layout.TABLE_WORDS[0], 2**64 - 1),
-        (_layout.TABLE_WORDS[1] + 2, 7),
-        (_layout.NAME_LENGTH_WORD, 10**6),
+        (format.NEWEST_WORD, (2**62 << 1) + 1),
+        (format.NEWEST_WORD, 2**64 - 1),
+        (format.LAST_FRAME_WORD, 2**64 - 1),
+        (format.NEXT_WORD, 2**25 - 1),
+        (format.NEXT_WORD, 2**64 - 1),
+        (format.INSTANCE_WORD, 0),
+        (format.STATE_WORD, 77),
+        (format.TABLE_WORDS[0], 2**64 - 1),
+        (format.TABLE_WORDS[1] + 2, 7),
+        (format.NAME_LENGTH_WORD, 10**6),
     ],
 )
 def test_a_taker_makes_anew_what_is_not_whole(
@@ -215,7 +216,7 @@ def test_a_taker_makes_anew_what_is_not_whole(
 ) -> None:
     child = console()
     child.run(f"w = NdShArray({address.name!r}, r_w='w', transport={address.transport.name!r})")
-    if word != _layout.LAST_FRAME_WORD:
+    if word != format.LAST_FRAME_WORD:
         child.run("w.write(np.zeros(3))")
     child.kill()
     with new_reader(address) as reader:
@@ -227,7 +228,7 @@ def test_a_taker_makes_anew_what_is_not_whole(
             assert reader.read()[1].tolist() == [0, 1, 2]
             writer.write(np.arange(4))
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
-    if word == _layout.INSTANCE_WORD:  # nobody can know the old frame segment's name any more
+    if word == format.INSTANCE_WORD:  # nobody can know the old frame segment's name any more
         for left in Path("/dev/shm").glob(f"{address.control}*"):
             left.unlink()
 
@@ -306,7 +307,7 @@ def test_a_hostile_header_is_a_format_error(kind: str) -> None:
         b"\x93NUMPY\2\0" + (length - 12).to_bytes(4, "little") + text.ljust(length - 13) + b"\n"
     )
     with pytest.raises(FormatError):
-        _layout.decode_layout(b"u" * 16, header, 0)
+        format.decode_layout(b"u" * 16, header, 0)
 
 
 def test_a_header_that_no_reader_would_take_is_not_written(address: Address) -> None:

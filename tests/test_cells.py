@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from recording import Recorder
 
-import ndsharray._cell
-import ndsharray._lease
-import ndsharray._seqlock
+import ndsharray._protocol.reading
+import ndsharray._protocol.seqlock
+import ndsharray._protocol.writing
+import ndsharray._registry.entries
+import ndsharray._system.lockfile
 from ndsharray import NdShArray
-from ndsharray._layout import CELLS, OWNERS_WORD, PINS_BYTE, PINS_END
+from ndsharray._protocol.format import CELLS, OWNERS_WORD, PINS_BYTE, PINS_END
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed there")
 
@@ -159,7 +161,7 @@ def test_a_reader_that_lost_its_file_gets_another_cell_in_the_next_instance(
 def test_a_file_that_is_removed_during_the_claim_makes_it_void(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_owner = ndsharray._seqlock.set_owner
+    set_owner = ndsharray._protocol.seqlock.set_owner
     removals = []
 
     def and_remove(*arguments: Any) -> None:
@@ -168,7 +170,7 @@ def test_a_file_that_is_removed_during_the_claim_makes_it_void(
             removals.append(lease_files(root))
             clean(root)
 
-    monkeypatch.setattr(ndsharray._cell, "set_owner", and_remove)
+    monkeypatch.setattr(ndsharray._registry.entries, "set_owner", and_remove)
     with NdShArray(name, np.array(1), "w", transport=transport) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             _, array = reader.read(copy=False)
@@ -182,7 +184,7 @@ def test_a_file_that_is_removed_during_the_claim_makes_it_void(
 def test_a_claim_that_comes_too_late_leaves_the_others_pins(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_take = ndsharray._cell._may_take
+    may_take = ndsharray._registry.entries._may_take
     answers: list[bool] = []
 
     def and_another_comes_first(control: Any, *arguments: Any) -> bool:
@@ -193,7 +195,7 @@ def test_a_claim_that_comes_too_late_leaves_the_others_pins(
         return answers[-1]
 
     with NdShArray(name, np.array(1), "w", transport=transport) as writer:
-        monkeypatch.setattr(ndsharray._cell, "_may_take", and_another_comes_first)
+        monkeypatch.setattr(ndsharray._registry.entries, "_may_take", and_another_comes_first)
         with NdShArray(name, r_w="r", transport=transport) as reader:
             _, array = reader.read(copy=False)
             assert answers[:2] == [True, True]
@@ -204,7 +206,7 @@ def test_a_claim_that_comes_too_late_leaves_the_others_pins(
 def test_a_cell_that_was_claimed_between_two_looks_is_left_alone(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = ndsharray._lease.take
+    take = ndsharray._system.lockfile.take
     asked: list[str] = []
     others: list[NdShArray] = []
     with NdShArray(name, np.array(1), "w", transport=transport) as writer:
@@ -218,7 +220,7 @@ def test_a_cell_that_was_claimed_between_two_looks_is_left_alone(
             return take(path, *arguments, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(ndsharray._lease, "take", after_another)
+            patch.setattr(ndsharray._system.lockfile, "take", after_another)
             reader = NdShArray(name, r_w="r", transport=transport)
         reader.read(copy=False)
         assert pins(writer) == [0, 4]

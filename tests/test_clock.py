@@ -7,39 +7,39 @@ import uuid
 
 import pytest
 
-from ndsharray import _clock
+from ndsharray._system import clock
 
 MINUTE = 60 * 10**9
 
 
 def test_the_clock_is_the_same_in_every_process() -> None:
-    assert _clock.now_ns is time.perf_counter_ns or _clock.now_ns() > 0
+    assert clock.now_ns is time.perf_counter_ns or clock.now_ns() > 0
     if hasattr(time, "CLOCK_MONOTONIC"):
-        assert abs(_clock.now_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)) < MINUTE
+        assert abs(clock.now_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)) < MINUTE
 
 
 def test_a_boot_id_decides_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     boot = uuid.uuid4().bytes
-    monkeypatch.setattr(_clock, "boot_id", lambda: boot)
-    assert _clock.same_boot(boot, 2**62, 0)  # the clocks do not matter
-    assert not _clock.same_boot(uuid.uuid4().bytes, _clock.now_ns(), time.time_ns())
+    monkeypatch.setattr(clock, "boot_id", lambda: boot)
+    assert clock.same_boot(boot, 2**62, 0)  # the clocks do not matter
+    assert not clock.same_boot(uuid.uuid4().bytes, clock.now_ns(), time.time_ns())
 
 
 def test_clocks_decide_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_clock, "boot_id", lambda: bytes(16))
-    now, wall = _clock.now_ns(), time.time_ns()
-    assert _clock.same_boot(bytes(16), now, wall)
-    assert _clock.same_boot(bytes(16), now, wall + 9 * MINUTE)
-    assert not _clock.same_boot(bytes(16), now, wall + 11 * MINUTE)
-    assert not _clock.same_boot(bytes(16), now, wall - 11 * MINUTE)
-    assert not _clock.same_boot(bytes(16), now + MINUTE, wall + MINUTE)  # it went backwards
+    monkeypatch.setattr(clock, "boot_id", lambda: bytes(16))
+    now, wall = clock.now_ns(), time.time_ns()
+    assert clock.same_boot(bytes(16), now, wall)
+    assert clock.same_boot(bytes(16), now, wall + 9 * MINUTE)
+    assert not clock.same_boot(bytes(16), now, wall + 11 * MINUTE)
+    assert not clock.same_boot(bytes(16), now, wall - 11 * MINUTE)
+    assert not clock.same_boot(bytes(16), now + MINUTE, wall + MINUTE)  # it went backwards
 
 
 def test_the_boot_id_is_16_bytes_and_stays() -> None:
-    assert len(_clock.boot_id()) == 16
-    assert _clock.boot_id() == _clock.boot_id()
+    assert len(clock.boot_id()) == 16
+    assert clock.boot_id() == clock.boot_id()
 
 
 def test_a_system_without_a_boot_id_has_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_clock.sys, "platform", "win32")
-    assert _clock.boot_id.__wrapped__() == bytes(16)
+    monkeypatch.setattr(clock.sys, "platform", "win32")
+    assert clock.boot_id.__wrapped__() == bytes(16)

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 from crashing import AFTER, BEFORE, Nursery, frame, value_of
 
-import ndsharray._writer
+import ndsharray._writer.writer
 from ndsharray import NdShArray, WriterExistsError
-from ndsharray._layout import PINS_END, WAITING_BYTE
+from ndsharray._protocol.format import PINS_END, WAITING_BYTE
 
 pytestmark = [
     pytest.mark.by_turns,
@@ -45,7 +45,9 @@ def forkery() -> Iterator[Nursery]:
 @pytest.fixture
 def nursery(forkery: Nursery, monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Nursery]:
     """Have children that look at this test's root."""
-    monkeypatch.setattr(ndsharray._writer, "_PATIENCE", 0.0)  # nobody is about to let go here
+    monkeypatch.setattr(
+        ndsharray._writer.writer, "_PATIENCE", 0.0
+    )  # nobody is about to let go here
     forkery.environment = {"NDSHARRAY_DIR": str(root)}
     yield forkery
     forkery.settle()

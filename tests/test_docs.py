@@ -28,7 +28,7 @@ from console import Console
 from processes import define
 
 import ndsharray
-from ndsharray import _layout
+from ndsharray._protocol import format
 from ndsharray.backends import base
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -300,7 +300,7 @@ def test_the_constants_of_the_format_are_those_of_the_library() -> None:
     told = {name: number(value) for name, value, *_ in rows_of("format.md", "Constants")}
     there = {
         name.strip("_"): value
-        for name, value in vars(_layout).items()
+        for name, value in vars(format).items()
         if re.fullmatch("_?[A-Z][A-Z_]+", name) and type(value) is int
     }
     # The others are offsets: the next test.
@@ -309,37 +309,37 @@ def test_the_constants_of_the_format_are_those_of_the_library() -> None:
 
 # Each field's name on the page, and where the library has it.
 CONTROL = {
-    "magic": 8 * _layout.MAGIC_WORD,
-    "format version": 8 * _layout.VERSION_WORD,
-    "ready": 8 * _layout.READY_WORD,
-    "instance id": 8 * _layout.INSTANCE_WORD,
-    "boot id": _layout.BOOT_BYTE,
-    "monotonic clock": 8 * _layout.CLOCK_WORD,
-    "wall clock": 8 * _layout.WALL_WORD,
-    "name length": 8 * _layout.NAME_LENGTH_WORD,
-    "name": _layout.NAME_BYTE,
-    "table copy 0": 8 * _layout.TABLE_WORDS[0],
-    "table copy 1": 8 * _layout.TABLE_WORDS[1],
-    "next": 8 * _layout.NEXT_WORD,
-    "state": 8 * _layout.STATE_WORD,
-    "last frame": 8 * _layout.LAST_FRAME_WORD,
-    "writer pid": 8 * _layout.PID_WORD,
-    "taken": 8 * _layout.TAKEN_WORD,
-    "newest": 8 * _layout.NEWEST_WORD,
-    "waiting": _layout.WAITING_BYTE,
-    "pins": _layout.PINS_BYTE,
-    "owners": 8 * _layout.OWNERS_WORD,
+    "magic": 8 * format.MAGIC_WORD,
+    "format version": 8 * format.VERSION_WORD,
+    "ready": 8 * format.READY_WORD,
+    "instance id": 8 * format.INSTANCE_WORD,
+    "boot id": format.BOOT_BYTE,
+    "monotonic clock": 8 * format.CLOCK_WORD,
+    "wall clock": 8 * format.WALL_WORD,
+    "name length": 8 * format.NAME_LENGTH_WORD,
+    "name": format.NAME_BYTE,
+    "table copy 0": 8 * format.TABLE_WORDS[0],
+    "table copy 1": 8 * format.TABLE_WORDS[1],
+    "next": 8 * format.NEXT_WORD,
+    "state": 8 * format.STATE_WORD,
+    "last frame": 8 * format.LAST_FRAME_WORD,
+    "writer pid": 8 * format.PID_WORD,
+    "taken": 8 * format.TAKEN_WORD,
+    "newest": 8 * format.NEWEST_WORD,
+    "waiting": format.WAITING_BYTE,
+    "pins": format.PINS_BYTE,
+    "owners": 8 * format.OWNERS_WORD,
 }
 SLOT = {
-    "seq": 8 * _layout.SEQ_WORD,
-    "frame number": 8 * _layout.FRAME_WORD,
-    "time": 8 * _layout.TIME_WORD,
-    "header length": 8 * _layout.HEADER_WORD,
-    "payload length": 8 * _layout.PAYLOAD_WORD,
-    "uuid": 8 * _layout.UUID_WORD,
-    "record": _layout.RECORD_BYTE,
+    "seq": 8 * format.SEQ_WORD,
+    "frame number": 8 * format.FRAME_WORD,
+    "time": 8 * format.TIME_WORD,
+    "header length": 8 * format.HEADER_WORD,
+    "payload length": 8 * format.PAYLOAD_WORD,
+    "uuid": 8 * format.UUID_WORD,
+    "record": format.RECORD_BYTE,
 }
-TABLE = {name: 8 * index for index, name in enumerate(_layout.Table._fields)}
+TABLE = {name: 8 * index for index, name in enumerate(format.Table._fields)}
 
 
 def fields_of(heading: str, size: int) -> dict[str, int]:
@@ -355,10 +355,10 @@ def fields_of(heading: str, size: int) -> dict[str, int]:
 
 
 def test_the_offsets_of_the_format_are_those_of_the_library() -> None:
-    assert fields_of("The control segment", _layout.CONTROL_SIZE) == CONTROL
-    first, second = _layout.TABLE_WORDS
+    assert fields_of("The control segment", format.CONTROL_SIZE) == CONTROL
+    first, second = format.TABLE_WORDS
     assert fields_of("A table copy", 8 * (second - first)) == TABLE
-    assert fields_of("A slot", _layout.RECORD_BYTE) == SLOT
+    assert fields_of("A slot", format.RECORD_BYTE) == SLOT
 
 
 def test_the_format_says_units() -> None:

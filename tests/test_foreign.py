@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from processes import remains, run_script
 
-from ndsharray import NdShArray, _foreign, _memory
-from ndsharray._wait import Waiter
+from ndsharray import NdShArray
+from ndsharray._protocol import memory
+from ndsharray._system import foreign
+from ndsharray._system.wait import Waiter
 
 GEVENT = """
 from gevent import monkey
@@ -118,10 +120,10 @@ import threading
 real = type(threading.Lock())
 from gevent import monkey
 {patch}
-from ndsharray import _memory
-lock = _memory.real_lock()
+from ndsharray._protocol import memory
+lock = memory.real_lock()
 assert type(lock) is real, lock
-assert type(_memory.fence_callbacks()[1].__self__) is real
+assert type(memory.fence_callbacks()[1].__self__) is real
 """
     ended = run_script(code)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -155,11 +157,11 @@ def test_under_eventlet_a_fence_is_made_of_the_interpreters_lock(
     original = types.SimpleNamespace(Lock=real)
     eventlet.original = {"threading": original}.__getitem__
     monkeypatch.setattr(threading, "Lock", lambda: pytest.fail("eventlet's lock"))
-    assert type(_memory.real_lock()) is type(real())
+    assert type(memory.real_lock()) is type(real())
     eventlet.patched.remove("thread")
     monkeypatch.setattr(threading, "Lock", real)
     del eventlet.original  # not patched: not asked
-    assert type(_foreign.real_lock()) is type(real())
+    assert type(foreign.real_lock()) is type(real())
 
 
 # --- other loops than asyncio's

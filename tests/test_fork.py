@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 import ndsharray
-from ndsharray import ClosedError, NdShArray, _control, _leftovers
-from ndsharray._frames import Frames
+from ndsharray import ClosedError, NdShArray
+from ndsharray._registry import removal
+from ndsharray._writer import control
+from ndsharray._writer.segment import FrameSegment
 from ndsharray.backends.base import control_name
 
 pytestmark = [
@@ -269,16 +271,16 @@ def test_a_child_does_not_fill_the_slot_that_its_parent_was_about_to_fill(
 ) -> None:
     """The fork comes just before the copy: only the array over the slot can refuse it."""
     case, child, parent = Case(name, transport), Child(), os.getpid()
-    prepare = Frames.prepare
+    prepare = FrameSegment.prepare
 
-    def prepare_and_fork(frames: Frames, position: int, layout: Any) -> Any:
+    def prepare_and_fork(frames: FrameSegment, position: int, layout: Any) -> Any:
         monkeypatch.undo()
         os.environ["NDSHARRAY_DIR"] = str(root)
         view = prepare(frames, position, layout)
         child.fork()
         return view
 
-    monkeypatch.setattr(Frames, "prepare", prepare_and_fork)
+    monkeypatch.setattr(FrameSegment, "prepare", prepare_and_fork)
     said = "returned"
     try:
         case.writer.write(OTHER)
@@ -300,15 +302,15 @@ def test_a_child_does_not_remove_the_name_that_its_parent_was_about_to_remove(
 ) -> None:
     """By the time the child goes on, another writer has made that name anew."""
     case, child, parent = Case(name, transport), Child(), os.getpid()
-    control, unlink = control_name(str(root), name), _leftovers._unlink
+    control, unlink = control_name(str(root), name), removal._unlink
 
     def fork_and_unlink(address: Any, this: str, lease: Any) -> Any:
         if this == control:
-            monkeypatch.setattr(_leftovers, "_unlink", unlink)
+            monkeypatch.setattr(removal, "_unlink", unlink)
             child.fork()
         return unlink(address, this, lease)
 
-    monkeypatch.setattr(_leftovers, "_unlink", fork_and_unlink)
+    monkeypatch.setattr(removal, "_unlink", fork_and_unlink)
     try:
         case.writer.close()
     finally:
@@ -326,7 +328,7 @@ def test_a_child_does_not_make_what_its_parent_was_about_to_make(
     name: str, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The child is the first to go on: a name that it made would be in its parent's way."""
-    child, parent, unlink = Child(), os.getpid(), _control.unlink
+    child, parent, unlink = Child(), os.getpid(), control.unlink
 
     def unlink_and_fork(*arguments: Any) -> bool:
         removed = unlink(*arguments)
@@ -339,7 +341,7 @@ def test_a_child_does_not_make_what_its_parent_was_about_to_make(
         return removed
 
     said: list[str] = []
-    monkeypatch.setattr(_control, "unlink", unlink_and_fork)
+    monkeypatch.setattr(control, "unlink", unlink_and_fork)
     end = "returned"
     try:
         with NdShArray(name, SMALL, "w", transport=transport) as writer:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ndsharray._take
+import ndsharray._reader.delivery
 from ndsharray import NdShArray
 
 
@@ -292,7 +292,7 @@ def test_an_exception_in_a_loop_loses_no_frame(
             frames = reader.frames(0)
             assert next(frames)[0] == 0
             with monkeypatch.context() as patch:
-                patch.setattr(ndsharray._take.Copy, "copy", lambda *_: 1 / 0)
+                patch.setattr(ndsharray._reader.delivery.Copy, "copy", lambda *_: 1 / 0)
                 with pytest.raises(ZeroDivisionError):
                     next(frames)
             assert [int(frame[0]) for frame in frames] == [1, 2, 3, 4]

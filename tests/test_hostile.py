@@ -42,8 +42,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import ndsharray
-from ndsharray import FormatError, NdShArray, NdShArrayError, _layout
-from ndsharray._address import Address, address_of
+from ndsharray import FormatError, NdShArray, NdShArrayError
+from ndsharray._protocol import format
+from ndsharray._registry.names import Address, address_of
 from ndsharray.backends import resolve
 
 pytestmark = pytest.mark.by_turns
@@ -206,7 +207,7 @@ def test_random_headers_are_refused_or_mean_what_numpy_reads_in_them(
     account("mutated .npy headers", times)
 
 
-_MOST = _layout.MAX_HEADER - 200
+_MOST = format.MAX_HEADER - 200
 _WHOLE = "{'descr': %s, 'fortran_order': False, 'shape': %s}"
 
 
@@ -252,7 +253,7 @@ LARGE = {
 def test_a_header_as_long_as_can_be_costs_little(kind: str, child: Callable[..., Child]) -> None:
     """It ends at once (a long chain of anything makes parsers slow, or overflow the C stack)."""
     header = hostile.as_header(LARGE[kind]().encode(), 2)
-    assert len(header) <= _layout.MAX_HEADER
+    assert len(header) <= format.MAX_HEADER
     one = child("large")
     one.tell(header.hex())
     found = one.result(timeout=30)
@@ -438,8 +439,8 @@ def kill(writer: NdShArray) -> None:
 def test_a_taker_is_not_left_without_segment_ids(address: Address, below: int) -> None:
     """*Next* close to its end: the array is made anew, instead of failing at a later growth."""
     old = NdShArray(address.name, np.zeros(3), "w", transport=address.transport)
-    instance = words_of(old)[_layout.INSTANCE_WORD]
-    words_of(old)[_layout.NEXT_WORD] = _layout.MAX_SEGMENT - below
+    instance = words_of(old)[format.INSTANCE_WORD]
+    words_of(old)[format.NEXT_WORD] = format.MAX_SEGMENT - below
     kill(old)
     with NdShArray(address.name, r_w="w", transport=address.transport) as writer:
         with NdShArray(address.name, r_w="r", transport=address.transport) as reader:
@@ -455,7 +456,7 @@ def test_without_segment_ids_a_writer_says_so_and_keeps_its_last_frame(
 ) -> None:
     with NdShArray(name, np.zeros(3), "w", transport=transport) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
-            monkeypatch.setattr(_layout, "MAX_SEGMENT", 1)
+            monkeypatch.setattr(format, "MAX_SEGMENT", 1)
             with pytest.raises(OverflowError, match="close the writer and make a new one"):
                 writer.write(np.ones(100_000))
             assert reader.read()[1].tolist() == [0.0] * 3
@@ -469,11 +470,11 @@ def test_is_valid_is_false_while_a_task_waits_and_newest_is_impossible(
     async def ask(reader: NdShArray, words: Any) -> bool:
         task = asyncio.ensure_future(reader.read_async(timeout=0.2))
         await asyncio.sleep(0)  # it begins
-        newest, words[_layout.NEWEST_WORD] = words[_layout.NEWEST_WORD], 2**64 - 1
+        newest, words[format.NEWEST_WORD] = words[format.NEWEST_WORD], 2**64 - 1
         try:
             return reader.is_valid
         finally:
-            words[_layout.NEWEST_WORD] = newest
+            words[format.NEWEST_WORD] = newest
             await task
 
     with NdShArray(name, np.zeros(3), "w", transport=transport) as writer:
@@ -491,8 +492,8 @@ def test_a_table_that_promises_too_much_maps_no_more_than_there_is(
 ) -> None:
     with NdShArray(name, np.zeros(3), "w", transport=transport) as writer:
         words = words_of(writer)
-        words[_layout.TABLE_WORDS[1] + 1] = slots
-        words[_layout.TABLE_WORDS[1] + 2] = stride
+        words[format.TABLE_WORDS[1] + 1] = slots
+        words[format.TABLE_WORDS[1] + 2] = stride
         before = hostile.peak()
         for copy in (True, False):
             with NdShArray(name, r_w="r", transport=transport) as reader:
@@ -529,13 +530,13 @@ def test_a_page_that_points_to_another_segment_of_the_array_shows_no_wrong_frame
     """Too small, too large, empty, or full of seqs of other positions: an error, or not valid."""
     with NdShArray(address.name, np.full(5, 1), "w", transport=address.transport) as writer:
         words = words_of(writer)
-        instance = words[_layout.INSTANCE_WORD]
+        instance = words[format.INSTANCE_WORD]
         for segment, size in ((7, 8), (8, 1000), (9, 4096), (10, 1 << 20)):
             name = address.frames(instance, segment)
             found = address.transport.create(name, size)
             for at in range(0, size // 8):
                 found.buf.cast("Q")[at] = 2 * (at + 2)
-            words[_layout.TABLE_WORDS[1]] = segment
+            words[format.TABLE_WORDS[1]] = segment
             with NdShArray(address.name, r_w="r", transport=address.transport) as reader:
                 assert frame_or_nothing(reader) is None
             found.close()

@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ndsharray import MmapTransport, NdShArray, PosixShmTransport, _asleep, _reader, _root_watch
-from ndsharray._address import address_of
-from ndsharray._root_watch import RootTime, Watch, touch
+from ndsharray import MmapTransport, NdShArray, PosixShmTransport
+from ndsharray._reader import reader as reader_module
+from ndsharray._registry.names import address_of
+from ndsharray._system import root_watch, wait_async
+from ndsharray._system.root_watch import RootTime, Watch, touch
 from ndsharray.errors import ClosedError
 
 LINUX = sys.platform.startswith("linux")
@@ -35,21 +37,21 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How a watch finds out; "refused": the user has no instance of inotify left."""
     if request.param == "inotify" and not LINUX:
         pytest.skip("inotify is Linux'")
-    _root_watch.close_spares()
+    root_watch.close_spares()
 
     class Refuses:
         inotify_init1 = staticmethod(lambda _flags: -1)
 
     if request.param != "inotify":
         answer = (Refuses, lambda: 0) if request.param == "refused" else None
-        monkeypatch.setattr(_root_watch, "_inotify", lambda: answer)
+        monkeypatch.setattr(root_watch, "_inotify", lambda: answer)
     return str(request.param)
 
 
 @pytest.fixture
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put off the looks by the clock, four of them a second, for as long as a test may take."""
-    monkeypatch.setattr(_reader, "_NAP", 600.0)
+    monkeypatch.setattr(reader_module, "_NAP", 600.0)
 
 
 @pytest.fixture
@@ -311,8 +313,8 @@ def test_a_thread_that_comes_late_sleeps_for_no_negative_time() -> None:
     naps: list[float] = []
 
     async def main() -> None:
-        await _asleep.in_thread(naps.append, 0.25, -0.001, lambda: False, lambda: None)
-        await _asleep.in_thread(naps.append, 0.25, 0.0, lambda: False, lambda: None)
+        await wait_async.in_thread(naps.append, 0.25, -0.001, lambda: False, lambda: None)
+        await wait_async.in_thread(naps.append, 0.25, 0.0, lambda: False, lambda: None)
 
     asyncio.run(main())
     assert naps == [0.0, 0.0]
@@ -340,7 +342,7 @@ def test_one_thread_naps_until_there_is_something_to_do() -> None:
 
     async def main() -> None:
         awake = lambda: len(naps) == 5  # noqa: E731
-        await _asleep.in_thread(naps.append, 0.25, 1000.0, awake, lambda: None)
+        await wait_async.in_thread(naps.append, 0.25, 1000.0, awake, lambda: None)
 
     asyncio.run(main())
     assert naps == [0.25] * 5
@@ -432,7 +434,7 @@ def test_the_time_of_a_root_counts_once_it_is_older_than_a_tick(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000 * SECOND
-    monkeypatch.setattr(_root_watch.time, "time_ns", lambda: now)
+    monkeypatch.setattr(root_watch.time, "time_ns", lambda: now)
 
     def seen(changed: int) -> RootTime:
         os.utime(root, ns=(changed, changed))
@@ -478,7 +480,7 @@ def test_readers_that_wait_in_turn_share_one_instance(name: str, transport: str)
             assert instances() == before + 1
     for reader in readers:
         reader.close()
-    _root_watch.close_spares()
+    root_watch.close_spares()
     assert instances() == before
 
 
@@ -497,7 +499,7 @@ def test_instances_that_were_open_at_once_are_few_afterwards(root: Path) -> None
 @pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
 def test_a_wake_while_the_watch_is_given_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch(str(root))
-    libc, last_error = _root_watch._inotify()
+    libc, last_error = root_watch._inotify()
     removed: list[int] = []
 
     class Libc:
@@ -510,7 +512,7 @@ def test_a_wake_while_the_watch_is_given_back(root: Path, monkeypatch: pytest.Mo
                 watch.rest()  # as by another thread, in between
             return int(libc.inotify_rm_watch(fd, number))
 
-    monkeypatch.setattr(_root_watch, "_inotify", lambda: (Libc, last_error))
+    monkeypatch.setattr(root_watch, "_inotify", lambda: (Libc, last_error))
     watch.begin()
     watch.wake()
     assert removed
@@ -532,21 +534,21 @@ def test_twenty_tasks_have_one_instance_and_leave_none(name: str, transport: str
             ):
                 await asyncio.sleep(0.001)
             assert instances() == before + 1
-            assert len(_asleep._watches) == 1
+            assert len(wait_async._watches) == 1
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         assert instances() == before + 1  # for whoever waits next
-        assert not _asleep._watches
+        assert not wait_async._watches
         task = asyncio.ensure_future(readers[0].read_async())
         await asyncio.sleep(0.01)
         task.cancel()  # and the loop ends before it has left
 
     asyncio.run(main())
     gc.collect()
-    _root_watch.close_spares()
+    root_watch.close_spares()
     assert instances() == before
-    assert not _asleep._watches
+    assert not wait_async._watches
     for reader in readers:
         reader.close()
 
@@ -566,7 +568,7 @@ def test_a_coroutine_that_outlives_its_loop(name: str, transport: str) -> None:
         assert not reader.read(timeout=0.001)[0]
     del loop
     gc.collect()
-    assert not _asleep._watches
+    assert not wait_async._watches
 
 
 @pytest.mark.usefixtures("no_clock")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,60 +14,26 @@ import ndsharray
 
 PACKAGE = Path(ndsharray.__file__).parent
 
-# module: what it may import of ours. The table of the design, with the modules that the large
-# ones were split into.
-ALLOWED = {
-    "__init__": "_interpreter backends errors ndsharray",
-    "_interpreter": "",
-    "ndsharray": "_address _arguments _hint _layout _loan _memory _reader _sweep _take _types "
-    "_writer backends backends.base errors",
-    "_writer": "_fork _address _cell _clock _control _exit _frames _layout _lease _leftovers _loan "
-    "_memory _need _root_watch _seqlock _turn _types backends.base errors",
-    "_loan": "_control _frames _layout _types",
-    "_frames": "_fork _layout _memory _seqlock backends.base",
-    "_control": "_address _clock _layout _lease _leftovers _memory _seqlock _wait backends.base "
-    "errors",
-    "_reader": "_address _asleep _attached _buffers _clock _exit _find _follow _foreign _fork "
-    "_layout _pins _root_watch _take _turn _wait errors",
-    "_find": "_address _attached _clock _layout _lease _memory _root_watch _seqlock backends.base",
-    "_follow": "_address _attached _layout _pins _take _wait",
-    "_pins": "_fork _address _attached _cell _clock _exit _layout _memory _seqlock",
-    "_take": "_attached _buffers _memory _types",
-    "_attached": "_address _buffers _layout _memory _seqlock backends.base errors",
-    "_sweep": "_address _cell _leftovers _lease backends.base",
-    "_leftovers": "_address _lease errors _layout _memory backends.base",
-    "_cell": "_address _layout _lease _memory _seqlock",
-    "_address": "backends.base",
-    "_seqlock": "_layout _memory errors",
-    "_need": "_layout",
-    "_layout": "_memory _npy _types errors",
-    "_npy": "_types",
-    "_fork": "",
-    "_memory": "_foreign _fork",
-    "_foreign": "",
-    "_buffers": "",
-    "_turn": "",
-    "_wait": "_foreign",
-    "_asleep": "_root_watch _wait",
-    "_root_watch": "_foreign _fork",
-    "_arguments": "_layout _types",
-    "_clock": "",
-    "_exit": "",
-    "_hint": "_address _arrays _clock _lease backends backends.base",
-    "_arrays": "_address _layout _memory backends.base errors",
-    "_lease": "_fork",
-    "_types": "",
+# Lowest first: each room imports of itself, and of those that its row names.
+LAYERS = {
     "errors": "",
-    "testing": "backends.base",
-    "backends.__init__": "backends.base backends.mmap backends.posix_shm errors",
-    "backends.base": "",
-    "backends.pages": "backends.base",
-    "backends.mmap": "backends.base backends.pages",
-    "backends.posix_shm": "backends.base backends.pages",
+    "_system": "errors",
+    "backends": "errors",
+    "_protocol": "_system errors",
+    "_registry": "_protocol backends _system errors",
+    "_reader": "_registry _protocol backends _system errors",
+    "_writer": "_registry _protocol backends _system errors",
+    "testing": "backends",
+    "_arguments": "_protocol",
+    "ndsharray": "_arguments _writer _reader _registry _protocol backends _system errors",
+    "__init__": "ndsharray backends _system errors",
 }
+# The one public class, which is documentation in the main.
+LONG = {"ndsharray", "_protocol.format", "_reader.reader", "_writer.control", "_writer.writer"}
 OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}
-# What knows no file, no process and no operating system.
-PURE = ["_seqlock", "_layout", "_npy", "_attached", "_frames"]
+# What knows no file, no process and no operating system; `memory` knows the processor,
+# `dtypes` what is imported.
+PURE = ["format", "npy", "seqlock", "writing", "reading"]
 IMPURE = {"os", "mmap", "fcntl", "multiprocessing", "time", "tempfile", "signal", "sys"}
 
 
@@ -96,40 +63,69 @@ def imports(module: str) -> tuple[set[str], set[str]]:
 
 
 def is_module(name: str) -> bool:
-    path = PACKAGE / name.replace(".", "/")
-    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+    return is_file(name) or is_file(f"{name}.__init__")
 
 
-def test_every_module_is_in_the_table() -> None:
-    assert modules() == sorted(ALLOWED)
+def is_file(name: str) -> bool:
+    return (PACKAGE / (name.replace(".", "/") + ".py")).exists()
 
 
-@pytest.mark.parametrize("module", sorted(ALLOWED))
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room(module) for module in modules()} == set(LAYERS)
+
+
+def test_every_room_imports_only_those_above_it_in_the_table() -> None:
+    below: set[str] = set()
+    for name, allowed in LAYERS.items():
+        assert set(allowed.split()) <= below
+        below.add(name)
+
+
+def test_the_top_of_the_package_can_be_looked_through() -> None:
+    assert len([entry for entry in os.listdir(PACKAGE) if entry != "__pycache__"]) <= 12
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_module_is_long(module: str) -> None:
+    path = PACKAGE / (module.replace(".", "/") + ".py")
+    if module not in LONG:
+        assert len(path.read_text(encoding="utf8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("module", modules())
 def test_a_module_imports_only_what_the_table_allows(module: str) -> None:
     ours, rest = imports(module)
-    assert ours <= set(ALLOWED[module].split())
+    assert {room(other) for other in ours} <= {room(module), *LAYERS[room(module)].split()}
     standard = getattr(sys, "stdlib_module_names", rest)
     outside = OUTSIDE | ({"pytest"} if module == "testing" else set())
     assert rest - set(standard) <= outside
 
 
+def test_no_modules_import_each_other() -> None:
+    open_, done = set(), set()
+
+    def visit(module: str) -> None:
+        assert module not in open_, f"{module} is in a circle"
+        if module not in done:
+            open_.add(module)
+            for other in imports(module)[0]:
+                visit(other if is_file(other) else f"{other}.__init__")
+            open_.remove(module)
+            done.add(module)
+
+    for module in modules():
+        visit(module)
+
+
 @pytest.mark.parametrize("module", PURE)
 def test_the_protocol_knows_no_file_process_or_system(module: str) -> None:
-    assert not imports(module)[1] & IMPURE
-
-
-def test_the_table_has_no_cycle() -> None:
-    order: list[str] = []
-
-    def visit(module: str, path: tuple[str, ...]) -> None:
-        assert module not in path, f"cycle: {path}"
-        if module not in order:
-            for needed in ALLOWED.get(module, ALLOWED.get(f"{module}.__init__", "")).split():
-                visit(needed, (*path, module))
-            order.append(module)
-
-    for module in ALLOWED:
-        visit(module.replace(".__init__", ""), ())
+    ours, rest = imports(f"_protocol.{module}")
+    assert not rest & IMPURE
+    assert {room(other) for other in ours} <= {"_protocol", "errors"}
 
 
 def test_a_first_frame_needs_nothing_that_is_slow_to_import(name: str) -> None:
@@ -147,10 +143,3 @@ def test_a_first_frame_needs_nothing_that_is_slow_to_import(name: str) -> None:
     slow = {"numpy.ma", "difflib", "tempfile", "shutil", "getpass", "typing_extensions", "asyncio"}
     assert "ndsharray" in loaded
     assert not slow & set(loaded)
-
-
-def test_a_long_module_says_why_at_its_top() -> None:
-    for module in modules():
-        text = (PACKAGE / (module.replace(".", "/") + ".py")).read_text(encoding="utf8")
-        if text.count("\n") > 300:
-            assert "lines" in str(ast.get_docstring(ast.parse(text))), module

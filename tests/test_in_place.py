@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from ndsharray import NdShArray
-from ndsharray._layout import CELLS, PINS_BYTE, PINS_END
+from ndsharray._protocol.format import CELLS, PINS_BYTE, PINS_END
 
 
 def control(writer: NdShArray) -> Any:

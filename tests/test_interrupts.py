@@ -19,18 +19,20 @@ import numpy as np
 import pytest
 from console import Failed
 
-import ndsharray._cell
-import ndsharray._clock
-import ndsharray._control
-import ndsharray._frames
-import ndsharray._lease
-import ndsharray._pins
-import ndsharray._reader
-import ndsharray._seqlock
-import ndsharray._sweep
-import ndsharray._writer
+import ndsharray._protocol.reading
+import ndsharray._protocol.seqlock
+import ndsharray._protocol.writing
+import ndsharray._reader.pins
+import ndsharray._reader.reader
+import ndsharray._registry.entries
+import ndsharray._registry.sweep
+import ndsharray._system.clock
+import ndsharray._system.lockfile
+import ndsharray._writer.control
+import ndsharray._writer.segment
+import ndsharray._writer.writer
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
-from ndsharray._buffers import SMALLEST, Buffers
+from ndsharray._reader.buffers import SMALLEST, Buffers
 from ndsharray.backends.base import control_name
 from ndsharray.errors import ClosedError
 
@@ -62,10 +64,10 @@ def left(root: Path, name: str) -> list[str]:
 
 
 CLOSE_STEPS = [
-    (ndsharray._control.OwnedControl, "drop"),
-    (ndsharray._control, "remove_array"),
-    (ndsharray._cell, "clear_dead"),
-    (ndsharray._lease.Lease, "release"),
+    (ndsharray._writer.control.ControlSegment, "drop"),
+    (ndsharray._writer.control, "remove_array"),
+    (ndsharray._registry.entries, "clear_dead"),
+    (ndsharray._system.lockfile.LockFile, "release"),
 ]
 
 
@@ -84,17 +86,19 @@ def test_an_interrupted_close_goes_on_when_it_is_called_again(
     assert left(root, name) == []
 
 
-@pytest.mark.parametrize("step", ["obtain", "_cell.clear_dead"])
+@pytest.mark.parametrize("step", ["obtain", "entries.clear_dead"])
 def test_what_an_interrupted_constructor_made_can_be_swept(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     where, attribute = (
-        (ndsharray._cell, "clear_dead") if "." in step else (ndsharray._control, "set_ready")
+        (ndsharray._registry.entries, "clear_dead")
+        if "." in step
+        else (ndsharray._writer.control, "set_ready")
     )
     once(monkeypatch, where, attribute, stop)
     with pytest.raises(Stop):
         NdShArray(name, np.zeros(3), "w", transport=transport)
-    ndsharray._sweep._swept.clear()
+    ndsharray._registry.sweep._swept.clear()
     NdShArray(name + "other", r_w="w", transport=transport).close()
     assert left(root, name) == []
 
@@ -125,8 +129,8 @@ def test_a_grow_and_the_publish_before_it_interrupted(
     name: str, transport: str, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Neither is published; the second one's table is stored where the first one's was."""
-    side = ndsharray._seqlock.WriteSide
-    where = side if step == "begin_first" else ndsharray._control.OwnedControl
+    side = ndsharray._protocol.writing.WriteSide
+    where = side if step == "begin_first" else ndsharray._writer.control.ControlSegment
     with NdShArray(name, np.full(9, 1), "w", transport=transport) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             assert reader.read()[1].tolist() == [1] * 9
@@ -150,7 +154,7 @@ def test_a_finalizer_inside_a_hand_over_neither_waits_nor_closes(
     old = NdShArray(name, np.arange(3), "w", transport=transport)
     old.me = old  # type: ignore[attr-defined]  # only the collector frees it
     del old
-    once(monkeypatch, ndsharray._lease.Lease, "standing", gc.collect)
+    once(monkeypatch, ndsharray._system.lockfile.LockFile, "standing", gc.collect)
     with NdShArray(name, r_w="w", transport=transport) as new:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             assert reader.read()[1].tolist() == [0, 1, 2]
@@ -162,7 +166,7 @@ def test_an_interrupt_during_a_hand_over_does_not_lose_the_lease(
     name: str, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = NdShArray(name, np.arange(3), "w", transport=transport)
-    once(monkeypatch, ndsharray._lease.Lease, "standing", stop)
+    once(monkeypatch, ndsharray._system.lockfile.LockFile, "standing", stop)
     with pytest.raises(Stop):
         NdShArray(name, r_w="w", transport=transport)
     assert old.closed
@@ -177,7 +181,7 @@ def test_an_interrupted_read_gives_the_frame_again(
         with NdShArray(name, r_w="r", transport=transport) as reader:
             core = reader._reader
             assert core is not None
-            once(monkeypatch, ndsharray._reader._clock, "now_ns", stop)
+            once(monkeypatch, ndsharray._reader.reader.clock, "now_ns", stop)
             with pytest.raises(Stop):
                 reader.read()
             assert reader.read() == (True, reader.read()[1])
@@ -277,7 +281,7 @@ def test_a_writer_that_could_not_make_its_control_segment_anew_tries_again(
         raise OSError(errno.ENOSPC, "full")
 
     core._look_at = 0
-    once(monkeypatch, ndsharray._writer, "obtain", full)
+    once(monkeypatch, ndsharray._writer.writer, "obtain", full)
     with pytest.raises(OSError, match="full"):
         writer.write(np.arange(4))
     writer.write(np.arange(5))
@@ -303,7 +307,7 @@ def test_odd_files_in_the_root_disturb_nobody(
         odd.mkdir()
     elif os.name == "posix":
         odd.symlink_to(root / "nowhere")
-    ndsharray._sweep._swept.clear()
+    ndsharray._registry.sweep._swept.clear()
     with NdShArray(name, np.arange(3), "w", transport=transport):
         with NdShArray(name, r_w="r", transport=transport) as reader:
             assert reader.read()[0]
@@ -317,7 +321,9 @@ def test_a_nested_close_comes_to_the_end_first(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = NdShArray(name, np.arange(3), "w", transport=transport)
-    once(monkeypatch, ndsharray._lease.Lease, "standing", writer.close)  # a signal handler's
+    once(
+        monkeypatch, ndsharray._system.lockfile.LockFile, "standing", writer.close
+    )  # a signal handler's
     writer.close()
     assert left(root, name) == []
 
@@ -360,7 +366,9 @@ def test_a_close_that_comes_inside_a_read_does_not_replace_its_frame(
 ) -> None:
     with NdShArray(name, np.arange(3), "w", transport=transport):
         reader = NdShArray(name, r_w="r", transport=transport)
-        once(monkeypatch, ndsharray._reader._clock, "now_ns", reader.close)  # a signal handler's
+        once(
+            monkeypatch, ndsharray._reader.reader.clock, "now_ns", reader.close
+        )  # a signal handler's
         valid, frame = reader.read()
         assert (valid, frame.tolist()) == (True, [0, 1, 2])
         assert reader.closed
@@ -378,9 +386,9 @@ def test_an_interrupted_close_keeps_all_arrays_in_place(
         writer.write(np.full(9, 2))
         two = reader.read(copy=False)[1]
         if moment == "retire":
-            once(monkeypatch, ndsharray._pins, "partial", stop)
+            once(monkeypatch, ndsharray._reader.pins, "partial", stop)
         else:
-            once(monkeypatch, ndsharray._pins._exit, "linger", stop)
+            once(monkeypatch, ndsharray._reader.pins.at_exit, "linger", stop)
         with pytest.raises(Stop):
             reader.close()
         del one
@@ -400,13 +408,13 @@ def test_a_loan_that_could_not_begin_is_over(
 ) -> None:
     with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
         loan = writer.loan()
-        once(monkeypatch, ndsharray._frames.Frames, "prepare", stop)
+        once(monkeypatch, ndsharray._writer.segment.FrameSegment, "prepare", stop)
         with pytest.raises(Stop):
             loan.__enter__()
         writer.write(np.arange(4))
         with loan as frame:
             frame[:] = 5
-        once(monkeypatch, ndsharray._seqlock.WriteSide, "publish", stop)
+        once(monkeypatch, ndsharray._protocol.writing.WriteSide, "publish", stop)
         with pytest.raises(Stop) as kept, loan as frame:  # the traceback keeps the slot
             frame[:] = 6
         writer.write(np.arange(5))
@@ -571,7 +579,7 @@ def test_a_descriptor_of_an_interrupted_lease_is_closed(name: str, transport: st
     line = 1
     before = descriptors()
     path = os.path.join(os.environ["NDSHARRAY_DIR"], "lease")
-    while raise_at(line, lambda: taken.append(ndsharray._lease.take(path))):
+    while raise_at(line, lambda: taken.append(ndsharray._system.lockfile.take(path))):
         gc.collect()
         assert descriptors() == before, f"line {line}"
         line += 1
@@ -619,7 +627,7 @@ def test_the_orphan_of_an_interrupted_grow_goes_at_the_next_call(
 ) -> None:
     with NdShArray(name, np.full(9, 1), "w", transport=transport) as writer:
         before = left(root, name)
-        once(monkeypatch, ndsharray._seqlock.WriteSide, "publish", stop)
+        once(monkeypatch, ndsharray._protocol.writing.WriteSide, "publish", stop)
         with pytest.raises(Stop):
             writer.write(np.zeros(10_000))
         assert len(left(root, name)) == len(before) + (os.name == "posix")

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as hnp
 from inprocess import InProcessTransport
 
-from ndsharray import FormatError, _layout
-from ndsharray._address import address_of
-from ndsharray._layout import Control, Layout, Table
-from ndsharray._memory import Memory
-from ndsharray._writer import Writer
+from ndsharray import FormatError
+from ndsharray._protocol import format
+from ndsharray._protocol.format import Control, Layout, Table
+from ndsharray._protocol.memory import Memory
+from ndsharray._registry.names import address_of
+from ndsharray._writer.writer import Writer
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -42,7 +43,7 @@ DTYPES = [
 def control_memory(**changes: Any) -> Memory:
     memory = Memory(memoryview(bytearray(4096)))
     control = Control(5, b"b" * 16, 1, 2, "Kamera 1/左")
-    _layout.store_control(memory, control._replace(**changes))
+    format.store_control(memory, control._replace(**changes))
     return memory
 
 
@@ -52,9 +53,9 @@ def test_a_header_comes_back_and_np_load_opens_it(
     dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> None:
     array = np.zeros(shape, dtype)
-    header = _layout.encode_header(dtype, shape)
+    header = format.encode_header(dtype, shape)
     assert len(header) % 64 == 0
-    layout = _layout.decode_layout(b"u" * 16, header, array.nbytes)
+    layout = format.decode_layout(b"u" * 16, header, array.nbytes)
     assert (layout.dtype, layout.shape, layout.nbytes) == (dtype, shape, array.nbytes)
     file = io.BytesIO(header + array.tobytes())
     if header[6] == 2:
@@ -74,7 +75,7 @@ def test_any_layout_comes_back(array: Any) -> None:
         layout = Layout.of(array)
     except NotImplementedError:
         return  # a dtype that a .npy header cannot name
-    decoded = _layout.decode_layout(layout.uuid, layout.header, layout.nbytes)
+    decoded = format.decode_layout(layout.uuid, layout.header, layout.nbytes)
     assert (decoded.dtype, decoded.shape, decoded.words) == (
         array.dtype,
         array.shape,
@@ -84,7 +85,7 @@ def test_any_layout_comes_back(array: Any) -> None:
 
 def test_metadata_of_a_dtype_is_dropped_silently() -> None:
     dtype = np.dtype("i4", metadata={"unit": "m"})
-    assert b"unit" not in _layout.encode_header(dtype, (3,))
+    assert b"unit" not in format.encode_header(dtype, (3,))
 
 
 def test_overlapping_fields_cannot_be_named() -> None:
@@ -93,7 +94,7 @@ def test_overlapping_fields_cannot_be_named() -> None:
         Layout.of(np.zeros(2, dtype))
 
 
-GOOD = _layout.encode_header(np.dtype("f4"), (3,))
+GOOD = format.encode_header(np.dtype("f4"), (3,))
 
 
 def header_of(text: str) -> bytes:
@@ -133,7 +134,7 @@ def header_of(text: str) -> bytes:
 )
 def test_a_damaged_header_is_a_format_error(header: bytes) -> None:
     with pytest.raises(FormatError) as caught:
-        _layout.decode_layout(b"u" * 16, header, 12)
+        format.decode_layout(b"u" * 16, header, 12)
     assert caught.value.field == ".npy header"
 
 
@@ -143,7 +144,7 @@ def test_shapes_that_numpy_cannot_make_are_a_format_error() -> None:
         body = text.replace("2**62", str(2**62)).encode().ljust(501) + b"\n"
         header = b"\x93NUMPY\1\0" + struct.pack("<H", 502) + body
         with pytest.raises(FormatError):
-            _layout.decode_layout(b"u" * 16, header, 0)
+            format.decode_layout(b"u" * 16, header, 0)
 
 
 @pytest.mark.parametrize(
@@ -159,41 +160,41 @@ def test_shapes_that_numpy_cannot_make_are_a_format_error() -> None:
 )
 def test_sizes_outside_the_slot_are_a_format_error(header: int, payload: int, field: str) -> None:
     with pytest.raises(FormatError, match=field):
-        _layout.check_slot_sizes(header, payload, 1024)
+        format.check_slot_sizes(header, payload, 1024)
 
 
 def test_control_comes_back() -> None:
     memory = control_memory()
-    assert memory.words[_layout.READY_WORD] == 0
-    assert _layout.load_control(memory) == Control(5, b"b" * 16, 1, 2, "Kamera 1/左")
+    assert memory.words[format.READY_WORD] == 0
+    assert format.load_control(memory) == Control(5, b"b" * 16, 1, 2, "Kamera 1/左")
 
 
 @pytest.mark.parametrize(
     ("word", "value", "field"),
     [
-        (_layout.MAGIC_WORD, 1, "magic"),
-        (_layout.MAGIC_WORD, int.from_bytes(b"\x93NDSHARR", "big"), "magic"),
-        (_layout.VERSION_WORD, 2, "format version"),
-        (_layout.NAME_LENGTH_WORD, 0, "length of the name"),
-        (_layout.NAME_LENGTH_WORD, 256, "length of the name"),
+        (format.MAGIC_WORD, 1, "magic"),
+        (format.MAGIC_WORD, int.from_bytes(b"\x93NDSHARR", "big"), "magic"),
+        (format.VERSION_WORD, 2, "format version"),
+        (format.NAME_LENGTH_WORD, 0, "length of the name"),
+        (format.NAME_LENGTH_WORD, 256, "length of the name"),
         (9, 2**64 - 1, "name"),
-        (_layout.INSTANCE_WORD, 0, "instance id"),
-        (_layout.STATE_WORD, 7, "state"),
+        (format.INSTANCE_WORD, 0, "instance id"),
+        (format.STATE_WORD, 7, "state"),
     ],
 )
 def test_a_damaged_control_segment_names_the_field(word: int, value: int, field: str) -> None:
     memory = control_memory()
     memory.words[word] = value
     with pytest.raises(FormatError) as caught:
-        _layout.load_control(memory)
+        format.load_control(memory)
     assert caught.value.field == field
 
 
 def test_a_control_segment_of_another_array_or_size_is_refused() -> None:
     with pytest.raises(FormatError, match="'Kamera 1/左', not 'x'"):
-        _layout.load_control(control_memory(), "x")
+        format.load_control(control_memory(), "x")
     with pytest.raises(FormatError, match="size"):
-        _layout.load_control(Memory(memoryview(bytearray(100))))
+        format.load_control(Memory(memoryview(bytearray(100))))
 
 
 GOOD_TABLE = Table(1, 3, 256, 0, 0)
@@ -213,25 +214,25 @@ GOOD_TABLE = Table(1, 3, 256, 0, 0)
     ],
 )
 def test_a_table_that_cannot_be_true_is_refused(change: dict[str, int]) -> None:
-    _layout.check_table(GOOD_TABLE)
+    format.check_table(GOOD_TABLE)
     with pytest.raises(FormatError):
-        _layout.check_table(GOOD_TABLE._replace(**change))
+        format.check_table(GOOD_TABLE._replace(**change))
 
 
 def test_newest_has_a_limit() -> None:
-    assert _layout.check_newest(2 * 2**62 + 1) == 2**62
+    assert format.check_newest(2 * 2**62 + 1) == 2**62
     with pytest.raises(FormatError, match="newest"):
-        _layout.check_newest(2**64 - 1)
+        format.check_newest(2**64 - 1)
 
 
 def test_live_words_do_not_share_cache_lines_with_static_ones() -> None:
-    newest = _layout.NEWEST_WORD * 8
+    newest = format.NEWEST_WORD * 8
     assert newest % 128 == 0
-    assert newest + 128 <= _layout.WAITING_BYTE
-    assert _layout.WAITING_BYTE + _layout.CELLS <= _layout.PINS_BYTE
-    assert _layout.PINS_END <= 8 * _layout.OWNERS_WORD
-    assert _layout.OWNERS_WORD + _layout.CELLS <= _layout.CONTROL_SIZE // 8
-    assert _layout.CELLS * _layout.PINS_PER_CELL + 2 == _layout.MAX_SLOTS
+    assert newest + 128 <= format.WAITING_BYTE
+    assert format.WAITING_BYTE + format.CELLS <= format.PINS_BYTE
+    assert format.PINS_END <= 8 * format.OWNERS_WORD
+    assert format.OWNERS_WORD + format.CELLS <= format.CONTROL_SIZE // 8
+    assert format.CELLS * format.PINS_PER_CELL + 2 == format.MAX_SLOTS
 
 
 # --- golden bytes: format v1 as it was released. Never changed; decoded for ever.

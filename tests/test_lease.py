@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ndsharray import _lease
-from ndsharray._lease import probe, take
+from ndsharray._system import lockfile
+from ndsharray._system.lockfile import probe, take
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
 
@@ -50,7 +50,7 @@ def test_probing_has_no_side_effect(path: str) -> None:
 
 def test_another_process_sees_it_and_a_kill_frees_it(path: str, console: Any) -> None:
     child = console()
-    child.run("from ndsharray._lease import take, probe")
+    child.run("from ndsharray._system.lockfile import take, probe")
     child.run(f"lease = take({path!r})")
     assert probe(path)
     assert take(path) is None
@@ -97,14 +97,14 @@ def test_standing_tells_when_the_file_was_removed_or_replaced(path: str) -> None
 def test_a_taker_never_keeps_a_file_that_was_just_removed(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Callable[[int], bool] = _lease._lock
+    real: Callable[[int], bool] = lockfile._lock
 
     def lock(fd: int) -> bool:  # the holder before removes its file between our open and our lock
-        monkeypatch.setattr(_lease, "_lock", real)
+        monkeypatch.setattr(lockfile, "_lock", real)
         os.unlink(path)
         return real(fd)
 
-    monkeypatch.setattr(_lease, "_lock", lock)
+    monkeypatch.setattr(lockfile, "_lock", lock)
     lease = take(path)
     assert lease is not None
     assert lease.standing() == "held"

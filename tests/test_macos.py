@@ -87,7 +87,9 @@ def test_memory_is_mapped_once_and_stays(name: str, transport: str, mac: Any) ->
     child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
     child.run("r.read()[0]")
     # Within one of the looks at the name, which come once a second.
-    child.run("from ndsharray import _clock; now = _clock.now_ns(); _clock.now_ns = lambda: now")
+    child.run(
+        "from ndsharray._system import clock; now = clock.now_ns(); clock.now_ns = lambda: now"
+    )
     before = child.run("sitecustomize.maps")
     child.run("for i in range(300): w.write(np.full(9, i)); r.read()")
     child.run("for i in range(300): w.write(np.full(9 - i % 2, i)); r.read(copy=False)")
@@ -123,7 +125,7 @@ def test_a_file_has_blocks_behind_every_byte(root: Path, mac: Any) -> None:
 
 def test_the_boot_session_stands_for_a_boot(mac: Any) -> None:
     child = mac()
-    child.run("from ndsharray import _clock; from pathlib import Path; import uuid")
+    child.run("from ndsharray._system import clock; from pathlib import Path; import uuid")
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    assert child.run("str(uuid.UUID(bytes=_clock.boot_id()))") == boot
-    assert child.run("_clock.is_sure(bytes(16))") is False
+    assert child.run("str(uuid.UUID(bytes=clock.boot_id()))") == boot
+    assert child.run("clock.is_sure(bytes(16))") is False

@@ -8,9 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from ndsharray import _memory
-from ndsharray._buffers import MOST, SMALLEST, Buffers
-from ndsharray._memory import Fences, Memory, make_fence, make_fences, require_whole_words
+from ndsharray._protocol import memory
+from ndsharray._protocol.memory import Fences, Memory, make_fence, make_fences, require_whole_words
+from ndsharray._reader.buffers import MOST, SMALLEST, Buffers
 
 
 class Lock:
@@ -36,7 +36,7 @@ class Lock:
 @pytest.fixture
 def lock(monkeypatch: pytest.MonkeyPatch) -> Lock:
     lock = Lock()
-    monkeypatch.setattr(_memory, "real_lock", lambda: lock)
+    monkeypatch.setattr(memory, "real_lock", lambda: lock)
     return lock
 
 
@@ -81,12 +81,12 @@ def test_a_fence_inside_a_fence_does_not_deadlock(lock: Lock) -> None:
 def test_x86_needs_no_instruction_for_the_other_orders(
     machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_memory, "_TSO", True)
+    monkeypatch.setattr(memory, "_TSO", True)
     assert make_fences().order is None
 
 
 def test_other_processors_get_a_full_fence_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_memory, "_TSO", False)
+    monkeypatch.setattr(memory, "_TSO", False)
     fences = make_fences()
     assert isinstance(fences, Fences)
     assert fences.order is fences.full

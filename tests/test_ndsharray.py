@@ -19,15 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as hnp
 
 import ndsharray
-from ndsharray import (
-    AccessError,
-    ClosedError,
-    NdShArray,
-    WriterExistsError,
-    supported_types,
-)
-from ndsharray._attached import _LAYOUTS
-from ndsharray._layout import NEWEST_WORD
+from ndsharray import AccessError, ClosedError, NdShArray, WriterExistsError, supported_types
+from ndsharray._protocol.format import NEWEST_WORD
+from ndsharray._reader.instance import _LAYOUTS
 
 Sides = tuple[NdShArray, NdShArray]
 

@@ -31,7 +31,8 @@ from processes import (
     wait_for_stop,
 )
 
-from ndsharray import ClosedError, NdShArray, WriterExistsError, _exit
+from ndsharray import ClosedError, NdShArray, WriterExistsError
+from ndsharray._system import at_exit
 
 pytestmark = [
     pytest.mark.by_turns,
@@ -952,13 +953,13 @@ def child_result(child: Console, reader: NdShArray, second: NdShArray) -> Any:
 
 # Where a writer is stopped inside a write that fits, and inside one that grows.
 STEPS = [
-    ("ndsharray._seqlock.WriteSide", "begin", 9),
-    ("ndsharray._frames.Frames", "fill", 9),
-    ("ndsharray._seqlock.WriteSide", "publish", 9),
-    ("ndsharray._control.OwnedControl", "next_segment", 9000),
-    ("ndsharray._control.OwnedControl", "set_table", 9000),
-    ("ndsharray._seqlock.WriteSide", "publish", 9000),
-    ("ndsharray._control.OwnedControl", "remove_frames", 9000),
+    ("ndsharray._protocol.writing.WriteSide", "begin", 9),
+    ("ndsharray._writer.segment.Frames", "fill", 9),
+    ("ndsharray._protocol.writing.WriteSide", "publish", 9),
+    ("ndsharray._writer.control.OwnedControl", "next_segment", 9000),
+    ("ndsharray._writer.control.OwnedControl", "set_table", 9000),
+    ("ndsharray._protocol.writing.WriteSide", "publish", 9000),
+    ("ndsharray._writer.control.OwnedControl", "remove_frames", 9000),
 ]
 
 
@@ -1023,17 +1024,17 @@ def test_a_writer_that_was_replaced_inside_a_write_makes_no_wrong_frame(
 # --- stopped readers
 
 READER_STEPS = [
-    ("ndsharray._seqlock.ReadSide", "attempt", "r.read()"),
-    ("ndsharray._seqlock.ReadSide", "attempt", "r.read(copy=False)"),
-    ("ndsharray._attached.Attached", "decode", "r.read()"),
-    ("ndsharray._attached.Attached", "follow", "r.read()"),
-    ("ndsharray._attached.Attached", "table", "r.read()"),
-    ("ndsharray._seqlock.ReadSide", "pin", "r.read(copy=False)"),
-    ("ndsharray._pins.Pins", "guard", "r.read(copy=False)"),
-    ("ndsharray._seqlock.ReadSide", "begin_waiting", "r.read(timeout=30)"),
-    ("ndsharray._wait.Waiter", "sleep", "r.read(timeout=30)"),
-    ("ndsharray._seqlock.ReadSide", "end_waiting", "r.read(timeout=30)"),
-    ("ndsharray._pins", "claim", "NdShArray(r.name, r_w='r', transport=r.transport).read()"),
+    ("ndsharray._protocol.reading.ReadSide", "attempt", "r.read()"),
+    ("ndsharray._protocol.reading.ReadSide", "attempt", "r.read(copy=False)"),
+    ("ndsharray._reader.instance.Attached", "decode", "r.read()"),
+    ("ndsharray._reader.instance.Attached", "follow", "r.read()"),
+    ("ndsharray._reader.instance.Attached", "table", "r.read()"),
+    ("ndsharray._protocol.reading.ReadSide", "pin", "r.read(copy=False)"),
+    ("ndsharray._reader.pins.Pins", "guard", "r.read(copy=False)"),
+    ("ndsharray._protocol.reading.ReadSide", "begin_waiting", "r.read(timeout=30)"),
+    ("ndsharray._system.wait.Waiter", "sleep", "r.read(timeout=30)"),
+    ("ndsharray._protocol.reading.ReadSide", "end_waiting", "r.read(timeout=30)"),
+    ("ndsharray._reader.pins", "claim", "NdShArray(r.name, r_w='r', transport=r.transport).read()"),
 ]
 
 
@@ -1198,6 +1199,6 @@ def test_what_cannot_be_closed_at_exit_keeps_nothing_else_open(
             closed.append(self)
 
     sides = [Side(None), Side(OSError("no")), Side(None)]
-    _exit._call_each([side.close for side in sides])
+    at_exit._call_each([side.close for side in sides])
     assert closed == [sides[0], sides[2]]
     assert [record.message for record in caplog.records] == ["could not be closed"]

@@ -16,18 +16,19 @@ import pytest
 from inprocess import InProcessTransport
 from recording import Recorder
 
-import ndsharray._cell
-from ndsharray import _layout
-from ndsharray._address import address_of
-from ndsharray._layout import Table
-from ndsharray._memory import Memory, make_fences
-from ndsharray._reader import Reader
-from ndsharray._seqlock import ReadSide, WriteSide
-from ndsharray._writer import Writer
+import ndsharray._registry.entries
+from ndsharray._protocol import format
+from ndsharray._protocol.format import Table
+from ndsharray._protocol.memory import Memory, make_fences
+from ndsharray._protocol.reading import ReadSide
+from ndsharray._protocol.writing import WriteSide
+from ndsharray._reader.reader import Reader
+from ndsharray._registry.names import address_of
+from ndsharray._writer.writer import Writer
 
 A = np.arange(8, dtype=np.uint8)
 BIG = np.zeros(1000, np.uint8)  # does not fit where A fits
-BIG_STRIDE = _layout.stride_for(128, BIG.nbytes)
+BIG_STRIDE = format.stride_for(128, BIG.nbytes)
 
 
 class Pair:
@@ -197,7 +198,7 @@ def test_take_over_changes_nothing_that_readers_follow_before_its_first_publish(
     assert set(lines) == {"store pid", "store taken", "store state"}
     assert bytes(pair.control().cells)[640:648] == page[640:648]
     new.write(A)
-    assert pair.control().words[_layout.NEWEST_WORD] >> 1 == 1 + 2**16 + 1
+    assert pair.control().words[format.NEWEST_WORD] >> 1 == 1 + 2**16 + 1
 
 
 # --- the reader's order
@@ -424,7 +425,7 @@ def test_the_newest_slot_is_never_taken(pair: Pair) -> None:
         writer.write(A)
         assert reader.read(reader.by_copy)[0]
         pair.recorder.take()
-        newest = pair.control().words[_layout.NEWEST_WORD] >> 1
+        newest = pair.control().words[format.NEWEST_WORD] >> 1
         cells = pair.control().cells
         others = [slot + 1 for slot in range(3) if slot != newest % 3]
         cells[832:834] = bytes(others)  # nothing but the newest slot is free
@@ -446,18 +447,20 @@ def test_no_free_slot_makes_the_writer_grow_and_never_thrash(pair: Pair) -> None
         writer.write(A)
     grown = set(segments) - before
     assert len(grown) == 1  # one growth, then the pins no longer matter
-    table = _layout.load_table(pair.control(), pair.control().words[80] & 1)
+    table = format.load_table(pair.control(), pair.control().words[80] & 1)
     assert table.slots == 6
     cells[832:835] = bytes(3)
 
 
 def test_grow_for_all_pins_there_are(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, _ = attached_reader(pair)
-    monkeypatch.setattr(ndsharray._cell, "clear_dead", lambda *_: None)  # as if all readers lived
+    monkeypatch.setattr(
+        ndsharray._registry.entries, "clear_dead", lambda *_: None
+    )  # as if all readers lived
     pair.control().cells[832:1080] = bytes(range(1, 249))
     for _ in range(600):
         writer.write(A)
-    table = _layout.load_table(pair.control(), pair.control().words[80] & 1)
+    table = format.load_table(pair.control(), pair.control().words[80] & 1)
     assert table.slots == 250
     pair.control().cells[832:1080] = bytes(248)
 
@@ -659,5 +662,5 @@ def test_a_newest_word_in_two_halves_names_nothing_that_a_slot_holds(
 ) -> None:
     # 32-bit builds store words in halves: a reader may see one half of each store
     _, reader = attached_reader(pair)
-    pair.control().words[_layout.NEWEST_WORD] = mixed
+    pair.control().words[format.NEWEST_WORD] = mixed
     assert not reader.read(reader.by_copy)[0]

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from test_protocol import BIG, BIG_STRIDE, A, Pair, attached_reader
 
-from ndsharray import _layout
-from ndsharray._layout import Table
-from ndsharray._writer import Writer
+from ndsharray._protocol import format
+from ndsharray._protocol.format import Table
+from ndsharray._writer.writer import Writer
 from ndsharray.errors import ClosedError
 
 
@@ -27,7 +27,7 @@ def pair(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         side.close()
 
 
-PINS = slice(_layout.PINS_BYTE, _layout.PINS_END)
+PINS = slice(format.PINS_BYTE, format.PINS_END)
 
 
 def pins(pair: Pair) -> list[int]:
@@ -137,7 +137,7 @@ def test_every_slot_pinned_in_turn_and_no_slot_lost(pair: Pair) -> None:
 def test_an_interrupt_after_the_pin_is_stored_does_not_lose_it(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     for access in ("fence R3", "load slot2.seq", "fence R1", "fence R2"):
-        while (pair.control().words[_layout.NEWEST_WORD] >> 1) % 3 != 2:
+        while (pair.control().words[format.NEWEST_WORD] >> 1) % 3 != 2:
             writer.write(A)
         pair.recorder.before[access] = interrupt
         with pytest.raises(Stop):
@@ -296,7 +296,7 @@ def test_frames_in_the_wrong_segment_of_the_same_copy_are_not_delivered(pair: Pa
     new = pair.writer()
     new.write(A + 2)  # copy 0
     new.write(BIG + 3)  # copy 1 once more
-    assert pair.control().words[_layout.NEWEST_WORD] & 1 == 1
+    assert pair.control().words[format.NEWEST_WORD] & 1 == 1
     pair.recorder.stride = BIG_STRIDE
     got = []
     while reader.next(reader.by_copy, 0.0)[0]:
@@ -417,10 +417,10 @@ def test_a_reader_does_not_sleep_on_a_closed_array(pair: Pair) -> None:
 def test_a_newest_that_cannot_be_read_lets_the_reader_sleep(pair: Pair) -> None:
     writer, reader = sleeping_reader(pair)
     control = pair.control()
-    control.words[_layout.NEWEST_WORD] = 2 * 1000 + 1  # no slot holds it
+    control.words[format.NEWEST_WORD] = 2 * 1000 + 1  # no slot holds it
 
     def come() -> None:
-        control.words[_layout.NEWEST_WORD] = 9  # what the writer had stored
+        control.words[format.NEWEST_WORD] = 9  # what the writer had stored
         writer.write(A + 1)
 
     pair.recorder.before["sleep on 2001"] = come
@@ -432,7 +432,7 @@ def test_an_interrupted_wait_clears_its_byte(pair: Pair) -> None:
     pair.recorder.before["sleep on 9"] = interrupt
     with pytest.raises(Stop):
         reader.read(reader.by_copy, 5.0)[0]
-    assert not any(pair.control().cells[_layout.WAITING_BYTE : _layout.PINS_BYTE])
+    assert not any(pair.control().cells[format.WAITING_BYTE : format.PINS_BYTE])
     writer.write(A + 1)
     assert reader.read(reader.by_copy, 5.0)[0]
 
@@ -442,10 +442,10 @@ def test_what_a_dead_reader_left_is_cleared_within_two_seconds_of_writes(
 ) -> None:
     writer, _ = sleeping_reader(pair)
     cells = pair.control().cells
-    cells[_layout.WAITING_BYTE + 40] = 1
-    cells[_layout.PINS_BYTE + 4 * 41] = 2
+    cells[format.WAITING_BYTE + 40] = 1
+    cells[format.PINS_BYTE + 4 * 41] = 2
     for expected in (2, 2, 0):  # seen, seen again: then its lease is tried
-        assert sum(1 for byte in cells[_layout.WAITING_BYTE : _layout.PINS_END] if byte) == expected
+        assert sum(1 for byte in cells[format.WAITING_BYTE : format.PINS_END] if byte) == expected
         writer._look_at = -(10**12)
         writer.write(A)
     writer.write(A)
@@ -456,7 +456,7 @@ def test_what_a_dead_reader_left_is_cleared_within_two_seconds_of_writes(
 
 
 def test_a_loan_has_the_order_of_a_write(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ndsharray._loan import Loan
+    from ndsharray._writer.loan import Loan
 
     writer, reader = attached_reader(pair)
     with Loan(writer, writer.layout) as array:

@@ -21,8 +21,10 @@ import pytest
 from console import Console, Failed
 from processes import run_script
 
-from ndsharray import NdShArray, WriterExistsError, _clock, _find
-from ndsharray._address import Address, address_of
+from ndsharray import NdShArray, WriterExistsError
+from ndsharray._reader import finder
+from ndsharray._registry.names import Address, address_of
+from ndsharray._system import clock
 from ndsharray.backends import resolve
 
 pytestmark = [
@@ -39,9 +41,9 @@ LARGE = "np.ones(2**20)"  # 8 MiB
 CHILD = """
 import errno, gc, os, resource
 from ndsharray.backends import _load
-from ndsharray import _clock
+from ndsharray._system import clock
 # What is loaded late is loaded now: a module that cannot be opened is not what is tested.
-_load("mmap"), _load("posix_shm"), _clock.boot_id()
+_load("mmap"), _load("posix_shm"), clock.boot_id()
 filled = []
 def starve(left):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -89,7 +91,7 @@ def limit_memory(extra):
 def free_memory():
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-from ndsharray._address import address_of
+from ndsharray._registry.names import address_of
 from ndsharray.backends import resolve
 """
 
@@ -166,7 +168,7 @@ def look_now(side: NdShArray) -> None:
     if side.access == "w":
         inner._writer._look_at = inner._writer._looked_at_names = 0
     else:
-        inner._reader._finder._looked = -_find.LOOK_NS
+        inner._reader._finder._looked = -finder.LOOK_NS
 
 
 # --- descriptors
@@ -328,10 +330,10 @@ def test_a_reader_without_a_descriptor_for_a_cell_reads_and_gets_one_later(
             child,
             f"""
 from unittest import mock
-from ndsharray import _lease
+from ndsharray._system import lockfile
 def no_descriptor(*_):
     raise OSError(errno.EMFILE, "Too many open files")
-with mock.patch.object(_lease.Lease, "_open", no_descriptor):  # only here: the rest has enough
+with mock.patch.object(lockfile.Lease, "_open", no_descriptor):  # only here: the rest has enough
     r = {make(name, transport, "r")}
     valid, held = r.read(copy=False)
     assert valid and held.tolist() == [0, 1, 2] and not held.flags.writeable
@@ -401,10 +403,10 @@ def test_no_descriptor_makes_a_lease_look_held_and_a_sweep_spare_everything(
 ) -> None:
     with new(name, transport, "w", np.arange(3)), new(name, transport, "r") as reader:
         lease = address_of(resolve(transport), name).writer_lease()
-        child.run("from ndsharray._lease import probe")
+        child.run("from ndsharray._system.lockfile import probe")
         child.run(f"starve(0); answer = probe({lease!r}); feed()")
         assert child.run("answer") is True  # who cannot look must not remove anything
-        child.run("from ndsharray._sweep import sweep, _swept")
+        child.run("from ndsharray._registry.sweep import sweep, _swept")
         root = os.environ["NDSHARRAY_DIR"]
         for left in range(4):
             child.run(f"_swept.clear(); starve({left})")
@@ -844,8 +846,10 @@ def test_frames_in_place_outlive_their_cells_lease(
     if writes == "after a look":
         child.run("for _ in range(3): w._writer._look_at = 0; w.write(np.full(50, 40))")
     if writes == "for pins":
-        child.run("import ndsharray._cell")
-        child.run("ndsharray._cell.clear_dead(w._writer._address, w._writer._control.memory)")
+        child.run("import ndsharray._registry.entries")
+        child.run(
+            "ndsharray._registry.entries.clear_dead(w._writer._address, w._writer._control.memory)"
+        )
     for value in range(30, 60):
         shape = 50 * (value - 28) if writes == "growing" else 50
         if writer is None:
@@ -962,7 +966,7 @@ def test_a_living_writer_is_of_this_boot_whatever_the_clock_says(
     address: Address, monkeypatch: pytest.MonkeyPatch, jump: int
 ) -> None:
     """Where the system has no boot id (Windows), clocks stand for it: but they can be set."""
-    monkeypatch.setattr(_clock, "boot_id", lambda: bytes(16))
+    monkeypatch.setattr(clock, "boot_id", lambda: bytes(16))
     with new(address.name, address.transport, "w", np.arange(3)):
         true = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: true() + jump)

@@ -10,16 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ndsharray import (
-    MmapTransport,
-    NdShArray,
-    PosixShmTransport,
-    Segment,
-    WriterExistsError,
-    _lease,
-    _sweep,
-)
-from ndsharray._address import address_of
+from ndsharray import MmapTransport, NdShArray, PosixShmTransport, Segment, WriterExistsError
+from ndsharray._registry import sweep
+from ndsharray._registry.names import address_of
+from ndsharray._system import lockfile
 
 FLOOD = """
 import os, sys, threading
@@ -154,7 +148,7 @@ def test_both_sides_restarted_in_one_process(name: str, transport: str) -> None:
 
 
 def test_a_half_made_control_segment_is_made_afresh(name: str, transport: str) -> None:
-    from ndsharray._address import address_of
+    from ndsharray._registry.names import address_of
     from ndsharray.backends import resolve
 
     made = resolve(transport)
@@ -173,12 +167,12 @@ def test_a_half_made_control_segment_is_made_afresh(name: str, transport: str) -
 def test_memory_of_another_boot_counts_as_absent(
     name: str, transport: str, console: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ndsharray._clock
+    import ndsharray._system.clock
 
     child = console()
     child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
     child.kill()
-    monkeypatch.setattr(ndsharray._clock, "boot_id", lambda: b"another boot id.")
+    monkeypatch.setattr(ndsharray._system.clock, "boot_id", lambda: b"another boot id.")
     with NdShArray(name, r_w="r", transport=transport) as reader:
         assert reader.read()[0] is False
         with NdShArray(name, np.arange(4), "w", transport=transport):
@@ -193,7 +187,7 @@ class Watched:
         self.owner, self.log, self.lease = owner, log, lease
 
     def __del__(self) -> None:
-        self.log.append("freed under the lease" if _lease.probe(self.lease) else "freed")
+        self.log.append("freed under the lease" if lockfile.probe(self.lease) else "freed")
 
 
 @pytest.fixture
@@ -231,7 +225,7 @@ def test_a_sweep_frees_memory_after_it_let_the_lease_go(
     child = console()
     child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
     child.kill()
-    _sweep._swept.clear()
+    sweep._swept.clear()
     NdShArray(name + " other", r_w="w", transport=transport).close()
     assert memory_log == ["unlinked", "freed"]
 
@@ -258,7 +252,7 @@ def test_a_refusal_does_not_call_a_dead_process_living(
     child.process.kill()
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie
     core = NdShArray(name + " other", r_w="r", transport=transport)
-    lease = _lease.take(address_of(core.transport, name).writer_lease())
+    lease = lockfile.take(address_of(core.transport, name).writer_lease())
     assert lease is not None  # as a sweep has it
     for reap in (False, True):
         if reap:

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pytest
 from conftest import HAS_SHM, SHM
 
-import ndsharray._clock
+import ndsharray._system.clock
 from ndsharray import NdShArray
-from ndsharray._layout import PINS_BYTE
-from ndsharray._need import Need
+from ndsharray._protocol.format import PINS_BYTE
+from ndsharray._writer.sizing import Need
 from ndsharray.backends import base
 
 SECOND = 1_000_000_000
@@ -40,7 +40,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(ndsharray._clock, "now_ns", clock)
+    monkeypatch.setattr(ndsharray._system.clock, "now_ns", clock)
     return clock
 
 
@@ -514,7 +514,7 @@ def test_a_name_that_cannot_be_removed_goes_later(
     """As on Windows while a reader maps it; there may never be another growth."""
     writer.write(frame(LARGE))
     with monkeypatch.context() as patch:
-        patch.setattr(ndsharray._control, "unlink", lambda *_: False)
+        patch.setattr(ndsharray._writer.control, "unlink", lambda *_: False)
         small_frames(writer, clock, 11)
         assert table(writer).size < 8 * SMALL
         if os.name != "nt":
@@ -534,7 +534,7 @@ def test_the_segment_of_an_interrupted_publish_keeps_its_name(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ndsharray._seqlock.WriteSide, "publish", interrupt)
+        patch.setattr(ndsharray._protocol.writing.WriteSide, "publish", interrupt)
         with pytest.raises(KeyboardInterrupt):
             writer.write(frame(LARGE, 2))
     clock.pass_by(1.5)  # the look of each second

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ndsharray._cell
-import ndsharray._clock
-import ndsharray._lease
-import ndsharray._sweep
+import ndsharray._registry.entries
+import ndsharray._registry.sweep
+import ndsharray._system.clock
+import ndsharray._system.lockfile
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
-from ndsharray._address import address_of
-from ndsharray._layout import BOOT_BYTE, CELLS, INSTANCE_WORD, OWNERS_WORD
+from ndsharray._protocol.format import BOOT_BYTE, CELLS, INSTANCE_WORD, OWNERS_WORD
+from ndsharray._registry.names import address_of
 from ndsharray.backends import resolve
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX")
@@ -45,14 +45,16 @@ def test_the_end_of_a_replaced_writer_stores_nothing(
 def test_memory_of_another_boot_is_absent_whoever_holds_the_lease(
     name: str, transport: str, console: Any
 ) -> None:
-    if ndsharray._clock.boot_id() == bytes(16):
+    if ndsharray._system.clock.boot_id() == bytes(16):
         pytest.skip("no boot id here")
     leave_one_killed(console, name, transport)
     address = address_of(resolve(transport), name)
     page = address.transport.open(address.control, writable=True)
     page.buf[BOOT_BYTE : BOOT_BYTE + 16] = bytes(range(16))
     page.close()
-    lease = ndsharray._lease.take(address.writer_lease())  # a sweep, or a writer that begins
+    lease = ndsharray._system.lockfile.take(
+        address.writer_lease()
+    )  # a sweep, or a writer that begins
     with NdShArray(name, r_w="r", transport=transport) as reader:
         assert reader.read()[0] is False
     assert lease is not None
@@ -95,7 +97,7 @@ def test_a_taker_that_is_interrupted_leaves_the_dead_writers_frame(
 
     leave_one_killed(console, name, transport)
     with monkeypatch.context() as patch:
-        patch.setattr(ndsharray._cell, "clear_dead", stop)
+        patch.setattr(ndsharray._registry.entries, "clear_dead", stop)
         with pytest.raises(KeyboardInterrupt):
             NdShArray(name, r_w="w", transport=transport)
     with NdShArray(name, r_w="r", transport=transport) as reader:
@@ -112,7 +114,7 @@ def test_lease_files_of_strangers_choose_nothing_that_is_swept(name: str, root: 
         control = writer._address.control
         bait = shared / f"{control}-posix_shm-w"
         bait.touch()
-        ndsharray._sweep._swept.clear()
+        ndsharray._registry.sweep._swept.clear()
         NdShArray(name, np.zeros(3), "w", transport=MmapTransport(shared, mode=0o660)).close()
         with NdShArray(name, r_w="r", transport=private) as late:
             assert late.read()[0]
@@ -130,7 +132,7 @@ def test_a_lease_whose_mode_cannot_be_set_leaves_nothing(
     monkeypatch.setattr(os, "fchmod", refuse)
     try:
         with pytest.raises(PermissionError):
-            ndsharray._lease.take(str(root / "lease"))
+            ndsharray._system.lockfile.take(str(root / "lease"))
     finally:
         os.umask(old)
     assert list(root.iterdir()) == []  # the descriptor: the fixture looks

@@ -62,7 +62,8 @@ os.chdir("/")
 HELP = """
 import contextlib, ctypes, gc, mmap, re, socket, threading
 import numpy as np
-from ndsharray import MmapTransport, NdShArray, PosixShmTransport, _cell
+from ndsharray import MmapTransport, NdShArray, PosixShmTransport
+from ndsharray._registry import entries
 from ndsharray.backends import base
 
 def opened(role, name, directory, mode):
@@ -519,7 +520,7 @@ def test_the_cell_of_a_killed_reader_of_another_user_is_cleared(
     alice.run("w.write(np.arange(3))")
     bob.run(f"r = opened('r', {name!r}, {str(team)!r}, 0o660)")
     bob.run("held = r.read(copy=False)")
-    marked = "_cell.marked(w._writer._control.memory)"
+    marked = "entries.marked(w._writer._control.memory)"
     assert alice.run(marked) == {0}
     bob.kill()
     for _ in range(3):
@@ -626,8 +627,8 @@ def test_a_lease_that_a_stranger_took_in_a_directory_for_everybody_is_named(
     alice, eve = get("alice"), get("eve")
     path = place / (control_name(str(place), name) + "-mmap-w")
     if kind == "held":
-        eve.run("from ndsharray import _lease")
-        eve.run(f"lease = _lease.take({str(path)!r}, 0o666)")
+        eve.run("from ndsharray._system import lockfile")
+        eve.run(f"lease = lockfile.take({str(path)!r}, 0o666)")
         message = alice.refused(
             f"opened('w', {name!r}, {str(place)!r}, 0o666)", "WriterExistsError"
         )
@@ -827,7 +828,7 @@ def test_a_class_that_may_only_read_cannot_open_what_another_class_locks(
     assert modes == {"-mmap-w": oct(0o660), "-mmap-r00": oct(0o660)}
     eve.run(f"r = opened('r', {where})")
     assert eve.run("r.read()[1].tolist()") == [0, 1, 2]
-    assert alice.run("_cell.has_readers(w._address)")
+    assert alice.run("entries.has_readers(w._address)")
     alice.kill()
     bob.run(f"w = opened('w', {where})")  # from another user of the class that may write
     bob.run("w.write(np.arange(4))")

@@ -14,9 +14,10 @@ import pytest
 from console import Console
 from inprocess import InProcessTransport
 
-from ndsharray import MmapTransport, NdShArray, PosixShmTransport, _clock
-from ndsharray._address import address_of
-from ndsharray._arrays import arrays
+from ndsharray import MmapTransport, NdShArray, PosixShmTransport
+from ndsharray._registry.arrays import arrays
+from ndsharray._registry.names import address_of
+from ndsharray._system import clock as system_clock
 from ndsharray.backends import resolve
 
 SECOND = 1_000_000_000
@@ -32,8 +33,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.later = 0
-        real = _clock.now_ns
-        monkeypatch.setattr(_clock, "now_ns", lambda: real() + self.later)
+        real = system_clock.now_ns
+        monkeypatch.setattr(system_clock, "now_ns", lambda: real() + self.later)
 
     def pass_by(self, seconds: float) -> None:
         self.later += int(seconds * SECOND)
@@ -200,7 +201,10 @@ def test_python_prints_it_where_nothing_is_configured(
 ) -> None:
     child = console()
     child.run(f"r = NdShArray({name!r}, r_w='r')")
-    child.run("from ndsharray import _hint; _hint._SILENCE_NS = 0; r._reader._finder._hinted = 0")
+    child.run(
+        "from ndsharray._registry import mismatch; "
+        "mismatch._SILENCE_NS = 0; r._reader._finder._hinted = 0"
+    )
     child.run("r.read()")
     child.run("r.close()")
     assert child.end() == 0

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from ndsharray._address import address_of
+from ndsharray._registry.names import address_of
 from ndsharray.backends import resolve
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="samples /proc")

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ndsharray._take
-import ndsharray._wait
+import ndsharray._reader.delivery
+import ndsharray._system.wait
 from ndsharray import NdShArray
-from ndsharray._layout import PINS_BYTE, WAITING_BYTE
-from ndsharray._wait import Futex, Waiter, futex_number, pause, working_futex
+from ndsharray._protocol.format import PINS_BYTE, WAITING_BYTE
+from ndsharray._system.wait import Futex, Waiter, futex_number, pause, working_futex
 from ndsharray.errors import AccessError, ClosedError
 
 LINUX = sys.platform.startswith("linux")
@@ -71,7 +71,7 @@ def test_a_timeout_holds_while_every_try_fails(
     with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             follower: Any = reader._reader._follower  # type: ignore[union-attr]
-            real = ndsharray._take.Copy.copy
+            real = ndsharray._reader.delivery.Copy.copy
 
             def overrun(*arguments: Any) -> Any:
                 for _ in range(3):
@@ -79,7 +79,7 @@ def test_a_timeout_holds_while_every_try_fails(
                 return real(*arguments)
 
             with monkeypatch.context() as patch:
-                patch.setattr(ndsharray._take.Copy, "copy", overrun)
+                patch.setattr(ndsharray._reader.delivery.Copy, "copy", overrun)
                 patch.setattr(follower, "_held_pins", lambda: None)
                 for timeout in (0.0, 0.1):
                     begin = time.monotonic()
@@ -187,7 +187,9 @@ def test_without_a_cell_a_reader_polls(
         naps: list[float] = []
         with monkeypatch.context() as patch:
             patch.setattr(
-                ndsharray._wait.time, "sleep", lambda s: (naps.append(s), threading.Event().wait(s))
+                ndsharray._system.wait.time,
+                "sleep",
+                lambda s: (naps.append(s), threading.Event().wait(s)),
             )
             child.begin("w.write(np.arange(7))")
             assert reader.read(timeout=10)[1].size == 7
@@ -204,7 +206,7 @@ def no_futex(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     working_futex.cache_clear()
     with monkeypatch.context() as patch:
         if request.param == "other system":
-            patch.setattr(ndsharray._wait.sys, "platform", "darwin")
+            patch.setattr(ndsharray._system.wait.sys, "platform", "darwin")
         elif request.param == "forbidden":
             patch.setattr(Futex, "wait", lambda *_: errno.EPERM)
         elif request.param == "no ctypes":
@@ -238,7 +240,9 @@ def test_lost_wake_ups_cost_a_nap_and_after_two_of_them_nothing(
     name: str, transport: str, console: Any
 ) -> None:
     child = console()
-    child.run("import ndsharray._wait; ndsharray._wait.Waiter.wake = lambda self: None")
+    child.run(
+        "import ndsharray._system.wait; ndsharray._system.wait.Waiter.wake = lambda self: None"
+    )
     child.run("import threading, time")
     child.run(f"w = NdShArray({name!r}, np.arange(2), 'w', transport={transport!r})")
     child.run("def later(value): threading.Event().wait(0.05); w.write(np.full(2, value))")

@@ -3,7 +3,7 @@
        cc -std=c11 -O2 -o reader reader.c
        ./reader [--transport=mmap|posix_shm] [--count] NAME
 
-   The format is specified in ndsharray/_layout.py, the order of loads in ndsharray/_seqlock.py; the
+   The format is specified in ndsharray/_protocol/format.py, the order of loads in ndsharray/_protocol/seqlock.py; the
    names of its fences (R0, R1 ...) stand here as well. Memory is mapped read-only, so neither the
    writer nor other readers notice this program, whatever it does. See README.md. */
 

@@ -8,8 +8,8 @@ That must hold as well when a cleaner removes the lease file of a living reader,
 new file of the same path: the owner is the number of the lease file under which the cell was
 claimed, and whoever holds another file than that one leaves the cell alone.
 
-What may live here: who may use which cell. Not here: what its pins stand for (``_pins``), when to
-look for the dead (``_writer``), how a lease is locked (``_lease``).
+What may live here: who may use which cell. Not here: what its pins stand for (``pins``), when to
+look for the dead (``writer``), how a lease is locked (``lockfile``).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from . import _lease
-from ._address import Address, parse_lease
-from ._layout import CELLS, OWNERS_WORD, PINS_BYTE, PINS_PER_CELL, WAITING_BYTE
-from ._memory import Memory
-from ._seqlock import clear_owner, set_owner
+from .._protocol.format import CELLS, OWNERS_WORD, PINS_BYTE, PINS_PER_CELL, WAITING_BYTE
+from .._protocol.memory import Memory
+from .._protocol.seqlock import clear_owner, set_owner
+from .._system import lockfile
+from .names import Address, parse_lease
 
-__all__ = ["Cell", "claim", "clear_dead", "clear_if_dead", "has_readers", "marked"]
+__all__ = ["Entry", "claim", "clear_dead", "clear_if_dead", "has_readers", "marked"]
 
 
-class Cell:
+class Entry:
     """A claimed cell.
 
     Parameters
@@ -44,7 +44,7 @@ class Cell:
 
     __slots__ = ("_control", "_lease", "number")
 
-    def __init__(self, number: int, lease: _lease.Lease) -> None:
+    def __init__(self, number: int, lease: lockfile.LockFile) -> None:
         self.number = number
         self._lease = lease
         self._control: Memory | None = None  # where it is claimed
@@ -86,19 +86,19 @@ class Cell:
         self._lease.abandon()
 
 
-def _stands(lease: _lease.Lease) -> bool:
+def _stands(lease: lockfile.LockFile) -> bool:
     try:
         return lease.standing() == "held"
     except OSError:  # the root cannot be looked at: reading works without a cell
         return False
 
 
-def _may_take(control: Memory, number: int, lease: _lease.Lease) -> bool:
+def _may_take(control: Memory, number: int, lease: lockfile.LockFile) -> bool:
     """Tell whether nobody but the holder of this lease can be using a cell."""
     return control.words[OWNERS_WORD + number] in (0, lease.number)  # guard: cell-of-another-owner
 
 
-def _take_lease(address: Address, control: Memory, number: int) -> _lease.Lease | None:
+def _take_lease(address: Address, control: Memory, number: int) -> lockfile.LockFile | None:
     """Take the lease of a cell that nobody uses; None if somebody does, or may.
 
     Raises
@@ -109,7 +109,7 @@ def _take_lease(address: Address, control: Memory, number: int) -> _lease.Lease 
     # No new file for a cell that has an owner: its reader may live, though its file was removed.
     free = control.words[OWNERS_WORD + number] == 0
     # guard: no-new-file-for-a-cell-with-an-owner
-    lease = _lease.take(address.cell_lease(number), address.transport.mode, make=free)
+    lease = lockfile.take(address.cell_lease(number), address.transport.mode, make=free)
     if lease is None or _may_take(control, number, lease):
         return lease
     lease.abandon()
@@ -128,7 +128,7 @@ def _is_marked(control: Memory, number: int) -> bool:
     return bool(any(pins) or control.cells[WAITING_BYTE + number])
 
 
-def claim(address: Address, control: Memory) -> Cell | None:
+def claim(address: Address, control: Memory) -> Entry | None:
     """Return a free cell, cleared; None if all are taken, or the root cannot be written to."""
     for number in range(CELLS):
         try:
@@ -138,7 +138,7 @@ def claim(address: Address, control: Memory) -> Cell | None:
         except OSError:  # a full file system: reading works without a cell
             return None
         if lease is not None:
-            cell = Cell(number, lease)
+            cell = Entry(number, lease)
             if cell.claim(control):
                 return cell
             cell.abandon()
@@ -159,7 +159,7 @@ def _cells_on_file(address: Address) -> list[int]:
 
 def has_readers(address: Address) -> bool:
     """Tell whether any reader of the array lives."""
-    return any(_lease.probe(address.cell_lease(cell)) for cell in _cells_on_file(address))
+    return any(lockfile.probe(address.cell_lease(cell)) for cell in _cells_on_file(address))
 
 
 def marked(control: Memory) -> set[int]:
@@ -180,14 +180,14 @@ def clear_if_dead(address: Address, control: Memory | None, cells: Iterable[int]
     for cell in sorted(cells):
         try:
             if control is None:
-                lease = _lease.take(address.cell_lease(cell), address.transport.mode, make=False)
+                lease = lockfile.take(address.cell_lease(cell), address.transport.mode, make=False)
             else:
                 lease = _take_lease(address, control, cell)
         except OSError:
             continue  # another user's: it stays a hint
         if lease is None:
             continue
-        dead = Cell(cell, lease)  # so its reader is
+        dead = Entry(cell, lease)  # so its reader is
         if control is None or dead.claim(control):
             dead.release()
         else:

@@ -1,8 +1,8 @@
 """A reader: it finds an array, follows its writer through every restart, takes frames, and waits.
 
 What may live here: which instance is followed, whose turn it is, how long to wait. Not here: what a
-name stands for (``_find``), which frame is next and when to try again (``_follow``), the order of
-loads (``_seqlock``).
+name stands for (``finder``), which frame is next and when to try again (``cursor``), the order of
+loads (``seqlock``).
 
 Some 400 lines, as one object has one turn: read, wait, attach and close exclude each other.
 
@@ -23,20 +23,20 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from . import _clock, _exit
-from ._address import Address
-from ._attached import Attached, Frame
-from ._buffers import Buffers
-from ._find import LOOK_NS, Finder
-from ._follow import Follower
-from ._foreign import require_asyncio
-from ._fork import SIDES, detach_in_child
-from ._layout import Layout
-from ._pins import OwnCell
-from ._root_watch import Watch
-from ._take import Copy, InPlace, Into, Take
-from ._turn import CALLS, Turn, refuse_nested, refuse_thread
-from .errors import ClosedError, FormatError
+from .._protocol.format import Layout
+from .._registry.names import Address
+from .._system import at_exit, clock
+from .._system.foreign import require_asyncio
+from .._system.fork import SIDES, detach_in_child
+from .._system.root_watch import Watch
+from .._system.turn import CALLS, Turn, refuse_nested, refuse_thread
+from ..errors import ClosedError, FormatError
+from .buffers import Buffers
+from .cursor import Cursor
+from .delivery import Copy, Delivery, InPlace, Into
+from .finder import LOOK_NS, Finder
+from .instance import Frame, Instance
+from .pins import OwnEntry
 
 __all__ = ["Reader"]
 
@@ -79,12 +79,12 @@ class Reader:
         self._buffers = Buffers()
         self.by_copy = Copy(self._buffers)
         self.in_place = InPlace(self._buffers)
-        self._follower: Follower | None = None
-        self._ended: Follower | None = None  # whose end was told
+        self._follower: Cursor | None = None
+        self._ended: Cursor | None = None  # whose end was told
         self._reserved: tuple[weakref.ref[_Mark], int] | None = None  # by a read_async
         self._watch: Watch | None = None  # of the root, while no writer lives
         self._shared: Any = None  # a LoopWatch, during a read_async while no writer lives
-        self._cell = OwnCell(address, self)
+        self._cell = OwnEntry(address, self)
         self._forked = False  # by a fork inside a call, which goes on in the parent
         self.closed = False
         self._left = False  # closed by the end of the process, or with the last reference
@@ -98,11 +98,11 @@ class Reader:
             self.close(asked=True)  # or the lease of its cell would stay
             raise
 
-    def into(self, out: npt.NDArray[Any]) -> Take:
+    def into(self, out: npt.NDArray[Any]) -> Delivery:
         """Return the way to take a frame that copies it into `out`."""
         return Into(self._buffers, out)
 
-    def read(self, take: Take, timeout: float | None = 0.0) -> tuple[bool, npt.NDArray[Any]]:
+    def read(self, take: Delivery, timeout: float | None = 0.0) -> tuple[bool, npt.NDArray[Any]]:
         """Take the newest frame, or wait for it; return whether there was a new one, and the last.
 
         Parameters
@@ -129,7 +129,7 @@ class Reader:
             self._stop_daemon()
             raise
 
-    def next(self, take: Take, timeout: float | None) -> tuple[bool, npt.NDArray[Any]]:
+    def next(self, take: Delivery, timeout: float | None) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same with the oldest frame that was not had.
 
         False also when the writer has closed the array and all of it was had; then the next call
@@ -144,7 +144,7 @@ class Reader:
             raise
 
     def _call(
-        self, attempt: Callable[[Take], bool | None], take: Take, timeout: float | None
+        self, attempt: Callable[[Delivery], bool | None], take: Delivery, timeout: float | None
     ) -> tuple[bool, npt.NDArray[Any]]:
         turn = self._turn  # the name that `Turn.is_nested` looks for
         lock = turn.lock
@@ -190,7 +190,7 @@ class Reader:
 
     def _stop_daemon(self) -> None:
         if self._left:
-            _exit.stop_daemon()
+            at_exit.stop_daemon()
 
     def _check_open(self) -> None:
         if self.closed:
@@ -201,7 +201,7 @@ class Reader:
         refuse_thread()
 
     def _wait_for(
-        self, attempt: Callable[[Take], bool | None], take: Take, deadline: float
+        self, attempt: Callable[[Delivery], bool | None], take: Delivery, deadline: float
     ) -> bool:
         found = None
         try:
@@ -223,19 +223,23 @@ class Reader:
             if self._watch is not None:
                 self._watch.rest()
 
-    async def read_async(self, take: Take, timeout: float | None) -> tuple[bool, npt.NDArray[Any]]:
+    async def read_async(
+        self, take: Delivery, timeout: float | None
+    ) -> tuple[bool, npt.NDArray[Any]]:
         """Do the same as `read` in an event loop, which goes on meanwhile."""
         require_asyncio()
         try:
             return await self._read_async(take, timeout)
         except ClosedError:
-            if self._left and _exit.in_daemon():
-                from ._asleep import stop_task
+            if self._left and at_exit.in_daemon():
+                from .._system.wait_async import stop_task
 
                 await stop_task()  # others of the loop may have to end something
             raise
 
-    async def _read_async(self, take: Take, timeout: float | None) -> tuple[bool, npt.NDArray[Any]]:
+    async def _read_async(
+        self, take: Delivery, timeout: float | None
+    ) -> tuple[bool, npt.NDArray[Any]]:
         mark = _Mark()  # dies with this call, however it ends
         if self._reserved is not None:
             self._refuse_reserved()
@@ -278,7 +282,7 @@ class Reader:
             follower.sleep(seconds)
 
     async def _sleep_async(self, seconds: float) -> None:
-        from ._asleep import LoopWatch, in_thread, sleep_until  # asyncio is slow to import
+        from .._system.wait_async import LoopWatch, in_thread, sleep_until
 
         follower, nap = self._follower, min(seconds, _NAP)
         if follower is None or not follower.side.is_live():
@@ -296,7 +300,7 @@ class Reader:
         else:
             await sleep_until(follower.has_news, nap)
 
-    def _newest(self, take: Take) -> bool | None:
+    def _newest(self, take: Delivery) -> bool | None:
         """Take the newest frame of whatever the name stands for: True; None if there is none."""
         follower = self._follower
         if follower is not None:
@@ -314,10 +318,10 @@ class Reader:
             return True
         return None if found is None else self._take_newest(self._attach(found), take)
 
-    def _take_newest(self, follower: Follower, take: Take) -> bool | None:
+    def _take_newest(self, follower: Cursor, take: Delivery) -> bool | None:
         return self._accept(follower, follower.newest(take, follower.side.newest()))
 
-    def _oldest(self, take: Take) -> bool | None:
+    def _oldest(self, take: Delivery) -> bool | None:
         """Take the next frame: True; None if there is none yet, False if the array has ended."""
         follower = self._follower
         if follower is not None:
@@ -346,7 +350,7 @@ class Reader:
                 return False
         return not self.closed and self._call(self._is_valid, self.by_copy, 0.0)[0]
 
-    def _is_valid(self, _take: Take) -> bool:
+    def _is_valid(self, _take: Delivery) -> bool:
         try:
             follower = self._follower
             if follower is None or not follower.side.is_live() or self._finder.is_due():
@@ -363,21 +367,21 @@ class Reader:
         except FormatError:
             return False
 
-    def _look_up(self) -> Attached | None:
+    def _look_up(self) -> Instance | None:
         follower = self._follower
         return self._finder.find(follower.attached if follower is not None else None)
 
-    def _attach(self, attached: Attached) -> Follower:
-        follower = self._follower = Follower(self._address, attached, self._cell)
+    def _attach(self, attached: Instance) -> Cursor:
+        follower = self._follower = Cursor(self._address, attached, self._cell)
         log.debug("%r attached: instance %016x", self._address.name, attached.instance)
         return follower
 
-    def _accept(self, follower: Follower, taken: tuple[int, Frame] | None) -> bool | None:
+    def _accept(self, follower: Cursor, taken: tuple[int, Frame] | None) -> bool | None:
         if taken is None:
             return None
         position, (self.last, number, written, _, view) = taken
         self.frame, self._layout = number, view[1]
-        self.age_ns = _clock.now_ns() - written
+        self.age_ns = clock.now_ns() - written
         before, last, missed = follower.had
         if before and number > last + 1:
             missed += number - last - 1
@@ -420,7 +424,7 @@ class Reader:
         for watch in (self._watch, self._shared):
             if watch is not None:
                 watch.wake()
-        _exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
+        at_exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
 
     def let_go(self, patience: float) -> None:
         """Let go when the thread that is inside a call has ended it, if that is soon."""

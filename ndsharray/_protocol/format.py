@@ -1,8 +1,8 @@
 """Format v1: where the bytes are. This docstring is the specification.
 
 What may live here: offsets, encoding, decoding, checks. Not here: the order of accesses
-(``_seqlock``), names and files (``backends``), who may write (``_lease``), the text of a ``.npy``
-header (``_npy``). It has some 360 lines because the specification stands in one place with the code
+(``seqlock``), names and files (``backends``), who may write (``lockfile``), the text of a ``.npy``
+header (``npy``). It has some 360 lines because the specification stands in one place with the code
 that has to agree with it.
 
 Native byte order throughout; a foreign order shows in the magic. A *word* is 8 bytes, 8-byte
@@ -83,10 +83,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._memory import Memory
-from ._npy import HOSTILE, MAX_HEADER, decode_header, encode_header
-from ._types import own_dtype
-from .errors import FormatError
+from ..errors import FormatError
+from .dtypes import own_dtype
+from .memory import Memory
+from .npy import HOSTILE, MAX_HEADER, decode_header, encode_header
 
 __all__ = [
     "CELLS",

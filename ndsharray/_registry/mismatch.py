@@ -2,7 +2,7 @@
 
 What may live here: looking for the same name on the other transports, and the warning; looking for
 names that are nearly the same, and the line in the log. Not here: when that is worth a look
-(``_find``, the facade). It changes nothing.
+(``finder``, the facade). It changes nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import os
 import sys
 import warnings
 
-from . import _clock, _lease, backends
-from ._address import Address, address_of
-from ._arrays import arrays
-from .backends.base import DIR_VARIABLE
+from .. import backends
+from .._system import clock, lockfile
+from ..backends.base import DIR_VARIABLE
+from .arrays import arrays
+from .names import Address, address_of
 
 __all__ = ["Hint"]
 
@@ -68,7 +69,7 @@ class Hint:
                 )
 
     def _look_here(self) -> None:
-        now = _clock.now_ns()
+        now = clock.now_ns()
         if not self._began:  # a reader was made; perhaps nobody ever reads
             self._began = now
             return
@@ -110,7 +111,7 @@ def _is_written(address: Address) -> bool:
         address.transport.open(address.control, writable=False)
     except OSError:
         return False
-    return _lease.probe(address.writer_lease())
+    return lockfile.probe(address.writer_lease())
 
 
 def _level_of_caller() -> int:

@@ -1,6 +1,6 @@
 """Which arrays can be shared: the element types, and the check of an array against them.
 
-Not here: how a dtype is written down (``_npy``).
+Not here: how a dtype is written down (``npy``).
 """
 
 from __future__ import annotations

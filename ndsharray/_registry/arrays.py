@@ -1,7 +1,7 @@
 """Which arrays are there, on one transport and root.
 
 What may live here: finding them by what lies in the root, and reading their names. Not here: what
-an array is to somebody (``_find``, ``_sweep``). It changes nothing.
+an array is to somebody (``finder``, ``sweep``). It changes nothing.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 
-from ._address import Address, address_of, parse_lease
-from ._layout import load_control
-from ._memory import Memory
-from .backends.base import Transport
-from .errors import FormatError
+from .._protocol.format import load_control
+from .._protocol.memory import Memory
+from ..backends.base import Transport
+from ..errors import FormatError
+from .names import Address, address_of, parse_lease
 
 __all__ = ["arrays"]
 

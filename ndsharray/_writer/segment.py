@@ -1,7 +1,7 @@
 """The frame segment in its writer's hands: filling a slot that was begun.
 
 What may live here: what goes into a slot, and the record of what each slot holds. Not here: which
-slot and when (``_writer``), nor the order of the stores around it (``_seqlock``).
+slot and when (``writer``), nor the order of the stores around it (``seqlock``).
 """
 
 from __future__ import annotations
@@ -10,25 +10,18 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ._fork import SIDES, detach_in_child
-from ._layout import (
-    HEADER_WORD,
-    PAYLOAD_WORD,
-    RECORD_BYTE,
-    UUID_WORD,
-    Layout,
-    Table,
-)
-from ._memory import Fences, Memory
-from ._seqlock import WriteSide
-from .backends.base import Segment
+from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, UUID_WORD, Layout, Table
+from .._protocol.memory import Fences, Memory
+from .._protocol.writing import WriteSide
+from .._system.fork import SIDES, detach_in_child
+from ..backends.base import Segment
 
-__all__ = ["Frames"]
+__all__ = ["FrameSegment"]
 
 _NOT_KNOWN = (None, None)
 
 
-class Frames:
+class FrameSegment:
     """One frame segment, and what its writer put where.
 
     In a forked child every store to it raises ValueError.

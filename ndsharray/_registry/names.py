@@ -9,7 +9,7 @@ import os
 import re
 from typing import NamedTuple
 
-from .backends import base
+from ..backends import base
 
 __all__ = ["Address", "address_of", "parse_lease"]
 

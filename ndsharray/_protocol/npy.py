@@ -1,7 +1,7 @@
 """The header of a ``.npy`` record: a dtype and a shape as text, to and from.
 
 What may live here: the text, and what of it is let near Python's parser and numpy. Not here: where
-in shared memory it stands (``_layout``).
+in shared memory it stands (``format``).
 
 numpy's own functions write headers that its readers then refuse (over 10,000 bytes), keep version
 3.0 private, and read more than is safe in memory that others can write to.
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ._types import is_supported
+from .dtypes import is_supported
 
 __all__ = ["HOSTILE", "MAX_HEADER", "decode_header", "encode_header"]
 

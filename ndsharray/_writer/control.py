@@ -17,23 +17,24 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from . import _clock, _layout
-from ._address import Address
-from ._layout import Table
-from ._lease import Lease
-from ._leftovers import mark_closed, refuse_in_child, remove_array, unlink
-from ._memory import Fences, Memory
-from ._seqlock import is_ready, set_closed, set_ready
-from ._wait import Waiter
-from .backends.base import NO_ROOM, Segment
-from .errors import FormatError
+from .._protocol import format
+from .._protocol.format import Table
+from .._protocol.memory import Fences, Memory
+from .._protocol.seqlock import is_ready, set_closed, set_ready
+from .._registry.names import Address
+from .._registry.removal import mark_closed, refuse_in_child, remove_array, unlink
+from .._system import clock
+from .._system.lockfile import LockFile
+from .._system.wait import Waiter
+from ..backends.base import NO_ROOM, Segment
+from ..errors import FormatError
 
-__all__ = ["OwnedControl", "obtain"]
+__all__ = ["ControlSegment", "obtain"]
 
 log = logging.getLogger("ndsharray")
 
 
-class OwnedControl:
+class ControlSegment:
     """A whole control segment, and the owner's record of what it holds.
 
     Attributes
@@ -50,25 +51,25 @@ class OwnedControl:
         Both table copies.
     """
 
-    def __init__(self, address: Address, segment: Segment, instance: int, lease: Lease) -> None:
+    def __init__(self, address: Address, segment: Segment, instance: int, lease: LockFile) -> None:
         self._address = address
         self._lease = lease
         self._segment = segment  # keeps the mapping
         self.memory: Any = Memory(segment.buf)  # None once it is dropped, as is the next
-        self._waiter: Any = Waiter(self.memory.group(*_layout.NEWEST_BYTES))
+        self._waiter: Any = Waiter(self.memory.group(*format.NEWEST_BYTES))
         self.instance = instance
         self.adopted = False
         self.newest_frame = (0, 0)
-        self.tables = [_layout.NO_TABLE, _layout.NO_TABLE]
+        self.tables = [format.NO_TABLE, format.NO_TABLE]
         self._next = 0
         self._names: set[int] = set()  # ids whose names may exist
 
     def take(self) -> None:
         """Say who has the array now."""
         words = self.memory.words
-        words[_layout.PID_WORD] = os.getpid()
-        words[_layout.TAKEN_WORD] = time.time_ns()
-        words[_layout.STATE_WORD] = _layout.LIVE
+        words[format.PID_WORD] = os.getpid()
+        words[format.TAKEN_WORD] = time.time_ns()
+        words[format.STATE_WORD] = format.LIVE
 
     def wake(self) -> None:
         """Wake the readers that wait."""
@@ -120,10 +121,10 @@ class OwnedControl:
         """
         self.remove_frames(keep)  # guard: followed-segment-stays
         self._next = 1 + max(self._next, self.tables[0].segment, self.tables[1].segment)
-        if self._next > _layout.MAX_SEGMENT:
+        if self._next > format.MAX_SEGMENT:
             raise OverflowError("segment ids are used up: close the writer and make a new one")
         self._names.add(self._next)
-        self.memory.words[_layout.NEXT_WORD] = self._next  # guard: next-recorded-before-it-is-made
+        self.memory.words[format.NEXT_WORD] = self._next  # guard: next-recorded-before-it-is-made
         return self._address.frames(self.instance, self._next)
 
     def set_table(self, copy: int, slots: int, stride: int, newest: int) -> Table:
@@ -131,7 +132,7 @@ class OwnedControl:
         position = newest >> 1
         previous = self.tables[newest & 1].segment if position else 0
         table = Table(self._next, slots, stride, position, previous)
-        _layout.store_table(self.memory, copy, table)
+        format.store_table(self.memory, copy, table)
         self.tables[copy] = table
         return table
 
@@ -142,7 +143,7 @@ class OwnedControl:
         its lease file, goes on with that grow, and stores its table over ours.
         """
         if newest >> 1:
-            _layout.store_table(self.memory, newest & 1, self.tables[newest & 1])
+            format.store_table(self.memory, newest & 1, self.tables[newest & 1])
 
     def remove_frames(self, keep: int = 0) -> None:
         """Remove every recorded frame name but `keep`.
@@ -189,8 +190,8 @@ class OwnedControl:
             return False
         except OSError:
             return True  # no descriptor, no rights: nobody says that it is gone
-        whole = segment.size >= _layout.CONTROL_SIZE
-        return whole and bool(Memory(segment.buf).words[_layout.INSTANCE_WORD] == self.instance)
+        whole = segment.size >= format.CONTROL_SIZE
+        return whole and bool(Memory(segment.buf).words[format.INSTANCE_WORD] == self.instance)
 
     def has_frames(self, segment: int) -> bool:
         """Tell whether a frame segment still has its name."""
@@ -217,20 +218,20 @@ class OwnedControl:
             If any of it cannot be true.
         """
         words = self.memory.words
-        newest = words[_layout.NEWEST_WORD]
-        self.tables = [_layout.load_table(self.memory, copy) for copy in (0, 1)]
-        self._next = words[_layout.NEXT_WORD]
-        named, position = self.tables[newest & 1], _layout.check_newest(newest)
+        newest = words[format.NEWEST_WORD]
+        self.tables = [format.load_table(self.memory, copy) for copy in (0, 1)]
+        self._next = words[format.NEXT_WORD]
+        named, position = self.tables[newest & 1], format.check_newest(newest)
         if position:
-            _layout.check_table(named)
+            format.check_table(named)
         ids = [self._next]
         for table in self.tables:
             ids += [table.segment, table.previous]
-        if max(ids) > _layout.MAX_SEGMENT // 2:  # made anew, long before they are used up
+        if max(ids) > format.MAX_SEGMENT // 2:  # made anew, long before they are used up
             raise FormatError("segment id", f"{max(ids)}")
         frame = self._frame_at(position, named) if position else 0
-        frame = frame or words[_layout.LAST_FRAME_WORD]
-        if max(frame, position) > _layout.MAX_ADOPTED:
+        frame = frame or words[format.LAST_FRAME_WORD]
+        if max(frame, position) > format.MAX_ADOPTED:
             raise FormatError("position or frame number", f"{position}, {frame}")
         self._names = set(ids) - {0}
         self.newest_frame = (newest, frame)
@@ -248,11 +249,11 @@ class OwnedControl:
             return 0
         words = Memory(segment.buf).words
         at = position % table.slots * table.stride // 8
-        whole = words[at + _layout.SEQ_WORD] == 2 * position
-        return int(words[at + _layout.FRAME_WORD]) if whole else 0
+        whole = words[at + format.SEQ_WORD] == 2 * position
+        return int(words[at + format.FRAME_WORD]) if whole else 0
 
 
-def obtain(address: Address, fences: Fences, lease: Lease) -> OwnedControl:
+def obtain(address: Address, fences: Fences, lease: LockFile) -> ControlSegment:
     """Adopt the array's control segment, or make one.
 
     Raises
@@ -267,7 +268,7 @@ def obtain(address: Address, fences: Fences, lease: Lease) -> OwnedControl:
         # Missing, or half made by a writer that was killed: nobody else can be making it.
         unlink(address, address.control, lease)
         refuse_in_child(lease)  # its parent is about to make it
-        segment = transport.create(address.control, _layout.CONTROL_SIZE)
+        segment = transport.create(address.control, format.CONTROL_SIZE)
         return _make(address, fences, lease, segment)
     try:
         return _adopt(address, fences, lease, segment)
@@ -280,39 +281,39 @@ def obtain(address: Address, fences: Fences, lease: Lease) -> OwnedControl:
     remove_array(address, lease, [])
     refuse_in_child(lease)
     try:
-        segment = transport.create(address.control, _layout.CONTROL_SIZE)
+        segment = transport.create(address.control, format.CONTROL_SIZE)
     except FileExistsError:
         # Windows, while a reader maps it: written afresh in place.
         segment = transport.open(address.control, writable=True)
-        if segment.size < _layout.CONTROL_SIZE:
+        if segment.size < format.CONTROL_SIZE:
             raise
     return _make(address, fences, lease, segment)
 
 
-def _adopt(address: Address, fences: Fences, lease: Lease, segment: Segment) -> OwnedControl:
+def _adopt(address: Address, fences: Fences, lease: LockFile, segment: Segment) -> ControlSegment:
     memory = Memory(segment.buf)
-    if segment.size >= _layout.CONTROL_SIZE and not is_ready(memory, fences):
+    if segment.size >= format.CONTROL_SIZE and not is_ready(memory, fences):
         raise FormatError("ready", "0: its writer was killed while making it")
-    static = _layout.load_control(memory, address.name)
-    if not _clock.same_boot(static.boot, static.clock_ns, static.wall_ns):
+    static = format.load_control(memory, address.name)
+    if not clock.same_boot(static.boot, static.clock_ns, static.wall_ns):
         raise FormatError("boot id", "of another boot")
-    control = OwnedControl(address, segment, static.instance, lease)
+    control = ControlSegment(address, segment, static.instance, lease)
     refuse_in_child(lease)
     control.adopt()
     log.info("%r taken over after frame %d", address.name, control.newest_frame[1])
     return control
 
 
-def _make(address: Address, fences: Fences, lease: Lease, segment: Segment) -> OwnedControl:
+def _make(address: Address, fences: Fences, lease: LockFile, segment: Segment) -> ControlSegment:
     memory = Memory(segment.buf)
     refuse_in_child(lease)
-    memory.words[_layout.READY_WORD] = 0
+    memory.words[format.READY_WORD] = 0
     instance = secrets.randbits(64) or 1
-    _layout.store_control(
+    format.store_control(
         memory,
-        _layout.Control(instance, _clock.boot_id(), _clock.now_ns(), time.time_ns(), address.name),
+        format.Control(instance, clock.boot_id(), clock.now_ns(), time.time_ns(), address.name),
     )
     set_ready(memory, fences)
-    control = OwnedControl(address, segment, instance, lease)
+    control = ControlSegment(address, segment, instance, lease)
     refuse_in_child(lease)
     return control

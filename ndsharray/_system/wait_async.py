@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ._root_watch import PAUSE, Watch
-from ._wait import pause
+from .root_watch import PAUSE, Watch
+from .wait import pause
 
 __all__ = ["LoopWatch", "in_thread", "sleep_until", "stop_task"]
 

@@ -1,6 +1,6 @@
 """How large the frame segment has to be: what the writes of some seconds needed.
 
-What may live here: figures. Not here: segments and pins, and what is done about them (``_writer``).
+What may live here: figures. Not here: segments and pins, and what is done about them (``writer``).
 
 A write needs room for its layout, or for the one before it (shapes may take turns), in as many
 slots as were asked for, or two more than there are pins; a new segment has that size. The first
@@ -13,7 +13,7 @@ there is one such change in five seconds at most.
 
 from __future__ import annotations
 
-from ._layout import Layout, Table, stride_for
+from .._protocol.format import Layout, Table, stride_for
 
 __all__ = ["Need"]
 

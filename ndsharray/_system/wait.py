@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from ._foreign import in_greenlets
+from .foreign import in_greenlets
 
 __all__ = ["LONGEST_PAUSE", "Waiter", "pause"]
 

@@ -1,6 +1,6 @@
 """A loan: the next slot in its writer's user's hands, filled where it lies.
 
-What may live here: the ``with`` block. Not here: which slot, and how it is published (``_writer``).
+What may live here: the ``with`` block. Not here: which slot, and how it is published (``writer``).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from ._control import OwnedControl
-from ._frames import Frames
-from ._layout import Layout
-from ._types import own_dtype
+from .._protocol.dtypes import own_dtype
+from .._protocol.format import Layout
+from .control import ControlSegment
+from .segment import FrameSegment
 
 __all__ = ["Begun", "Lender", "Loan"]
 
@@ -24,7 +24,7 @@ class Begun:
     __slots__ = ("__weakref__", "control", "frames", "layout", "over", "position")
 
     def __init__(
-        self, control: OwnedControl, frames: Frames, position: int, layout: Layout
+        self, control: ControlSegment, frames: FrameSegment, position: int, layout: Layout
     ) -> None:
         self.over = False  # also while a traceback keeps it alive
         self.control = control

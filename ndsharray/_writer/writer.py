@@ -1,7 +1,7 @@
 """A writer: it takes an array, writes frames, grows, and closes.
 
 What may live here: when each of these happens, and with which segment. Not here: the order of
-stores (``_seqlock``), what a closed or adopted control segment holds (``_control``).
+stores (``seqlock``), what a closed or adopted control segment holds (``control``).
 
 A write that fits costs one copy and no system call. Everything else (another shape that does
 not fit, no free slot, the first frame, a segment that has been too large for a while) is a *grow*:
@@ -23,22 +23,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _cell, _clock, _exit, _lease
-from ._address import Address
-from ._control import obtain
-from ._fork import SIDES, detach_in_child
-from ._frames import Frames
-from ._layout import MAX_SLOTS, MIN_SLOTS, Layout, stride_for
-from ._leftovers import exists, unlink, writer_exists
-from ._loan import Begun
-from ._memory import make_fences
-from ._need import Need
-from ._root_watch import touch
-from ._seqlock import WriteSide
-from ._turn import CALLS, Turn, refuse_nested
-from ._types import check_dtype
-from .backends.base import make_root
-from .errors import ClosedError
+from .._protocol.dtypes import check_dtype
+from .._protocol.format import MAX_SLOTS, MIN_SLOTS, Layout, stride_for
+from .._protocol.memory import make_fences
+from .._protocol.writing import WriteSide
+from .._registry import entries
+from .._registry.names import Address
+from .._registry.removal import exists, unlink, writer_exists
+from .._system import at_exit, clock, lockfile
+from .._system.fork import SIDES, detach_in_child
+from .._system.root_watch import touch
+from .._system.turn import CALLS, Turn, refuse_nested
+from ..backends.base import make_root
+from ..errors import ClosedError
+from .control import obtain
+from .loan import Begun
+from .segment import FrameSegment
+from .sizing import Need
 
 __all__ = ["NO_LAYOUT", "Writer"]
 
@@ -84,13 +85,13 @@ class Writer:
         self._loan: weakref.ref[Begun] | None = None  # weak: one that was never ended is over
         self._gone: str | None = None
         self._left = False  # closed by the end of the process, or with the last reference
-        self._frames: Frames | None = None
+        self._frames: FrameSegment | None = None
         # The same, if the last call ended well, so that the next one can be a short one.
-        self._ready: Frames | None = None
+        self._ready: FrameSegment | None = None
         self._control: Any = None  # an OwnedControl until it is closed or handed over
         self._lease: Any = None
         self._adopted = (0, 0)  # what the last writer left: newest word, frame number
-        self._looked_at_names = now = _clock.now_ns()
+        self._looked_at_names = now = clock.now_ns()
         self._look_at = now + _LOOK_NS  # when to look at the lease again
         self._need = Need(slots, now)
         self._marked: set[int] = set()  # cells with bytes set at the last look
@@ -104,7 +105,7 @@ class Writer:
                 self._claim()
                 self._obtain()
                 _writers[_key(address)] = self
-            _exit.close_at_exit(self)
+            at_exit.close_at_exit(self)
             if self._forked:  # inside this constructor
                 self._check_open()
         except BaseException as error:
@@ -120,7 +121,7 @@ class Writer:
             old.hand_over(self)
             self._handed_over = self._lease is not None
         if self._lease is None:
-            self._lease = _lease.take(address.writer_lease(), address.transport.mode, _PATIENCE)
+            self._lease = lockfile.take(address.writer_lease(), address.transport.mode, _PATIENCE)
         if self._lease is None:
             raise writer_exists(address)
 
@@ -133,7 +134,7 @@ class Writer:
         self._control = control  # not before: whoever gives up must know of a frame that is there
         control.take()
         touch(self._address.transport.root)
-        _cell.clear_dead(self._address, control.memory)
+        entries.clear_dead(self._address, control.memory)
 
     @property
     def gone(self) -> str | None:
@@ -165,7 +166,7 @@ class Writer:
             lock.acquire()
             try:
                 turn.busy = True
-                frames, layout, now = self._ready, self.layout, _clock.now_ns()
+                frames, layout, now = self._ready, self.layout, clock.now_ns()
                 self._ready = None  # until this call has ended well
                 if (
                     frames is not None
@@ -200,7 +201,7 @@ class Writer:
 
     def _stop_daemon(self) -> None:
         if self._left:
-            _exit.stop_daemon()
+            at_exit.stop_daemon()
 
     def _write(self, array: npt.NDArray[Any], now: int, interrupted: bool) -> None:
         self._begin_call(now, interrupted)
@@ -226,7 +227,7 @@ class Writer:
             raise
 
     def _lend(self, layout: Layout) -> Begun:
-        now = _clock.now_ns()
+        now = clock.now_ns()
         self._begin_call(now, self._ready is None)
         frames, position = self._next_slot(layout, now)
         frames.prepare(position, layout)
@@ -254,7 +255,7 @@ class Writer:
 
     def _take_back(self, how: tuple[Begun, bool]) -> None:
         begun, publish = how
-        frames, self._loan, now = begun.frames, None, _clock.now_ns()
+        frames, self._loan, now = begun.frames, None, clock.now_ns()
         if publish:
             self._check_open()  # guard: loan-ended-too-late
             if now >= self._look_at:
@@ -331,7 +332,7 @@ class Writer:
             self._layouts[dtype, shape] = layout
         return layout
 
-    def _next_slot(self, layout: Layout, now: int) -> tuple[Frames, int]:
+    def _next_slot(self, layout: Layout, now: int) -> tuple[FrameSegment, int]:
         """Begin a slot for a frame of this layout: in the segment there is, or in a new one."""
         need = self._need
         larger = need.note(layout, self.layout)
@@ -346,7 +347,7 @@ class Writer:
                 return frames, position
         return self._grow(layout, larger, now)
 
-    def _publish(self, frames: Frames, position: int, layout: Layout, now: int) -> None:
+    def _publish(self, frames: FrameSegment, position: int, layout: Layout, now: int) -> None:
         """Make a filled slot the newest frame; of its segment too, if that is new."""
         grown = frames is not self._frames
         # Its record says which frame is newest; the mapping of an old segment goes now, before its
@@ -364,9 +365,9 @@ class Writer:
 
         The cells of living readers stay; looking at one costs a few system calls.
         """
-        marked = _cell.marked(self._control.memory)
+        marked = entries.marked(self._control.memory)
         stale, self._marked = marked & self._marked, marked
-        _cell.clear_if_dead(self._address, self._control.memory, stale)
+        entries.clear_if_dead(self._address, self._control.memory, stale)
 
     @property
     def newest_frame(self) -> tuple[int, int]:
@@ -378,7 +379,7 @@ class Writer:
         newest = self.newest_frame[0]
         return int(self._control.tables[newest & 1].segment) if newest >> 1 else 0
 
-    def _refit(self, larger: Layout, now: int) -> tuple[Frames, int] | None:
+    def _refit(self, larger: Layout, now: int) -> tuple[FrameSegment, int] | None:
         """Begin a slot in a segment that fits, if the present one has not for a whole period.
 
         None: it fits, or the other one cannot be made now; the write goes on in the present one.
@@ -394,7 +395,7 @@ class Writer:
                 return self._new_segment(*fitting)
         return None
 
-    def _grow(self, layout: Layout, larger: Layout, now: int) -> tuple[Frames, int]:
+    def _grow(self, layout: Layout, larger: Layout, now: int) -> tuple[FrameSegment, int]:
         """Begin a slot in a new segment, as none of the present one can be had for this layout."""
         self._look_at_lease(now)
         old, need, fewer = self._frames, self._need, {MIN_SLOTS}
@@ -407,7 +408,7 @@ class Writer:
         slots = need.slots
         return self._new_segment(larger, slots, *sorted(fewer - {slots}, reverse=True))
 
-    def _new_segment(self, layout: Layout, slots: int, *fewer: int) -> tuple[Frames, int]:
+    def _new_segment(self, layout: Layout, slots: int, *fewer: int) -> tuple[FrameSegment, int]:
         """Begin a slot in a new frame segment, which nobody follows before it is published.
 
         It has so many slots, or the first of the `fewer` that there is room for.
@@ -419,7 +420,7 @@ class Writer:
         segment, table, copy = control.make_frames(
             self._table_of_newest(), newest_frame[0], stride, slots, *fewer
         )
-        fresh = Frames(control.memory, segment, table, copy, self._fences)
+        fresh = FrameSegment(control.memory, segment, table, copy, self._fences)
         fresh.side.position, fresh.side.newest_frame = self._start, newest_frame
         self._start = position = fresh.side.begin_first()
         log.debug("%r begins a segment: %r", self._address.name, fresh.table)
@@ -427,7 +428,7 @@ class Writer:
 
     def _begin_after_clearing(self, side: WriteSide) -> int:
         """Try once more after the pins of readers that died are gone."""
-        _cell.clear_dead(self._address, self._control.memory)
+        entries.clear_dead(self._address, self._control.memory)
         return side.begin()
 
     def _too_far(self, side: WriteSide) -> bool:
@@ -438,7 +439,7 @@ class Writer:
         self._look_at = now + _LOOK_NS
         if self._lease.standing() != "held":
             make_root(self._address.transport.root, self._address.transport.mode)
-            lease = _lease.take(self._lease.path, self._address.transport.mode, _PATIENCE)
+            lease = lockfile.take(self._lease.path, self._address.transport.mode, _PATIENCE)
             if lease is None:
                 self._gone = "its lease was removed, and another writer took the array"
                 self._let_go()
@@ -460,7 +461,7 @@ class Writer:
         elif frames is not None and not control.has_frames(frames.table.segment):
             self._leave(frames)
 
-    def _leave(self, frames: Frames) -> None:
+    def _leave(self, frames: FrameSegment) -> None:
         """Begin another segment with the next frame, as after a take over."""
         self._start = max(self._start, frames.side.position)
         self._adopted, self._frames = self.newest_frame, None
@@ -518,7 +519,7 @@ class Writer:
             self._adopted, self._ready, self._frames = (0, frame), None, None
             if control.close(frame, kept):
                 try:  # not while the name is there: who adopts it needs the files to free cells
-                    _cell.clear_dead(self._address)
+                    entries.clear_dead(self._address)
                 except OSError:  # no descriptor left, no rights: a sweep finds them
                     log.debug("%r: cells of dead readers stay", self._address.name)
                 lease.release()  # else (mapped, on Windows) a sweep does

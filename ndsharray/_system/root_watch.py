@@ -24,8 +24,8 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from ._foreign import in_greenlets
-from ._fork import DESCRIPTORS, detach_in_child
+from .foreign import in_greenlets
+from .fork import DESCRIPTORS, detach_in_child
 
 __all__ = ["PAUSE", "RootTime", "Watch", "close_spares", "touch"]
 

@@ -2,7 +2,7 @@
 
 What may live here: the rule by which an array is stale: it has a lease file, nobody holds its
 writer's lease, and none of its readers lives. Then all of it goes, under that lease. The array's
-name need not be known. Not here: how an array is removed (``_leftovers``).
+name need not be known. Not here: how an array is removed (``removal``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import os
 import time
 from collections.abc import Callable
 
-from . import _cell, _lease
-from ._address import Address, parse_lease
-from ._leftovers import is_foreign, remove_array
-from .backends.base import Segment, Transport, check_root
+from .._system import lockfile
+from ..backends.base import Segment, Transport, check_root
+from . import entries
+from .names import Address, parse_lease
+from .removal import is_foreign, remove_array
 
 __all__ = ["sweep"]
 
@@ -56,18 +57,18 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
 
 
 def _sweep_one(address: Address) -> None:
-    if _lease.probe(address.writer_lease()) or _cell.has_readers(address):
+    if lockfile.probe(address.writer_lease()) or entries.has_readers(address):
         return
-    lease = _lease.take(address.writer_lease(), address.transport.mode)
+    lease = lockfile.take(address.writer_lease(), address.transport.mode)
     if lease is None:
         return
-    if is_foreign(address) or _cell.has_readers(address):
+    if is_foreign(address) or entries.has_readers(address):
         lease.abandon()  # not ours to judge; or a reader came between
         return
     kept: list[Segment] = []
     if not remove_array(address, lease, kept):  # mapped, on Windows: next time
         lease.abandon()
         return
-    _cell.clear_dead(address)
+    entries.clear_dead(address)
     lease.release()  # before what is kept: its writer may be on its way back
     log.info("swept %s, which a killed writer left", address.control)

@@ -2,7 +2,7 @@
 
 What may live here: finding out whose an array is, and taking all its names away. Removing needs the
 writer's lease to be held. Nothing here trusts what it reads further than to build names from it.
-Not here: when an array counts as left (``_sweep``), and what its owner knows (``_control``).
+Not here: when an array counts as left (``sweep``), and what its owner knows (``control``).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import logging
 import os
 import sys
 
-from . import _layout
-from ._address import Address
-from ._lease import Lease
-from ._memory import Memory
-from .backends.base import Segment
-from .errors import ClosedError, WriterExistsError
+from .._protocol import format
+from .._protocol.memory import Memory
+from .._system.lockfile import LockFile
+from ..backends.base import Segment
+from ..errors import ClosedError, WriterExistsError
+from .names import Address
 
 __all__ = [
     "exists",
@@ -49,14 +49,14 @@ def is_foreign(address: Address) -> bool:
         segment = address.transport.open(address.control, writable=False)
     except OSError:
         return False
-    if segment.size < _layout.CONTROL_SIZE:
+    if segment.size < format.CONTROL_SIZE:
         return False
     words = Memory(segment.buf).words
     found: list[int] = [
-        words[i] for i in (_layout.MAGIC_WORD, _layout.VERSION_WORD, _layout.READY_WORD)
+        words[i] for i in (format.MAGIC_WORD, format.VERSION_WORD, format.READY_WORD)
     ]
-    whole = found[0] == _layout.MAGIC and found[2] == 1
-    return whole and found[1] != _layout.FORMAT_VERSION
+    whole = found[0] == format.MAGIC and found[2] == 1
+    return whole and found[1] != format.FORMAT_VERSION
 
 
 def recorded_pid(address: Address) -> int:
@@ -65,8 +65,8 @@ def recorded_pid(address: Address) -> int:
         segment = address.transport.open(address.control, writable=False)
     except OSError:
         return 0
-    whole = segment.size >= _layout.CONTROL_SIZE
-    return int(Memory(segment.buf).words[_layout.PID_WORD]) if whole else 0
+    whole = segment.size >= format.CONTROL_SIZE
+    return int(Memory(segment.buf).words[format.PID_WORD]) if whole else 0
 
 
 def writer_exists(address: Address) -> WriterExistsError:
@@ -89,7 +89,7 @@ def _has_ended(pid: int) -> bool:
         return False
 
 
-def refuse_in_child(lease: Lease) -> None:
+def refuse_in_child(lease: LockFile) -> None:
     """Refuse to go on in a child that a fork inside this call has made: the lease is its parent's.
 
     To be called after memory was mapped and before anything is stored there: what is mapped
@@ -104,20 +104,20 @@ def refuse_in_child(lease: Lease) -> None:
         raise ClosedError("a fork interrupted this call: it goes on in the parent process")
 
 
-def mark_closed(segment: Segment, lease: Lease) -> None:
+def mark_closed(segment: Segment, lease: LockFile) -> None:
     """Tell readers that still look at it: they leave it once another instance has the name."""
-    if segment.size >= _layout.CONTROL_SIZE:
+    if segment.size >= format.CONTROL_SIZE:
         words = Memory(segment.buf).words
         refuse_in_child(lease)
-        words[_layout.STATE_WORD] = _layout.CLOSED
+        words[format.STATE_WORD] = format.CLOSED
 
 
-def unlink(address: Address, name: str, lease: Lease) -> bool:
+def unlink(address: Address, name: str, lease: LockFile) -> bool:
     """Remove a name; False if that cannot be done now (mapped, on Windows)."""
     return _unlink(address, name, lease) is not None
 
 
-def _unlink(address: Address, name: str, lease: Lease) -> bool | None:
+def _unlink(address: Address, name: str, lease: LockFile) -> bool | None:
     """Remove a name; None if that cannot be done now, else what the transport says."""
     try:
         # guard: no-unlink-in-a-child
@@ -127,7 +127,7 @@ def _unlink(address: Address, name: str, lease: Lease) -> bool | None:
         return None
 
 
-def remove_array(address: Address, lease: Lease, kept: list[Segment]) -> bool:
+def remove_array(address: Address, lease: LockFile, kept: list[Segment]) -> bool:
     """Remove every name of an array that can be found: frames first, the control segment last.
 
     The array's own name may be unknown. What cannot be removed now (Windows) stays: the memory of
@@ -166,7 +166,7 @@ def _keep(address: Address, name: str, kept: list[Segment]) -> None:
         pass  # gone, or no descriptor left: it takes its time
 
 
-def _frame_names(address: Address, lease: Lease) -> set[str]:
+def _frame_names(address: Address, lease: LockFile) -> set[str]:
     """Mark what the name stands for as closed; return the frame names that it records."""
     # Files that lie in the root under the array's name (the mmap transport's) need no record.
     try:
@@ -181,23 +181,23 @@ def _frame_names(address: Address, lease: Lease) -> set[str]:
     return names | _recorded_frames(address, lease)
 
 
-def _recorded_frames(address: Address, lease: Lease) -> set[str]:
+def _recorded_frames(address: Address, lease: LockFile) -> set[str]:
     try:
         segment = address.transport.open(address.control, writable=True)
     except OSError:
         return set()
     mark_closed(segment, lease)
-    if segment.size < _layout.CONTROL_SIZE:
+    if segment.size < format.CONTROL_SIZE:
         return set()
     words = Memory(segment.buf).words
-    instance = words[_layout.INSTANCE_WORD]
-    ids = {words[_layout.NEXT_WORD]}
-    for start in _layout.TABLE_WORDS:
+    instance = words[format.INSTANCE_WORD]
+    ids = {words[format.NEXT_WORD]}
+    for start in format.TABLE_WORDS:
         ids |= {words[start], words[start + 4]}
     del words
     segment.close()
     return {
         address.frames(instance, segment_id)
         for segment_id in ids - {0}
-        if segment_id <= _layout.MAX_SEGMENT
+        if segment_id <= format.MAX_SEGMENT
     }

@@ -17,9 +17,9 @@ import struct
 import sys
 import time
 
-from ._fork import DESCRIPTORS, detach_in_child, no_fork
+from .fork import DESCRIPTORS, detach_in_child, no_fork
 
-__all__ = ["Lease", "probe", "take"]
+__all__ = ["LockFile", "probe", "take"]
 
 _FLAGS = (
     os.O_RDWR
@@ -88,7 +88,7 @@ else:
         return False
 
 
-class Lease:
+class LockFile:
     """A lease on the lock file at `path`. Made by `take`, which opens and locks it.
 
     Attributes
@@ -228,7 +228,9 @@ def _remove(path: str) -> None:
         pass  # Windows: somebody just looks at it; the file means nothing while nobody locks it
 
 
-def take(path: str, mode: int = 0o600, patience: float = 0.0, *, make: bool = True) -> Lease | None:
+def take(
+    path: str, mode: int = 0o600, patience: float = 0.0, *, make: bool = True
+) -> LockFile | None:
     """Take the lease at `path`, making its file if it is missing.
 
     Parameters
@@ -249,7 +251,7 @@ def take(path: str, mode: int = 0o600, patience: float = 0.0, *, make: bool = Tr
     """
     mode = _mode_for(mode)  # guard: lock-file-for-writers-alone
     deadline = time.monotonic() + patience
-    lease = Lease(path)
+    lease = LockFile(path)
     try:
         while not lease.lock(mode, make):
             if time.monotonic() >= deadline:

@@ -1,7 +1,7 @@
 """A reader's pins: each stands as long as somebody holds an array that lies in its slot.
 
 What may live here: which of the four pins is free, and what lets one go. Not here: which slot is
-pinned and when (``_follow``), nor the order of the stores (``_seqlock``).
+pinned and when (``cursor``), nor the order of the stores (``seqlock``).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _clock, _exit
-from ._address import Address
-from ._attached import Attached
-from ._cell import Cell, claim
-from ._fork import PINS, detach_in_child
-from ._layout import PINS_PER_CELL
-from ._memory import Memory
-from ._seqlock import ReadSide, Watch
+from .._protocol.format import PINS_PER_CELL
+from .._protocol.memory import Memory
+from .._protocol.reading import ReadSide, Watch
+from .._registry.entries import Entry, claim
+from .._registry.names import Address
+from .._system import at_exit, clock
+from .._system.fork import PINS, detach_in_child
+from .instance import Instance
 
-__all__ = ["OwnCell", "Pins"]
+__all__ = ["OwnEntry", "Pins"]
 
 _TRY_NS = 1_000_000_000  # how often a reader without a cell tries to get one
 
@@ -60,7 +60,7 @@ class Pins:
         A pin that is set and not guarded; left standing by an exception.
     """
 
-    def __init__(self, cell: Cell, control: Memory, side: ReadSide) -> None:
+    def __init__(self, cell: Entry, control: Memory, side: ReadSide) -> None:
         self.cell = cell
         self._control = control
         self._side = side
@@ -104,7 +104,7 @@ class Pins:
     def retire(self) -> None:
         """Let the cell go, now or as soon as no array needs a pin of it any more."""
         self.settle()
-        _exit.linger(self)
+        at_exit.linger(self)
         # Held until the end: nothing of it dies meanwhile.
         bases = [watches[0]() if watches else None for watches in self._watches]
         # From now on in Python: whoever is the last gives the cell back. One store puts these in
@@ -123,7 +123,7 @@ class Pins:
 
     def close(self) -> None:
         """Let the cell go, whatever still needs it. Harmless when repeated."""
-        _exit.ended(self)
+        at_exit.ended(self)
         self._forget()
         try:
             cell = self._closing.pop()  # one thread gets it
@@ -137,7 +137,7 @@ class Pins:
     def detach(self) -> None:
         """In a forked child: an array that dies there must not take its parent's pins away."""
         self._forget()  # guard: pins-forgotten-in-a-child
-        _exit.ended(self)
+        at_exit.ended(self)
 
     def _forget(self) -> None:
         """Let go of nothing any more."""
@@ -146,7 +146,7 @@ class Pins:
         self.ours = False
 
 
-class OwnCell:
+class OwnEntry:
     """A reader's cell, if it can have one; it goes with the reader from instance to instance.
 
     Parameters
@@ -160,10 +160,10 @@ class OwnCell:
     def __init__(self, address: Address, reader: Any) -> None:
         self._address = address
         self._reader = weakref.ref(reader)
-        self._cell: Cell | None = None
+        self._cell: Entry | None = None
         self._tried = -_TRY_NS
 
-    def pins(self, attached: Attached, pins: Pins | None) -> Pins | None:
+    def pins(self, attached: Instance, pins: Pins | None) -> Pins | None:
         """Return the pins to use in an instance.
 
         Parameters
@@ -182,12 +182,12 @@ class OwnCell:
         if memory.cells.readonly:
             return None
         if cell is None or not cell.held:
-            now = _clock.now_ns()
+            now = clock.now_ns()
             if now - self._tried < _TRY_NS and cell is None:
                 return None
             self._tried = now
             cell = self._cell = claim(self._address, memory)
-            _exit.close_at_exit(self._reader())  # again: this may be a forked child
+            at_exit.close_at_exit(self._reader())  # again: this may be a forked child
         elif pins is None and not cell.claim(memory):  # the same cell, of another instance
             cell.abandon()
             cell = self._cell = claim(self._address, memory)

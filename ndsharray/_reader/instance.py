@@ -1,8 +1,8 @@
 """One instance of an array as a reader sees it: control segment, frame segment, decoded slots.
 
 What may live here: following the frame segment that newest names, and taking one frame out of a
-slot. Not here: when to try again and when to look for another instance (``_reader``), nor the
-order of the loads (``_seqlock``).
+slot. Not here: when to try again and when to look for another instance (``reader``), nor the
+order of the loads (``seqlock``).
 """
 
 from __future__ import annotations
@@ -12,26 +12,20 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from . import _layout
-from ._address import Address
-from ._buffers import SMALLEST
-from ._layout import (
-    HEADER_WORD,
-    PAYLOAD_WORD,
-    RECORD_BYTE,
-    Layout,
-    Table,
-)
-from ._memory import Fences, Memory, make_fences
-from ._seqlock import ReadSide
-from .backends.base import Segment
-from .errors import FormatError
+from .._protocol import format
+from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, Layout, Table
+from .._protocol.memory import Fences, Memory, make_fences
+from .._protocol.reading import ReadSide
+from .._registry.names import Address
+from ..backends.base import Segment
+from ..errors import FormatError
+from .buffers import SMALLEST
 
-__all__ = ["Attached", "Frame", "Take", "View"]
+__all__ = ["Delivery", "Frame", "Instance", "View"]
 
 _LAYOUTS = 64  # decoded layouts that are remembered
 
-Take = Callable[[Memory, "View"], npt.NDArray[Any]]
+Delivery = Callable[[Memory, "View"], npt.NDArray[Any]]
 
 
 class View(NamedTuple):
@@ -51,7 +45,7 @@ _NO_VIEW: Any = ((),)  # of a slot that nothing is known of: no uuid
 Frame = tuple[npt.NDArray[Any], int, int, int, View]
 
 
-class Attached:
+class Instance:
     """One instance of the array, mapped.
 
     Attributes
@@ -85,14 +79,14 @@ class Attached:
     @property
     def has_frame(self) -> bool:
         """Whether anything was published."""
-        return _layout.check_newest(self.side.newest()) > 0
+        return format.check_newest(self.side.newest()) > 0
 
     def is_instance(self, instance: int) -> bool:
         """Tell whether an id is this one's, also if somebody has scribbled over it meanwhile.
 
         To take the same memory for another instance would let go of pins in it.
         """
-        return instance in (self.instance, self.memory.words[_layout.INSTANCE_WORD])
+        return instance in (self.instance, self.memory.words[format.INSTANCE_WORD])
 
     def table(self) -> tuple[int, Table] | None:
         """Return the newest word and the table copy that it names; None: begin again.
@@ -105,8 +99,8 @@ class Attached:
             If they cannot be true.
         """
         loaded = self.side.load_table()
-        if loaded is not None and _layout.check_newest(loaded[0]):
-            _layout.check_table(loaded[1])
+        if loaded is not None and format.check_newest(loaded[0]):
+            format.check_table(loaded[1])
         return loaded
 
     def follow(self, address: Address, table: Table, copy: int) -> bool:
@@ -142,12 +136,12 @@ class Attached:
         stride = self.side.table.stride
         words, at = frames.words, index * stride // 8
         header, payload = words[at + HEADER_WORD], words[at + PAYLOAD_WORD]
-        _layout.check_slot_sizes(header, payload, stride)
+        format.check_slot_sizes(header, payload, stride)
         record = index * stride + RECORD_BYTE
         layout = self._layouts.get(uuid)
         if layout is None or (len(layout.header), layout.nbytes) != (header, payload):
             encoded = frames.group(record, record + header).tobytes()
-            layout = _layout.decode_layout(_layout.uuid_bytes(uuid), encoded, payload)
+            layout = format.decode_layout(format.uuid_bytes(uuid), encoded, payload)
         start, small = record + header, payload < SMALLEST and layout.dtype.names is None
         bytes_ = frames.cells[start : start + payload]
         self.fresh = View(layout.words, layout, layout.view(frames, record), bytes_, small)

@@ -1,6 +1,6 @@
 """What a frame becomes for the caller: an array of its own, the caller's `out`, or one in place.
 
-Not here: which frame, and whether it was whole (``_follow``).
+Not here: which frame, and whether it was whole (``cursor``).
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._attached import View
-from ._buffers import SMALLEST, Buffers
-from ._memory import Memory
-from ._types import own_dtype
+from .._protocol.dtypes import own_dtype
+from .._protocol.memory import Memory
+from .buffers import SMALLEST, Buffers
+from .instance import View
 
-__all__ = ["Copy", "InPlace", "Into", "Take"]
+__all__ = ["Copy", "Delivery", "InPlace", "Into"]
 
 
-class Take:
+class Delivery:
     """A way to take a frame out of its slot: into an array of the caller's own.
 
     Attributes
@@ -62,10 +62,10 @@ class Take:
         return array
 
 
-Copy = Take
+Copy = Delivery
 
 
-class Into(Take):
+class Into(Delivery):
     """Into an array that the caller gave.
 
     Parameters
@@ -102,7 +102,7 @@ class Into(Take):
             )
 
 
-class InPlace(Take):
+class InPlace(Delivery):
     """Where it lies: read-only, in shared memory."""
 
     finishes = True

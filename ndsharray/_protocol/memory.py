@@ -34,8 +34,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._foreign import real_lock
-from ._fork import MEMORY, detach_in_child
+from .._system.foreign import real_lock
+from .._system.fork import MEMORY, detach_in_child
 
 __all__ = [
     "Fence",

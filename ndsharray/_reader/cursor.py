@@ -1,8 +1,8 @@
 """What a reader has had of one instance, and how it takes what comes next: newest, or in order.
 
 What may live here: which position is next, when to try again, when to pin, when to go to sleep. Not
-here: which instance is followed (``_reader``), the order of the loads (``_seqlock``), what a
-frame becomes (``_take``).
+here: which instance is followed (``reader``), the order of the loads (``seqlock``), what a
+frame becomes (``delivery``).
 
 A try can fail only because the writer went on meanwhile. The first one just looks; from the second
 on the slot is pinned, so what was overrun once is not overrun again.
@@ -10,13 +10,13 @@ on the slot is pinned, so what was overrun once is not overrun again.
 
 from __future__ import annotations
 
-from ._address import Address
-from ._attached import Attached, Frame
-from ._pins import OwnCell, Pins
-from ._take import Take
-from ._wait import Waiter
+from .._registry.names import Address
+from .._system.wait import Waiter
+from .delivery import Delivery
+from .instance import Frame, Instance
+from .pins import OwnEntry, Pins
 
-__all__ = ["Follower"]
+__all__ = ["Cursor"]
 
 _COPIES = 3  # without a pin, each of which may cost a whole frame and be overrun
 # What the writer overtakes before anything is copied: a table, a slot that was to be pinned. It
@@ -24,7 +24,7 @@ _COPIES = 3  # without a pin, each of which may cost a whole frame and be overru
 _LOOKS = 100
 
 
-class Follower:
+class Cursor:
     """One instance of an array, followed.
 
     Attributes
@@ -40,7 +40,7 @@ class Follower:
         first one. One tuple, so that no interrupt comes between its parts.
     """
 
-    def __init__(self, address: Address, attached: Attached, cell: OwnCell) -> None:
+    def __init__(self, address: Address, attached: Instance, cell: OwnEntry) -> None:
         self._address = address
         self._cell = cell
         self.attached = attached
@@ -60,7 +60,7 @@ class Follower:
         self.side = self.attached.side
         self._waiting = False  # the byte is the parent's
 
-    def newest(self, take: Take, word: int) -> tuple[int, Frame] | None:
+    def newest(self, take: Delivery, word: int) -> tuple[int, Frame] | None:
         """Take the newest frame, with its position; None: nothing new, or every try failed.
 
         Parameters
@@ -90,7 +90,7 @@ class Follower:
         self._failed = False
         return position, frame
 
-    def _try(self, take: Take, copied: int) -> tuple[int, Frame] | None:
+    def _try(self, take: Delivery, copied: int) -> tuple[int, Frame] | None:
         """Take the newest frame, after so many copies that were overrun."""
         self._copied = copied
         self.settle()
@@ -112,7 +112,7 @@ class Follower:
                     return None
         return None
 
-    def _take_or_pin(self, position: int, take: Take) -> Frame | None:
+    def _take_or_pin(self, position: int, take: Delivery) -> Frame | None:
         """Take the frame of a position, pinned from the copy on that `take` says."""
         pinned = self._copied >= take.pinned_from
         frame = (self._take_pinned if pinned else self._take)(position, take)
@@ -129,7 +129,7 @@ class Follower:
                 return True
         return False
 
-    def next(self, take: Take) -> tuple[int, Frame] | None:
+    def next(self, take: Delivery) -> tuple[int, Frame] | None:
         """Do the same with the oldest frame that was not had, as far as the slots reach back."""
         side = self.side
         self.settle()
@@ -188,7 +188,7 @@ class Follower:
                 self.side.end_waiting(pins.cell.number)
                 self._waiting = False
 
-    def _take(self, position: int, take: Take) -> Frame | None:
+    def _take(self, position: int, take: Delivery) -> Frame | None:
         """Take the frame of a position by copying it, without a pin."""
         attached = self.attached
         self._copied += 1
@@ -197,7 +197,7 @@ class Follower:
             attached.keep(frame)
         return frame if frame is None or not take.finishes else (take.finish(frame[0]), *frame[1:])
 
-    def _take_pinned(self, position: int, take: Take) -> Frame | None:
+    def _take_pinned(self, position: int, take: Delivery) -> Frame | None:
         """Take it with its slot pinned, if a pin is to be had."""
         attached, side, pins = self.attached, self.side, self._held_pins()
         if pins is None:

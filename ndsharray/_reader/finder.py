@@ -1,7 +1,7 @@
 """What an array's name stands for now, as a reader sees it.
 
 What may live here: opening a control segment by name, and whether what it holds counts as there.
-Not here: when that is asked (``_reader``).
+Not here: when that is asked (``reader``).
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from . import _clock, _layout, _lease
-from ._address import Address
-from ._attached import Attached
-from ._memory import Memory, make_fences
-from ._root_watch import RootTime
-from ._seqlock import is_ready
-from .backends.base import Segment
+from .._protocol import format
+from .._protocol.memory import Memory, make_fences
+from .._protocol.seqlock import is_ready
+from .._registry.names import Address
+from .._system import clock, lockfile
+from .._system.root_watch import RootTime
+from ..backends.base import Segment
+from .instance import Instance
 
 __all__ = ["LOOK_NS", "Finder"]
 
@@ -41,13 +42,13 @@ class Finder:
 
     def is_due(self) -> bool:
         """Tell whether it is time to look again."""
-        return _clock.now_ns() - self._looked >= LOOK_NS
+        return clock.now_ns() - self._looked >= LOOK_NS
 
     def is_old(self) -> bool:
         """Tell whether the root may have changed since the last look."""
         return self._root.is_old()
 
-    def find(self, known: Attached | None) -> Attached | None:
+    def find(self, known: Instance | None) -> Instance | None:
         """Return the instance that the name stands for; None: there is none but `known`.
 
         Raises
@@ -55,7 +56,7 @@ class Finder:
         FormatError
             If the memory of that name is not what it says.
         """
-        now = self._looked = _clock.now_ns()
+        now = self._looked = clock.now_ns()
         self._root = RootTime(self._address.transport.root)  # first, so that no change goes unseen
         try:
             found = self._find(known)
@@ -67,22 +68,22 @@ class Finder:
             self._hint(known is not None)
         return found
 
-    def _find(self, known: Attached | None) -> Attached | None:
+    def _find(self, known: Instance | None) -> Instance | None:
         segment = self._open()
         memory = Memory(segment.buf)
         fences = make_fences()
-        if segment.size >= _layout.CONTROL_SIZE and not is_ready(memory, fences):
+        if segment.size >= format.CONTROL_SIZE and not is_ready(memory, fences):
             return None  # being made: opened by name again next time
-        static = _layout.load_control(memory, self._address.name)
+        static = format.load_control(memory, self._address.name)
         if known is not None and known.is_instance(static.instance):
             return None
-        same = _clock.same_boot(static.boot, static.clock_ns, static.wall_ns)
+        same = clock.same_boot(static.boot, static.clock_ns, static.wall_ns)
         # Where the system has no boot id, a clock that was set looks like another boot.
         if not same and (
-            _clock.is_sure(static.boot) or not _lease.probe(self._address.writer_lease())
+            clock.is_sure(static.boot) or not lockfile.probe(self._address.writer_lease())
         ):
             return None
-        return Attached(segment, memory, static.instance, fences)
+        return Instance(segment, memory, static.instance, fences)
 
     def _open(self) -> Segment:
         transport, control = self._address.transport, self._address.control

@@ -1,0 +1,1 @@
+"""What the operating system gives: lock files, waiting, clocks, the ends of processes."""
