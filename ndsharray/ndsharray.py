@@ -221,7 +221,7 @@ class NdShArray:
             ENOSPC, if a larger segment is needed and there is no room; the array goes on with
             its last frame, and a smaller write works.
         WriterExistsError
-            If the lease file was removed and another process took the array.
+            If the lock file was removed and another process took the array.
         """
         if self._writer is None:
             raise AccessError(f"write() on a reader: {self.name!r} was opened with r_w='r'")

@@ -130,12 +130,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _other_turns(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return, of the tests marked by_turns, those of the transport whose turn it is not."""
+    """Return, of the tests marked alternately, those of the transport whose turn it is not."""
     turns: dict[str, int] = {}
     others = []
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if item.get_closest_marker("by_turns") and callspec and "transport" in callspec.params:
+        if item.get_closest_marker("alternately") and callspec and "transport" in callspec.params:
             transport = str(callspec.params["transport"])
             case = item.nodeid.replace(transport, "")
             turn = turns.setdefault(case, len(turns))

@@ -394,13 +394,13 @@ class Quiet:
         self.writer.write(frame_of(self.number))
         writer = self.writer._writer
         control, frames = writer._control.memory, writer._frames._frames
-        page, slots = control.cells.tobytes(), frames.cells.tobytes()
+        page, slots = control.bytes.tobytes(), frames.bytes.tobytes()
         try:
             self._damage(target, control, frames, writer._frames.table)
             outcome = self._look(target, frames, writer._frames)
         finally:
-            control.cells[:] = page
-            frames.cells[:] = slots
+            control.bytes[:] = page
+            frames.bytes[:] = slots
         counts = self.outcomes.setdefault(target, {})
         counts[outcome] = counts.get(outcome, 0) + 1
 
@@ -423,7 +423,7 @@ class Quiet:
         at = self.writer._writer._frames.side.newest_frame[0] // 2 % table.slots * table.stride
         words, record = frames.words, at + format.RECORD_BYTE
         length = words[at // 8 + format.HEADER_WORD]
-        header = frames.cells[record : record + length].tobytes()
+        header = frames.bytes[record : record + length].tobytes()
         kind = chance.random()
         if kind < 0.4:
             header = damaged(chance, header)
@@ -435,7 +435,7 @@ class Quiet:
         else:
             header = random_header(chance)[: table.stride - format.RECORD_BYTE]
             words[at // 8 + format.HEADER_WORD] = len(header)
-        frames.cells[record : record + len(header)] = header
+        frames.bytes[record : record + len(header)] = header
         if chance.random() < 0.7:  # and a payload length that fits, if there is one
             told = re.search(r"describes (\d+) bytes", _told(header))
             if told and int(told[1]) < 2**64:
@@ -501,7 +501,7 @@ def _is_from(array: np.ndarray, frames: Memory, table: Any) -> bool:
         start = at + format.RECORD_BYTE + frames.words[at // 8 + format.HEADER_WORD]
         inside = start + len(data) <= at + table.stride
         if inside:
-            there = frames.cells[start : start + len(data)].tobytes()
+            there = frames.bytes[start : start + len(data)].tobytes()
             if _without_gaps(np.frombuffer(there, array.dtype).reshape(array.shape)) == data:
                 return True
     return False
@@ -608,7 +608,7 @@ def _stands(position: int, frames: Any, number: int) -> bool:
     at, words = position % frames.table.slots * frames.table.stride, frames._frames.words
     frame = frame_of(number)
     start = at + format.RECORD_BYTE + words[at // 8 + format.HEADER_WORD]
-    data = frames._frames.cells[start : start + frame.nbytes].tobytes()
+    data = frames._frames.bytes[start : start + frame.nbytes].tobytes()
     return words[at // 8] == 2 * position and data == frame.tobytes()
 
 
@@ -616,7 +616,7 @@ def _check_own(writer: Any, number: int) -> None:
     """Look at what was written, and that the frame before it was not overwritten."""
     table = writer._frames.table
     assert 2 <= table.slots <= 250
-    assert table.size <= len(writer._frames._frames.cells) < table.size + 2**16
+    assert table.size <= len(writer._frames._frames.bytes) < table.size + 2**16
     assert _stands(*_newest_of(writer), number)
 
 
@@ -624,7 +624,7 @@ def scribbler(name: str, transport: str, seed: str, how: str) -> dict[str, Any]:
     """Scribble an array's whole control page at full speed, until told to stop."""
     chance = random.Random(int(seed))
     address = address_of(resolve(transport), name)
-    memory = Memory(address.transport.open(address.control, writable=True).buf)
+    memory = Memory(address.transport.open(address.control_name, writable=True).buf)
     act = SCRIBBLES[how]
     begin()
     lines, count = _told_to_stop(), 0
@@ -635,7 +635,7 @@ def scribbler(name: str, transport: str, seed: str, how: str) -> dict[str, Any]:
 
 
 def _all_bytes(chance: random.Random, memory: Memory) -> None:
-    memory.cells[:] = chance.randbytes(len(memory.cells))
+    memory.bytes[:] = chance.randbytes(len(memory.bytes))
 
 
 def _any_word(chance: random.Random, memory: Memory) -> None:
@@ -643,16 +643,16 @@ def _any_word(chance: random.Random, memory: Memory) -> None:
 
 
 def _all_pins(_: random.Random, memory: Memory) -> None:
-    memory.cells[832:1080] = bytes(range(1, 249))
+    memory.bytes[832:1080] = bytes(range(1, 249))
 
 
 def _two_sets_of_pins(_: random.Random, memory: Memory) -> None:
-    memory.cells[832:1080] = bytes(range(1, 249))
-    memory.cells[832:1080] = bytes(range(3, 251))
+    memory.bytes[832:1080] = bytes(range(1, 249))
+    memory.bytes[832:1080] = bytes(range(3, 251))
 
 
 def _all_waiting(_: random.Random, memory: Memory) -> None:
-    memory.cells[768:830] = b"\1" * 62
+    memory.bytes[768:830] = b"\1" * 62
 
 
 def _moving(chance: random.Random, memory: Memory) -> None:
@@ -704,7 +704,7 @@ def _page_spots(mode: str) -> list[int]:
 
 
 def _frame_spots(mode: str, table: Any) -> list[int]:
-    # strict: not the pins' cells, nor what a frame consists of
+    # strict: not the pins' entries, nor what a frame consists of
     if mode == "strict":
         return slot_spots(table, NO_LIES)
     return list(range(table.size // 8))
@@ -712,7 +712,7 @@ def _frame_spots(mode: str, table: Any) -> list[int]:
 
 def _open_live(address: Any) -> tuple[Memory, Memory, Any] | None:
     try:
-        control = Memory(address.transport.open(address.control, writable=True).buf)
+        control = Memory(address.transport.open(address.control_name, writable=True).buf)
         word = control.words[format.NEWEST_WORD]
         table = format.load_table(control, word & 1)
         format.check_table(table)
@@ -720,7 +720,7 @@ def _open_live(address: Any) -> tuple[Memory, Memory, Any] | None:
         frames = Memory(address.transport.open(name, writable=True).buf)
     except (FileNotFoundError, FormatError):
         return None
-    return (control, frames, table) if table.size <= len(frames.cells) else None
+    return (control, frames, table) if table.size <= len(frames.bytes) else None
 
 
 def _damage_for_a_moment(chance: random.Random, words: Any, spots: Sequence[int]) -> None:
@@ -818,7 +818,7 @@ def take_over(name: str, transport: str, seed: str, times: str) -> dict[str, Any
         for _ in range(chance.choice((1, 1, 2, 5, 40))):
             scribble(chance, words, PAGE)
         words[format.VERSION_WORD] = 1  # another version is left alone: by design
-        old._lease.abandon()
+        old._lock_file.abandon()
         old._gone = "killed"
         old._let_go()
         del words

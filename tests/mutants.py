@@ -52,7 +52,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "slots-detached-in-a-child": DROP,
     "no-store-in-a-child": FALSE,
     "no-unlink-in-a-child": (r"[\w.]+ or ", ""),
-    "cell-kept-for-the-last-array": TRUE,
+    "entry-kept-for-the-last-array": TRUE,
     "in-order-table-tells": ("if .* else", "if self.side.copy == word & 1 else"),
     "in-order-left-segment-first": (r"\S.*", "False"),
     "in-order-up-to-newest": (r" <= 2 \* limit", ""),
@@ -63,12 +63,12 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "wake": DROP,
     "wake-the-long-way": DROP,
     "wake-at-close": DROP,
-    "dead-cells-cleared": DROP,
-    "cell-of-another-owner": ("return .*", "return True"),
-    "no-new-file-for-a-cell-with-an-owner": ("make=[^)]*", "make=True"),
+    "dead-entries-cleared": DROP,
+    "entry-of-another-owner": ("return .*", "return True"),
+    "no-new-file-for-a-entry-with-an-owner": ("make=[^)]*", "make=True"),
     "path-after-claim": DROP,
-    "cell-let-go-has-no-owner": DROP,
-    "cell-cleared-once-it-is-ours": ("^ *", r"\g<0>_clear(control, self.number); "),
+    "entry-let-go-has-no-owner": DROP,
+    "entry-cleared-once-it-is-ours": ("^ *", r"\g<0>_clear(control, self.number); "),
     "next-recorded-before-it-is-made": DROP,
     "table-copy-not-named": ("1 - ", ""),
     "followed-segment-stays": (r"\(.*\)", "()"),
@@ -95,7 +95,9 @@ FENCES = {
     "fence-R5-of-an-array-in-place": ("return [store, acquire, release]", "return [store]"),
 }
 
-PARTS = "fork protocol protocol_waiting lease cells full in_place wait loan lifetime interrupts"
+PARTS = (
+    "fork protocol protocol_waiting lock file entries full in_place wait loan lifetime interrupts"
+)
 TESTS = [f"tests/test_{part}.py" for part in f"{PARTS} ndsharray crashes".split()]
 _MARK = re.compile(r"# (?:.*; )?guard: ([\w, -]+)$")
 

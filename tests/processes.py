@@ -23,7 +23,7 @@ from console import Console
 from ndsharray import NdShArray
 from ndsharray.backends.base import control_name
 
-# In a path: a segment or a lease. Not "/nd" alone, which stands in the path of a clone as well.
+# In a path: a segment or a lock file. Not "/nd" alone, which stands in the path of a clone as well.
 OURS = "/nd[0-9a-f]{16}"
 
 
@@ -39,7 +39,7 @@ def run_script(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def remains(root: Path, name: str) -> list[str]:
-    """Return what there is of an array: its leases and segments, on either transport."""
+    """Return what there is of an array: its lock files and segments, on either transport."""
     control = control_name(str(root), name)
     places = [root, Path("/dev/shm")]
     return sorted(e for p in places if p.is_dir() for e in os.listdir(p) if e.startswith(control))

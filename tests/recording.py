@@ -32,7 +32,7 @@ _CONTROL_WORDS = {
     for copy, start in enumerate(format.TABLE_WORDS)
     for i, field in enumerate(format.Table._fields)
 }
-_CONTROL_WORDS |= {format.OWNERS_WORD + cell: "owner" for cell in range(format.CELLS)}
+_CONTROL_WORDS |= {format.OWNERS_WORD + entry: "owner" for entry in range(format.ENTRIES)}
 _SLOT_WORDS = ["seq", "frame", "time", "header_length", "payload_bytes", "uuid", "uuid2"]
 
 
@@ -143,9 +143,9 @@ class _RecordingMemory(Memory):
         log, self._recorder = recorder.log, recorder
         self.words = _Words(self.words, log, lambda index: recorder.name(index, control))
         if control:
-            self.cells = _Cells(self.cells, log, _cell_name)
+            self.bytes = _Cells(self.bytes, log, _cell_name)
         else:
-            self.cells = _Cells(self.cells, log, lambda at: f"slot{at // recorder.stride}.header")
+            self.bytes = _Cells(self.bytes, log, lambda at: f"slot{at // recorder.stride}.header")
 
     def group(self, start: int, stop: int) -> Any:
         names = {
@@ -155,8 +155,8 @@ class _RecordingMemory(Memory):
             format.BOOT_BYTE: "boot",
         }
         slot = f"slot{start // self._recorder.stride}.header"
-        what = names.get(start, slot) if len(self.cells) == format.CONTROL_SIZE else slot
-        return _Group(self.cells.words[start:stop], self._recorder.log, what)
+        what = names.get(start, slot) if len(self.bytes) == format.CONTROL_SIZE else slot
+        return _Group(self.bytes.words[start:stop], self._recorder.log, what)
 
     def array(self, offset: int, nbytes: int, dtype: Any) -> Any:
         array = super().array(offset, nbytes, dtype).view(_Array)
@@ -205,5 +205,5 @@ class _Waiter:
 
 def _cell_name(offset: int) -> str:
     if format.PINS_BYTE <= offset < format.PINS_END:
-        return f"pin{(offset - format.PINS_BYTE) % format.PINS_PER_CELL}"
+        return f"pin{(offset - format.PINS_BYTE) % format.PINS_PER_ENTRY}"
     return "waiting" if offset >= format.WAITING_BYTE else "static"

@@ -104,7 +104,7 @@ class Writing(Process):
                 self.write_some(writer, 0.5)
 
     def take(self) -> NdShArray:
-        while True:  # a killed writer's lease is free once the kernel has ended it
+        while True:  # a killed writer's lock file is free once the kernel has ended it
             try:
                 return self.new("w", slots=self.chance.choice([2, 3, 8]))
             except WriterExistsError:

@@ -27,9 +27,9 @@ def address(name: str, transport: str) -> Iterator[Address]:
 
 
 def make(address: Address, size: int = 4096) -> Memory:
-    address.transport.create("warm" + address.control[:10], 8)  # makes the root
-    address.transport.unlink("warm" + address.control[:10])
-    return Memory(address.transport.create(address.control, size).buf)
+    address.transport.create("warm" + address.control_name[:10], 8)  # makes the root
+    address.transport.unlink("warm" + address.control_name[:10])
+    return Memory(address.transport.create(address.control_name, size).buf)
 
 
 def new_reader(address: Address) -> NdShArray:
@@ -66,7 +66,7 @@ def test_a_truncated_control_segment(address: Address, size: int) -> None:
 
 
 def test_a_foreign_control_segment(address: Address) -> None:
-    make(address).cells[:] = b"\xff" * 4096
+    make(address).bytes[:] = b"\xff" * 4096
     with new_reader(address) as reader:
         assert reader.read()[0] is False  # not ready
         make_ready(address)
@@ -77,7 +77,7 @@ def test_a_foreign_control_segment(address: Address) -> None:
 
 
 def make_ready(address: Address) -> Memory:
-    memory = Memory(address.transport.open(address.control, writable=True).buf)
+    memory = Memory(address.transport.open(address.control_name, writable=True).buf)
     memory.words[format.READY_WORD] = 1
     return memory
 
@@ -90,16 +90,16 @@ def test_a_control_segment_of_a_future_version_is_left_alone(address: Address) -
         with new_reader(address) as reader:
             with pytest.raises(FormatError, match=r"format version: 2 there, .* knows 1"):
                 reader.read()
-        page = control_of(writer).cells.tobytes()
-        writer._writer._lease.abandon()  # type: ignore[union-attr]  # as if it had been killed
+        page = control_of(writer).bytes.tobytes()
+        writer._writer._lock_file.abandon()  # type: ignore[union-attr]  # as if it had been killed
         writer._writer._gone = "killed"  # type: ignore[union-attr]
         writer._writer._let_go()  # type: ignore[union-attr]
     with pytest.raises(FormatError, match="format version"):
         new_writer(address)
     ndsharray._registry.sweep._swept.clear()
     NdShArray(address.name + "2", r_w="w", transport=address.transport).close()  # sweeps
-    found = Memory(address.transport.open(address.control, writable=True).buf)
-    assert found.cells.tobytes() == page  # nothing was touched
+    found = Memory(address.transport.open(address.control_name, writable=True).buf)
+    assert found.bytes.tobytes() == page  # nothing was touched
     found.words[format.VERSION_WORD] = 1  # so that the fixture can clean up
 
 
@@ -229,7 +229,7 @@ def test_a_taker_makes_anew_what_is_not_whole(
             writer.write(np.arange(4))
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
     if word == format.INSTANCE_WORD:  # nobody can know the old frame segment's name any more
-        for left in Path("/dev/shm").glob(f"{address.control}*"):
+        for left in Path("/dev/shm").glob(f"{address.control_name}*"):
             left.unlink()
 
 
@@ -238,7 +238,7 @@ def test_scribbling_readers_do_not_disturb_the_writer(address: Address) -> None:
     print(f"seed {seed}")
     chance = random.Random(seed)
     with new_writer(address) as writer, new_reader(address) as reader:
-        cells = control_of(writer).cells
+        cells = control_of(writer).bytes
         for value in range(3000):
             start = chance.choice([768, 832])
             cells[start + chance.randrange(62 if start == 768 else 248)] = chance.randrange(256)
@@ -256,20 +256,20 @@ def test_random_damage_is_never_a_crash_or_a_wrong_frame(address: Address) -> No
     outcomes: dict[str, int] = {"frame": 0, "nothing": 0, "error": 0}
     with new_writer(address) as writer:
         writer.write(np.full(20, 0))
-        good_control = bytes(control_of(writer).cells)
+        good_control = bytes(control_of(writer).bytes)
         for value in range(1500):
             writer.write(np.full(20 + value % 3, value))
             frames, control = frames_of(writer), control_of(writer)
-            good_frames = bytes(frames.cells)
-            good_control = bytes(control.cells)
+            good_frames = bytes(frames.bytes)
+            good_control = bytes(control.bytes)
             stride = writer._writer._frames.table.stride  # type: ignore[union-attr]
             for _ in range(chance.randrange(1, 8)):
                 if chance.random() < 0.5:
-                    control.cells[chance.randrange(768)] = chance.randrange(256)
+                    control.bytes[chance.randrange(768)] = chance.randrange(256)
                 else:
                     at = chance.randrange(len(good_frames))
                     if 8 <= at % stride < 192:  # seq and payload may not lie
-                        frames.cells[at] = chance.randrange(256)
+                        frames.bytes[at] = chance.randrange(256)
             reader = new_reader(address)
             try:
                 valid, found = reader.read()
@@ -279,8 +279,8 @@ def test_random_damage_is_never_a_crash_or_a_wrong_frame(address: Address) -> No
             except FormatError:
                 outcomes["error"] += 1
             reader.close()
-            control.cells[:] = good_control
-            frames.cells[:] = good_frames
+            control.bytes[:] = good_control
+            frames.bytes[:] = good_frames
         with new_reader(address) as reader:
             assert reader.read()[0]
     assert all(outcomes.values()), outcomes

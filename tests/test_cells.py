@@ -1,4 +1,4 @@
-"""Readers' cells: one owner each, also when lease files are removed under living readers."""
+"""Readers' entries: one owner each, also when lock files are removed under living readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import ndsharray._protocol.writing
 import ndsharray._registry.entries
 import ndsharray._system.lockfile
 from ndsharray import NdShArray
-from ndsharray._protocol.format import CELLS, OWNERS_WORD, PINS_BYTE, PINS_END
+from ndsharray._protocol.format import ENTRIES, OWNERS_WORD, PINS_BYTE, PINS_END
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed there")
 
@@ -26,12 +26,12 @@ def memory(writer: NdShArray) -> Any:
 
 
 def pins(writer: NdShArray) -> list[int]:
-    return [i for i, pin in enumerate(memory(writer).cells[PINS_BYTE:PINS_END]) if pin]
+    return [i for i, pin in enumerate(memory(writer).bytes[PINS_BYTE:PINS_END]) if pin]
 
 
 def owners(writer: NdShArray) -> list[int]:
     words = memory(writer).words
-    return [cell for cell in range(CELLS) if words[OWNERS_WORD + cell]]
+    return [entry for entry in range(ENTRIES) if words[OWNERS_WORD + entry]]
 
 
 def lease_files(root: Path) -> list[Path]:
@@ -44,7 +44,9 @@ def clean(root: Path) -> None:
         path.unlink()
 
 
-def test_a_cell_has_an_owner_while_its_reader_lives(name: str, transport: str, root: Path) -> None:
+def test_an_entry_has_an_owner_while_its_reader_lives(
+    name: str, transport: str, root: Path
+) -> None:
     with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             _, array = reader.read(copy=False)
@@ -57,7 +59,7 @@ def test_a_cell_has_an_owner_while_its_reader_lives(name: str, transport: str, r
         assert owners(writer) == []
 
 
-def test_the_order_of_claiming_and_freeing_a_cell(
+def test_the_order_of_claiming_and_freeing_an_entry(
     name: str, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(monkeypatch)
@@ -73,7 +75,7 @@ def test_the_order_of_claiming_and_freeing_a_cell(
         assert "store pin3 = 0" in freed
 
 
-def test_nobody_gets_the_cell_of_a_reader_whose_lease_file_was_removed(
+def test_nobody_gets_the_entry_of_a_reader_whose_lock_file_was_removed(
     name: str, transport: str, root: Path
 ) -> None:
     with NdShArray(name, np.full(100, 1), "w", transport=transport) as writer:
@@ -86,7 +88,7 @@ def test_nobody_gets_the_cell_of_a_reader_whose_lease_file_was_removed(
                 assert (other.read(copy=False)[1] == count).all()
                 assert (held == 1).all()
                 assert 0 in pins(writer)
-                # Nor is the file made anew: it would stand for a cell that is not its own.
+                # Nor is the file made anew: it would stand for an entry that is not its own.
                 assert [file.name[-4:] for file in lease_files(root)] == ["-r01"]
             clean(root)
         assert owners(writer) == [0]
@@ -98,7 +100,7 @@ def test_nobody_gets_the_cell_of_a_reader_whose_lease_file_was_removed(
         assert (pins(writer), owners(writer)) == ([], [])
 
 
-def test_a_writer_leaves_the_pins_of_a_reader_whose_lease_file_was_removed(
+def test_a_writer_leaves_the_pins_of_a_reader_whose_lock_file_was_removed(
     name: str, transport: str, root: Path, console: Any
 ) -> None:
     writer = NdShArray(name, np.full(100, 1), "w", transport=transport, slots=2)
@@ -107,7 +109,7 @@ def test_a_writer_leaves_the_pins_of_a_reader_whose_lease_file_was_removed(
     child.run("held = r.read(copy=False)[1]")
     clean(root)
     ours: Any = writer._writer
-    for count in range(2, 200):  # looks at dead cells, and has to grow
+    for count in range(2, 200):  # looks at dead entries, and has to grow
         ours._look_at -= 2_000_000_000
         writer.write(np.full(100, count))
     assert child.run("bool((held == 1).all())")
@@ -124,7 +126,7 @@ def test_a_writer_leaves_the_pins_of_a_reader_whose_lease_file_was_removed(
 
 
 @pytest.mark.parametrize("cleaned", [False, True])
-def test_the_cell_of_a_killed_reader_is_free_again_if_its_lease_file_tells(
+def test_the_entry_of_a_killed_reader_is_free_again_if_its_lock_file_tells(
     name: str, transport: str, root: Path, console: Any, cleaned: bool
 ) -> None:
     with NdShArray(name, np.full(100, 1), "w", transport=transport) as writer:
@@ -136,11 +138,11 @@ def test_the_cell_of_a_killed_reader_is_free_again_if_its_lease_file_tells(
             clean(root)
         with NdShArray(name, r_w="r", transport=transport) as reader:
             reader.read(copy=False)
-            # Without the file nobody knows whether its reader lives: one cell less, until close.
+            # Without the file nobody knows whether its reader lives: one entry less, until close.
             assert owners(writer) == ([0, 1] if cleaned else [0])
 
 
-def test_a_reader_that_lost_its_file_gets_another_cell_in_the_next_instance(
+def test_a_reader_that_lost_its_file_gets_another_entry_in_the_next_instance(
     name: str, transport: str, root: Path
 ) -> None:
     first = NdShArray(name, r_w="r", transport=transport)
@@ -175,7 +177,7 @@ def test_a_file_that_is_removed_during_the_claim_makes_it_void(
         with NdShArray(name, r_w="r", transport=transport) as reader:
             _, array = reader.read(copy=False)
             assert removals
-            assert pins(writer) == [4]  # the second cell's; nobody has the first one
+            assert pins(writer) == [4]  # the second entry's; nobody has the first one
             assert owners(writer) == [0, 1]
             assert len(lease_files(root)) == 1
             del array
@@ -191,7 +193,7 @@ def test_a_claim_that_comes_too_late_leaves_the_others_pins(
         answers.append(may_take(control, *arguments))
         if len(answers) == 2:  # of the claim: its file is removed now, and somebody makes another
             clean(root)
-            control.cells[PINS_BYTE] = 2
+            control.bytes[PINS_BYTE] = 2
         return answers[-1]
 
     with NdShArray(name, np.array(1), "w", transport=transport) as writer:
@@ -203,7 +205,7 @@ def test_a_claim_that_comes_too_late_leaves_the_others_pins(
             del array
 
 
-def test_a_cell_that_was_claimed_between_two_looks_is_left_alone(
+def test_an_entry_that_was_claimed_between_two_looks_is_left_alone(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take = ndsharray._system.lockfile.take

@@ -24,7 +24,7 @@ from ndsharray import NdShArray, WriterExistsError
 from ndsharray._protocol.format import PINS_END, WAITING_BYTE
 
 pytestmark = [
-    pytest.mark.by_turns,
+    pytest.mark.alternately,
     pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no SIGSTOP"),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs fork without threads"),
     pytest.mark.timeout(300),
@@ -187,7 +187,7 @@ def test_a_writer_stopped_while_it_begins_or_ends(
 
 
 def bytes_set(writer: NdShArray) -> int:
-    cells = writer._writer._control.memory.cells  # type: ignore[union-attr]
+    cells = writer._writer._control.memory.bytes  # type: ignore[union-attr]
     return sum(1 for byte in cells[WAITING_BYTE:PINS_END] if byte)
 
 

@@ -224,7 +224,7 @@ def run_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> Ite
             console.end()  # within the time limit of a block
 
 
-@pytest.mark.by_turns
+@pytest.mark.alternately
 @both_transports
 @pytest.mark.parametrize(
     ("page", "uses"),
@@ -279,21 +279,21 @@ def test_a_page_that_says_something_else_fails(run_page: Any, monkeypatch: Any) 
 
 
 def rows_of(page: str, heading: str) -> list[list[str]]:
-    """Return the cells of the table under a heading, without its head."""
+    """Return the entries of the table under a heading, without its head."""
     text = (DOCS / page).read_text(encoding="utf8")
     section = text.partition(f" {heading}\n")[2].partition("\n#")[0]
     lines = [line for line in section.split("\n") if line.startswith("|")]
-    rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+    rows = [[entry.strip().strip("`") for entry in line.strip("|").split("|")] for line in lines]
     assert len(rows) > 2, f"no table under {heading}"
     return rows[2:]
 
 
-def number(cell: str) -> int:
+def number(entry: str) -> int:
     """Return the value of a number as the page writes it."""
-    power = re.fullmatch(r"2\^(\d+)( - 1)?", cell)
+    power = re.fullmatch(r"2\^(\d+)( - 1)?", entry)
     if power:
         return 2 ** int(power[1]) - (power[2] is not None)
-    return int(cell.replace(",", ""), 0)
+    return int(entry.replace(",", ""), 0)
 
 
 def test_the_constants_of_the_format_are_those_of_the_library() -> None:

@@ -130,7 +130,7 @@ def test_nothing_new_means_that(
         core: Any = reader._reader
         for _ in range(times):
             follower = core._follower
-            there = follower.side.newest() >> 1 != follower.had[0]
+            there = follower.side.newest() >> 1 != follower.last_read[0]
             valid, _ = reader.read(copy=copy)
             wrong += there and not valid
     assert wrong == 0

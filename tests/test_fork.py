@@ -233,7 +233,7 @@ class Attach(Case):
         self.reader.read(copy=False)
 
 
-@pytest.mark.by_turns
+@pytest.mark.alternately
 @pytest.mark.parametrize(
     "case",
     [
@@ -304,11 +304,11 @@ def test_a_child_does_not_remove_the_name_that_its_parent_was_about_to_remove(
     case, child, parent = Case(name, transport), Child(), os.getpid()
     control, unlink = control_name(str(root), name), removal._unlink
 
-    def fork_and_unlink(address: Any, this: str, lease: Any) -> Any:
+    def fork_and_unlink(address: Any, this: str, lock_file: Any) -> Any:
         if this == control:
             monkeypatch.setattr(removal, "_unlink", unlink)
             child.fork()
-        return unlink(address, this, lease)
+        return unlink(address, this, lock_file)
 
     monkeypatch.setattr(removal, "_unlink", fork_and_unlink)
     try:

@@ -47,7 +47,7 @@ from ndsharray._protocol import format
 from ndsharray._registry.names import Address, address_of
 from ndsharray.backends import resolve
 
-pytestmark = pytest.mark.by_turns
+pytestmark = pytest.mark.alternately
 
 LONGEST = 3.0  # seconds: no call takes longer, on a slow and busy machine
 MEMORY = 64 << 20  # bytes of address space: nothing here needs more
@@ -430,7 +430,7 @@ def words_of(writer: NdShArray) -> Any:
 
 def kill(writer: NdShArray) -> None:
     side: Any = writer._writer
-    side._lease.abandon()
+    side._lock_file.abandon()
     side._gone = "killed"
     side._let_go()
 

@@ -120,7 +120,7 @@ class Waiting:
 
 @pytest.mark.usefixtures("no_clock", "way")
 @pytest.mark.parametrize("how", ["read", "frames", "read_async"])
-@pytest.mark.parametrize("before", ["nothing", "no root", "a lease file", "a closed writer"])
+@pytest.mark.parametrize("before", ["nothing", "no root", "a lock file", "a closed writer"])
 def test_a_writer_that_comes_is_noticed(
     name: str, transport: str, root: Path, console: Any, how: str, before: str
 ) -> None:
@@ -129,9 +129,9 @@ def test_a_writer_that_comes_is_noticed(
     with NdShArray(name, r_w="r", transport=transport) as reader:
         if before == "no root":
             root.rmdir()
-        elif before == "a lease file":
+        elif before == "a lock file":
             # As a writer leaves it that is killed before it made anything.
-            path = Path(address_of(inner(reader)._address.transport, name).writer_lease())
+            path = Path(address_of(inner(reader)._address.transport, name).writer_lock())
             path.touch(mode=0o600)
         elif before == "a closed writer":
             child.run("w = make(np.zeros(1))")

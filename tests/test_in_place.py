@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from ndsharray import NdShArray
-from ndsharray._protocol.format import CELLS, PINS_BYTE, PINS_END
+from ndsharray._protocol.format import ENTRIES, PINS_BYTE, PINS_END
 
 
 def control(writer: NdShArray) -> Any:
@@ -26,7 +26,7 @@ def control(writer: NdShArray) -> Any:
 
 
 def pins(writer: NdShArray) -> int:
-    return sum(1 for pin in control(writer).cells[PINS_BYTE:PINS_END] if pin)
+    return sum(1 for pin in control(writer).bytes[PINS_BYTE:PINS_END] if pin)
 
 
 def slots(writer: NdShArray) -> int:
@@ -162,12 +162,12 @@ def test_four_in_place_then_private_copies(name: str, transport: str) -> None:
 def test_many_readers_and_a_63rd_one(name: str, transport: str) -> None:
     readers, arrays = [], []
     with NdShArray(name, np.arange(5), "w", transport=transport, slots=4) as writer:
-        for _ in range(CELLS + 2):
+        for _ in range(ENTRIES + 2):
             readers.append(NdShArray(name, r_w="r", transport=transport))
             valid, array = readers[-1].read(copy=False)
             assert valid
             arrays.append(array)
-        assert pins(writer) == CELLS
+        assert pins(writer) == ENTRIES
         for value in range(20):
             writer.write(np.full(5, value))
         for array in arrays:
@@ -208,11 +208,11 @@ def test_it_outlives_a_closed_reader_and_the_writer(name: str, transport: str, r
     part = array[1:]
     reader.close()
     del reader
-    assert len(cell_files(root)) == 1  # the cell is needed still
+    assert len(cell_files(root)) == 1  # the entry is needed still
     for value in range(20):
         writer.write(np.full(4, value))
     assert (array == np.arange(4)).all()
-    with NdShArray(name, r_w="r", transport=transport) as other:  # gets another cell
+    with NdShArray(name, r_w="r", transport=transport) as other:  # gets another entry
         other.read(copy=False)
         assert len(cell_files(root)) == 2
     del array
@@ -223,7 +223,7 @@ def test_it_outlives_a_closed_reader_and_the_writer(name: str, transport: str, r
     assert cell_files(root) == []
 
 
-def test_a_collected_reader_gives_its_cell_back_with_the_last_array(
+def test_a_collected_reader_gives_its_entry_back_with_the_last_array(
     name: str, transport: str, root: Path
 ) -> None:
     with NdShArray(name, np.arange(4), "w", transport=transport, slots=8) as writer:
@@ -281,8 +281,8 @@ def test_a_handler_at_exit_can_still_use_an_array(
         child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
         child.run("array = r.read(copy=False)[1]")
         child.run("import atexit, os")
-        child.run(f"cells = lambda: [f[-3:-2] for f in os.listdir({str(root)!r})].count('r')")
-        child.run("atexit.register(lambda: sys.stderr.write(f'{array.tolist()} {cells()}'))")
+        child.run(f"entries = lambda: [f[-3:-2] for f in os.listdir({str(root)!r})].count('r')")
+        child.run("atexit.register(lambda: sys.stderr.write(f'{array.tolist()} {entries()}'))")
         assert child.end() == 0
         assert child.errors == "[0, 1, 2, 3] 1"
 
@@ -323,7 +323,7 @@ def test_a_forked_child_does_not_disturb_its_parents_pins(name: str, transport: 
 
 def in_child(reader: NdShArray, name: str, transport: str) -> int:
     """Let all go that was inherited, read anew; return 0 if the parent's pin stands alone."""
-    cells = reader._reader._follower.attached.memory.cells  # type: ignore[union-attr]
+    cells = reader._reader._follower.attached.memory.bytes  # type: ignore[union-attr]
 
     def pins() -> int:
         return sum(1 for pin in cells[PINS_BYTE:PINS_END] if pin)
@@ -337,8 +337,8 @@ def in_child(reader: NdShArray, name: str, transport: str) -> int:
         del mine
     if pins() != 1:
         return 3
-    reader._reader._follower.had = (0, 0, 0)  # type: ignore
-    if not reader.read(copy=False)[0] or pins() != 2:  # with a cell of the child's own
+    reader._reader._follower.last_read = (0, 0, 0)  # type: ignore
+    if not reader.read(copy=False)[0] or pins() != 2:  # with an entry of the child's own
         return 4
     reader.close()
     del reader
@@ -360,7 +360,7 @@ for line in sys.stdin:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL")
 @pytest.mark.timeout(240)
-@pytest.mark.by_turns
+@pytest.mark.alternately
 def test_killed_readers_give_their_slots_back(name: str, transport: str, root: Path) -> None:
     rng = random.Random(4)
     with NdShArray(name, np.zeros(1000), "w", transport=transport, slots=8) as writer:
@@ -400,8 +400,8 @@ def test_a_writer_without_a_free_slot_clears_the_dead_before_it_grows(
         for value in range(4):
             writer.write(np.full(9, value))
             child.run("held.append(r.read(copy=False)[1])")
-        control(writer).cells[PINS_END - 1] = 1  # another one that died, with what was free
-        control(writer).cells[PINS_END - 2] = 2
+        control(writer).bytes[PINS_END - 1] = 1  # another one that died, with what was free
+        control(writer).bytes[PINS_END - 2] = 2
         child.kill()
         for value in range(50):
             writer.write(np.full(9, value))

@@ -162,7 +162,7 @@ def test_a_finalizer_inside_a_hand_over_neither_waits_nor_closes(
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
 
 
-def test_an_interrupt_during_a_hand_over_does_not_lose_the_lease(
+def test_an_interrupt_during_a_hand_over_does_not_lose_the_lock_file(
     name: str, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = NdShArray(name, np.arange(3), "w", transport=transport)
@@ -216,20 +216,20 @@ def test_a_forked_reader_leaves_its_parents_pins_alone(name: str, transport: str
     with NdShArray(name, r_w="r", transport=transport) as reader:
         assert reader.read()[0]
         core: Any = reader._reader
-        pins = 832 + 4 * core._follower.pins.cell.number
-        core._follower.attached.memory.cells[pins] = 3
+        pins = 832 + 4 * core._follower.pins.entry.number
+        core._follower.attached.memory.bytes[pins] = 3
         child = os.fork()
         if child == 0:
             core._attach(core._follower.attached)  # as for another instance
-            os._exit(core._follower.attached.memory.cells[pins])
+            os._exit(core._follower.attached.memory.bytes[pins])
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-        core._follower.attached.memory.cells[pins] = 0
+        core._follower.attached.memory.bytes[pins] = 0
     writer.close()
 
 
 def read_pinned(reader: NdShArray) -> None:
     core: Any = reader._reader
-    assert core._follower._held_pins().cell.held  # as a second try does
+    assert core._follower._held_pins().entry.held  # as a second try does
     kept.append(reader)
 
 
@@ -238,7 +238,7 @@ kept: list[NdShArray] = []
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_cell_claimed_in_a_forked_child_goes_with_it(
+def test_an_entry_claimed_in_a_forked_child_goes_with_it(
     name: str, transport: str, root: Path
 ) -> None:
     with NdShArray(name, np.arange(3), "w", transport=transport):
@@ -252,7 +252,7 @@ def test_a_cell_claimed_in_a_forked_child_goes_with_it(
             assert sorted(os.listdir(root)) == before
 
 
-def test_a_late_end_of_the_old_writer_leaves_the_new_ones_lease(
+def test_a_late_end_of_the_old_writer_leaves_the_new_ones_lock_file(
     name: str, transport: str, console: Any
 ) -> None:
     old = NdShArray(name, np.arange(3), "w", transport=transport)
@@ -261,7 +261,7 @@ def test_a_late_end_of_the_old_writer_leaves_the_new_ones_lease(
         old._writer.give_up()  # as its own constructor would, had its first write failed just now
         old.close()
         assert new._writer is not None
-        assert new._writer._lease.held
+        assert new._writer._lock_file.held
         with pytest.raises(Failed, match="WriterExistsError"):
             console().run(f"NdShArray({name!r}, r_w='w', transport={transport!r})")
         new.write(np.arange(4))
@@ -275,7 +275,7 @@ def test_a_writer_that_could_not_make_its_control_segment_anew_tries_again(
     core: Any = writer._writer
     for entry in os.listdir(root):
         os.unlink(root / entry)
-    core._control._address.transport.unlink(core._control._address.control)
+    core._control._address.transport.unlink(core._control._address.control_name)
 
     def full() -> None:
         raise OSError(errno.ENOSPC, "full")
@@ -293,7 +293,7 @@ def test_a_writer_that_could_not_make_its_control_segment_anew_tries_again(
 def test_close_removes_frames_by_its_own_record(name: str, transport: str, root: Path) -> None:
     writer = NdShArray(name, np.arange(3), "w", transport=transport)
     core: Any = writer._writer
-    core._control.memory.cells[384:520] = bytes(136)  # both table copies and next
+    core._control.memory.bytes[384:520] = bytes(136)  # both table copies and next
     writer.close()
     assert left(root, name) == []
 
@@ -388,7 +388,7 @@ def test_an_interrupted_close_keeps_all_arrays_in_place(
         if moment == "retire":
             once(monkeypatch, ndsharray._reader.pins, "partial", stop)
         else:
-            once(monkeypatch, ndsharray._reader.pins.at_exit, "linger", stop)
+            once(monkeypatch, ndsharray._reader.pins.at_exit, "keep_until_exit", stop)
         with pytest.raises(Stop):
             reader.close()
         del one
@@ -524,7 +524,7 @@ PACKAGE = os.path.dirname(ndsharray.__file__)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork makes killed writers at little cost")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.by_turns
+@pytest.mark.alternately
 @pytest.mark.parametrize("array", [(), (np.arange(4),)], ids=["bare", "with a frame"])
 def test_an_interrupted_constructor_leaves_a_killed_writers_frame(
     name: str, transport: str, root: Path, request: pytest.FixtureRequest, array: tuple[Any, ...]
@@ -553,7 +553,7 @@ def test_an_interrupted_constructor_leaves_a_killed_writers_frame(
             kept[0].close()
             break
         with NdShArray(this, np.arange(5), "w", transport=transport) as writer:
-            writer.write(np.arange(6))  # nobody holds the lease
+            writer.write(np.arange(6))  # nobody holds the lock file
         kept.clear()
         gc.collect()
         assert left(root, this) == [], f"line {line}"
@@ -575,7 +575,7 @@ def test_a_writer_that_used_nothing_leaves_a_killed_writers_frame(
     NdShArray(name, r_w="w", transport=transport).close()  # who asks for the end gets it
 
 
-def test_a_descriptor_of_an_interrupted_lease_is_closed(name: str, transport: str) -> None:
+def test_a_descriptor_of_an_interrupted_lock_file_is_closed(name: str, transport: str) -> None:
     line = 1
     before = descriptors()
     path = os.path.join(os.environ["NDSHARRAY_DIR"], "lease")
@@ -605,20 +605,20 @@ def test_the_waiting_byte_of_an_interrupted_wait_is_cleared(
             follower = core._follower
             if not follower.can_sleep():
                 pytest.skip("nobody sleeps on this system")
-            memory, byte = follower.attached.memory, 768 + follower.pins.cell.number
+            memory, byte = follower.attached.memory, 768 + follower.pins.entry.number
             once(monkeypatch, type(follower.side), "end_waiting", stop)
             with pytest.raises(Stop):
                 reader.read(timeout=0.001)
-            assert memory.cells[byte] == 0
+            assert memory.bytes[byte] == 0
             # The same again, and the clearing is interrupted as well: the next frame does it.
             with monkeypatch.context() as patch:
                 patch.setattr(type(follower.side), "end_waiting", lambda *_: stop())
                 with pytest.raises(Stop):
                     reader.read(timeout=0.001)
-            assert memory.cells[byte] == 1
+            assert memory.bytes[byte] == 1
             writer.write(np.full(9, 2))
             assert reader.read()[0]
-            assert memory.cells[byte] == 0
+            assert memory.bytes[byte] == 0
 
 
 @pytest.mark.parametrize("way", ["write", "loan"])

@@ -16,7 +16,7 @@ from inprocess import InProcessTransport
 
 from ndsharray import FormatError
 from ndsharray._protocol import format
-from ndsharray._protocol.format import Control, Layout, Table
+from ndsharray._protocol.format import ControlHeader, Layout, Table
 from ndsharray._protocol.memory import Memory
 from ndsharray._registry.names import address_of
 from ndsharray._writer.writer import Writer
@@ -42,7 +42,7 @@ DTYPES = [
 
 def control_memory(**changes: Any) -> Memory:
     memory = Memory(memoryview(bytearray(4096)))
-    control = Control(5, b"b" * 16, 1, 2, "Kamera 1/左")
+    control = ControlHeader(5, b"b" * 16, 1, 2, "Kamera 1/左")
     format.store_control(memory, control._replace(**changes))
     return memory
 
@@ -166,7 +166,7 @@ def test_sizes_outside_the_slot_are_a_format_error(header: int, payload: int, fi
 def test_control_comes_back() -> None:
     memory = control_memory()
     assert memory.words[format.READY_WORD] == 0
-    assert format.load_control(memory) == Control(5, b"b" * 16, 1, 2, "Kamera 1/左")
+    assert format.load_control(memory) == ControlHeader(5, b"b" * 16, 1, 2, "Kamera 1/左")
 
 
 @pytest.mark.parametrize(
@@ -229,10 +229,10 @@ def test_live_words_do_not_share_cache_lines_with_static_ones() -> None:
     newest = format.NEWEST_WORD * 8
     assert newest % 128 == 0
     assert newest + 128 <= format.WAITING_BYTE
-    assert format.WAITING_BYTE + format.CELLS <= format.PINS_BYTE
+    assert format.WAITING_BYTE + format.ENTRIES <= format.PINS_BYTE
     assert format.PINS_END <= 8 * format.OWNERS_WORD
-    assert format.OWNERS_WORD + format.CELLS <= format.CONTROL_SIZE // 8
-    assert format.CELLS * format.PINS_PER_CELL + 2 == format.MAX_SLOTS
+    assert format.OWNERS_WORD + format.ENTRIES <= format.CONTROL_SIZE // 8
+    assert format.ENTRIES * format.PINS_PER_ENTRY + 2 == format.MAX_SLOTS
 
 
 # --- golden bytes: format v1 as it was released. Never changed; decoded for ever.
@@ -268,8 +268,8 @@ def write_golden(root: Path) -> tuple[bytes, bytes, Any]:
     writer.write(np.zeros(40, "<i8"))
     writer.write(np.arange(6, dtype="<f4").reshape(2, 3) + np.float32(0.5))
     segments = address.transport.segments  # type: ignore[attr-defined]
-    frames = next(data for key, data in segments.items() if key != address.control)
-    return bytes(segments[address.control]), bytes(frames), writer
+    frames = next(data for key, data in segments.items() if key != address.control_name)
+    return bytes(segments[address.control_name]), bytes(frames), writer
 
 
 @pytest.mark.skipif(sys.byteorder == "big", reason="the bytes were written on a little-endian one")

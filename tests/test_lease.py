@@ -1,4 +1,4 @@
-"""Leases: one holder, freed by the kernel, never held on a file that nobody looks at."""
+"""Lock files: one holder, freed by the kernel, never held on a file that nobody looks at."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def path(root: Path) -> str:
     return str(root / "lease")
 
 
-def test_a_lease_has_one_holder(path: str) -> None:
-    lease = take(path)
-    assert lease is not None
-    assert lease.held
+def test_a_lock_file_has_one_holder(path: str) -> None:
+    lock_file = take(path)
+    assert lock_file is not None
+    assert lock_file.held
     assert probe(path)
     assert take(path) is None
-    lease.release()
-    lease.release()
-    assert not lease.held
+    lock_file.release()
+    lock_file.release()
+    assert not lock_file.held
     assert not probe(path)
     assert not os.path.exists(path)
     again = take(path)
@@ -41,23 +41,23 @@ def test_a_lease_has_one_holder(path: str) -> None:
 def test_probing_has_no_side_effect(path: str) -> None:
     assert not probe(path)
     assert not os.path.exists(path)
-    lease = take(path)
-    assert lease is not None
+    lock_file = take(path)
+    assert lock_file is not None
     assert probe(path)
-    assert lease.standing() == "held"
-    lease.release()
+    assert lock_file.standing() == "held"
+    lock_file.release()
 
 
 def test_another_process_sees_it_and_a_kill_frees_it(path: str, console: Any) -> None:
     child = console()
     child.run("from ndsharray._system.lockfile import take, probe")
-    child.run(f"lease = take({path!r})")
+    child.run(f"lock_file = take({path!r})")
     assert probe(path)
     assert take(path) is None
     child.kill()
-    lease = take(path, patience=5)
-    assert lease is not None
-    lease.release()
+    lock_file = take(path, patience=5)
+    assert lock_file is not None
+    lock_file.release()
 
 
 def test_patience_waits_for_a_holder_that_goes(path: str) -> None:
@@ -81,14 +81,14 @@ def test_patience_waits_for_a_holder_that_goes(path: str) -> None:
 
 @POSIX
 def test_standing_tells_when_the_file_was_removed_or_replaced(path: str) -> None:
-    lease = take(path)
-    assert lease is not None
+    lock_file = take(path)
+    assert lock_file is not None
     os.unlink(path)
-    assert lease.standing() == "gone"
+    assert lock_file.standing() == "gone"
     other = take(path)
     assert other is not None
-    assert lease.standing() == "other"
-    lease.release()  # leaves the other one's file
+    assert lock_file.standing() == "other"
+    lock_file.release()  # leaves the other one's file
     assert other.standing() == "held"
     other.release()
 
@@ -105,32 +105,32 @@ def test_a_taker_never_keeps_a_file_that_was_just_removed(
         return real(fd)
 
     monkeypatch.setattr(lockfile, "_lock", lock)
-    lease = take(path)
-    assert lease is not None
-    assert lease.standing() == "held"
-    lease.release()
+    lock_file = take(path)
+    assert lock_file is not None
+    assert lock_file.standing() == "held"
+    lock_file.release()
 
 
-def test_a_lease_that_is_dropped_is_free(path: str) -> None:
-    lease = take(path)
-    assert lease is not None
-    del lease
+def test_a_lock_file_that_is_dropped_is_free(path: str) -> None:
+    lock_file = take(path)
+    assert lock_file is not None
+    del lock_file
     assert not probe(path)
     os.unlink(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 def test_a_forked_child_neither_holds_nor_removes_it(path: str) -> None:
-    lease = take(path)
-    assert lease is not None
+    lock_file = take(path)
+    assert lock_file is not None
     child = os.fork()
     if child == 0:
-        ok = not lease.held and probe(path)
-        lease.release()
+        ok = not lock_file.held and probe(path)
+        lock_file.release()
         os._exit(0 if ok and os.path.exists(path) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert lease.standing() == "held"
-    lease.release()
+    assert lock_file.standing() == "held"
+    lock_file.release()
 
 
 @POSIX
@@ -161,10 +161,10 @@ def test_the_file_is_for_those_alone_who_may_write_the_array(
     path: str, mode: int, made: int
 ) -> None:
     """Whoever can open it, if only to read, can lock it. The umask cuts nothing."""
-    lease = take(path, mode=mode)
+    lock_file = take(path, mode=mode)
     assert oct(os.stat(path).st_mode & 0o777) == oct(made)
-    assert lease is not None
-    lease.release()
+    assert lock_file is not None
+    lock_file.release()
 
 
 @POSIX
@@ -173,11 +173,11 @@ def test_a_file_that_more_users_can_open_is_tightened_when_it_is_taken(path: str
     Path(path).touch()
     os.chmod(path, 0o644)
     before = os.stat(path).st_mtime_ns
-    lease = take(path, mode=0o640)
-    assert lease is not None
+    lock_file = take(path, mode=0o640)
+    assert lock_file is not None
     assert oct(os.stat(path).st_mode & 0o777) == oct(0o600)
     assert os.stat(path).st_mtime_ns == before  # part of its number
-    lease.release()
+    lock_file.release()
 
 
 @POSIX
@@ -190,6 +190,6 @@ def test_a_file_system_without_modes_is_no_error(
     Path(path).touch()
     os.chmod(path, 0o755)
     monkeypatch.setattr(os, "fchmod", fchmod)
-    lease = take(path)
-    assert lease is not None
-    lease.release()
+    lock_file = take(path)
+    assert lock_file is not None
+    lock_file.release()

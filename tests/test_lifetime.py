@@ -295,7 +295,7 @@ def test_a_forked_child_neither_writes_nor_disturbs(name: str, transport: str, r
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_does_not_keep_the_lease_of_a_dead_parent(
+def test_a_forked_child_does_not_keep_the_lock_file_of_a_dead_parent(
     name: str, transport: str, root: Path, console: Any
 ) -> None:
     child = console()
@@ -393,7 +393,9 @@ def test_names_that_cannot_be_removed_yet_are_swept_later(
     monkeypatch.setattr(MmapTransport, "unlink", unlink)
     writer.write(np.zeros(5000))
     writer.close()
-    assert len(segments_of(root, name)) == (4 if mapped == "all" else 3)  # ... frames twice, lease
+    assert len(segments_of(root, name)) == (
+        4 if mapped == "all" else 3
+    )  # ... frames twice, lock file
     ndsharray._registry.sweep._swept.clear()
     NdShArray(name + "other", r_w="w", transport="mmap").close()
     assert len(segments_of(root, name)) == (4 if mapped == "all" else 3)
@@ -442,16 +444,16 @@ def test_a_sweep_spares_the_living(name: str, transport: str, console: Any) -> N
     NdShArray(name + "other", r_w="w", transport=transport).close()
 
 
-def test_a_killed_reader_gives_its_cell_back(
+def test_a_killed_reader_gives_its_entry_back(
     name: str, transport: str, root: Path, console: Any
 ) -> None:
     with NdShArray(name, np.arange(3), "w", transport=transport):
         for _ in range(3):
             child = console()
             child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
-            child.run("r._reader._follower.side.pin(r._reader._follower.pins.cell.number, 0, 1)")
+            child.run("r._reader._follower.side.pin(r._reader._follower.pins.entry.number, 0, 1)")
             child.kill()
-        assert len([entry for entry in left(root) if "-r" in entry]) == 1  # each claimed cell 0
+        assert len([entry for entry in left(root) if "-r" in entry]) == 1  # each claimed entry 0
     assert left(root) == []
 
 
@@ -461,9 +463,9 @@ def test_a_taker_clears_the_pins_of_dead_readers(
     child = console()
     child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
     child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
-    child.run("r._reader._follower.side.pin(r._reader._follower.pins.cell.number, 0, 1)")
+    child.run("r._reader._follower.side.pin(r._reader._follower.pins.entry.number, 0, 1)")
     with NdShArray(name, r_w="r", transport=transport) as living:
-        living._reader._follower.side.pin(living._reader._follower.pins.cell.number, 2, 2)  # type: ignore
+        living._reader._follower.side.pin(living._reader._follower.pins.entry.number, 2, 2)  # type: ignore
         child.kill()
         with NdShArray(name, r_w="w", transport=transport) as writer:
             control = writer._writer._control.memory  # type: ignore[union-attr]

@@ -72,7 +72,7 @@ def test_what_a_killed_writer_left_is_found_without_a_list_of_memory(
     assert list(root.iterdir()) == []  # and the fixture looks at /dev/shm
 
 
-def test_only_one_process_holds_the_lease(name: str, transport: str, mac: Any) -> None:
+def test_only_one_process_holds_the_lock_file(name: str, transport: str, mac: Any) -> None:
     one, other = mac(), mac()
     one.run(f"w = NdShArray({name!r}, np.zeros(9), 'w', transport={transport!r})")
     with pytest.raises(Failed, match="WriterExistsError"):

@@ -105,7 +105,7 @@ def test_words_are_native_and_aligned() -> None:
     assert len(memory.words) == 2
     memory.words[1] = 0x0102030405060708
     assert np.frombuffer(buffer, np.uint64, 2)[1] == 0x0102030405060708
-    memory.cells[16] = 255
+    memory.bytes[16] = 255
     assert memory.group(16, 18).tobytes() == b"\xff\0"
 
 

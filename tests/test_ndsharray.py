@@ -145,7 +145,7 @@ def test_frames_that_are_held_never_change(sides: Sides) -> None:
         assert (frame == value).all()
 
 
-@pytest.mark.by_turns
+@pytest.mark.alternately
 def test_more_than_2_gib(name: str, transport: str) -> None:
     size = 2**31 + 2**20
     if free_bytes(Path("/dev/shm")) < 3 * size or available_memory() < 6 * size:
@@ -312,7 +312,7 @@ def test_a_reader_keeps_its_last_frame_after_the_writer_is_gone(name: str, trans
 
 def test_many_readers(name: str, transport: str) -> None:
     with NdShArray(name, np.arange(5), "w", transport=transport) as writer:
-        readers = [NdShArray(name, r_w="r", transport=transport) for _ in range(70)]  # 62 cells
+        readers = [NdShArray(name, r_w="r", transport=transport) for _ in range(70)]  # 62 entries
         for value in range(3):
             for reader in readers:
                 valid, found = reader.read()
@@ -495,25 +495,25 @@ def test_a_rerun_notebook_cell(name: str, transport: str) -> None:
     reader.close()
 
 
-def test_a_removed_lease_file_is_made_again(name: str, transport: str, root: Path) -> None:
+def test_a_removed_lock_file_is_made_again(name: str, transport: str, root: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("an open file cannot be removed there")
     with NdShArray(name, np.zeros(3), "w", transport=transport) as writer:
-        (lease,) = root.glob("*-w")
-        lease.unlink()
+        (lock_file,) = root.glob("*-w")
+        lock_file.unlink()
         writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
         writer.write(np.ones(3))
-        assert lease.exists()
+        assert lock_file.exists()
 
 
-def test_a_writer_whose_lease_was_given_away_finds_out(
+def test_a_writer_whose_lock_file_was_given_away_finds_out(
     name: str, transport: str, root: Path, console: Any
 ) -> None:
     if sys.platform == "win32":
         pytest.skip("an open file cannot be removed there")
     writer = NdShArray(name, np.zeros(3), "w", transport=transport)
-    (lease,) = root.glob("*-w")
-    lease.unlink()
+    (lock_file,) = root.glob("*-w")
+    lock_file.unlink()
     child = console()
     child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
     writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed

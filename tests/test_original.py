@@ -152,7 +152,7 @@ def test_difference_nothing_is_left(name: str, root: Path) -> None:
     with NdShArray(name, np.zeros(2), "w") as writer:
         for size in range(100, 2000, 100):
             writer.write(np.zeros(size))
-            assert len(os.listdir(root)) == 3  # lease, control segment, one frame segment
+            assert len(os.listdir(root)) == 3  # lock file, control segment, one frame segment
     assert os.listdir(root) == []
 
 

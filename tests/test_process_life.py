@@ -35,7 +35,7 @@ from ndsharray import ClosedError, NdShArray, WriterExistsError
 from ndsharray._system import at_exit
 
 pytestmark = [
-    pytest.mark.by_turns,
+    pytest.mark.alternately,
     pytest.mark.skipif(os.name != "posix", reason="POSIX"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]
@@ -494,7 +494,7 @@ def test_whoever_holds_it_to_the_end_the_end_is_clean(
 
 
 @pytest.mark.parametrize("how", ["read", "frames", "in place"])
-def test_a_daemon_thread_that_waits_at_exit_leaves_no_lease_of_its_reader(
+def test_a_daemon_thread_that_waits_at_exit_leaves_no_lock_file_of_its_reader(
     name: str, transport: str, root: Path, how: str
 ) -> None:
     code = f"""
@@ -693,7 +693,9 @@ def test_a_child_that_lives_long_keeps_nothing_of_a_killed_parent(
             own = Path(f"/proc/{parent.process.pid}/cmdline").read_bytes()
             while Path(f"/proc/{pid}/cmdline").read_bytes() in (own, b""):  # empty: half way
                 os.sched_yield()
-        if how != "fork":  # which has the descriptors of mappings, and drops leases when it begins
+        if (
+            how != "fork"
+        ):  # which has the descriptors of mappings, and drops lock files when it begins
             assert [target for target in opened_by(pid) if re.search(OURS, target)] == []
         parent.process.kill()  # its standard streams are the child's too: no end of file
         parent.process.wait()
@@ -907,7 +909,7 @@ def test_a_writer_that_is_stopped_for_long_keeps_its_array(
 
 
 @pytest.mark.parametrize("wake", ["write", "loan", "close", "del"])
-def test_a_stopped_writer_without_its_lease_file_can_be_replaced_and_finds_out(
+def test_a_stopped_writer_without_its_lock_file_can_be_replaced_and_finds_out(
     name: str, transport: str, root: Path, child: Console, account: Any, wake: str
 ) -> None:
     child.run(f"w = NdShArray({name!r}, np.full(9, 1), 'w', transport={transport!r})")
@@ -915,8 +917,8 @@ def test_a_stopped_writer_without_its_lease_file_can_be_replaced_and_finds_out(
     assert reader.read()[0]
     with stopped(child):
         account("SIGSTOP of a writer that is replaced", 1)
-        (lease,) = root.glob("*-w")
-        lease.unlink()
+        (lock_file,) = root.glob("*-w")
+        lock_file.unlink()
         second = NdShArray(name, np.full(9, 2), "w", transport=transport)
         assert reader.read()[1].tolist() == [2] * 9
     if wake in ("close", "del"):  # it owns nothing any more, and removes nothing
@@ -1000,13 +1002,13 @@ def test_a_writer_that_was_replaced_inside_a_write_makes_no_wrong_frame(
     assert reader.read()[0]
     stop_inside(child, where, step, size)
     with stopped(child, by_itself=True):
-        (lease,) = root.glob("*-w")
-        lease.unlink()
+        (lock_file,) = root.glob("*-w")
+        lock_file.unlink()
         second = NdShArray(name, np.full(9, 2), "w", transport=transport)
         assert reader.read()[1].tolist() == [2] * 9
         second.write(np.full(9, 2))
     with pytest.raises(Failed, match=r"WriterExistsError|FileExistsError"):
-        child.result()  # may well come to its end: it has looked at its lease just before
+        child.result()  # may well come to its end: it has looked at its lock file just before
         child.run("w._writer._look_at = 0")  # a second has passed
         child.run("w.write(np.full(9, 3))")
     second._writer._look_at = 0  # type: ignore[union-attr]  # and here: it mends what was done to it
@@ -1172,15 +1174,15 @@ def names_of_segments(root: Path, name: str) -> list[str]:
 
 def test_errors_of_a_replaced_writer_say_what_happened(name: str, root: Path, console: Any) -> None:
     with NdShArray(name, np.arange(3), "w", transport="mmap") as writer:
-        (lease,) = root.glob("*-w")
-        lease.unlink()
+        (lock_file,) = root.glob("*-w")
+        lock_file.unlink()
         child = console()
         child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport='mmap')")
         writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
         with pytest.raises(WriterExistsError, match=str(child.process.pid)) as refused:
             writer.write(np.arange(3))
         assert refused.value.pid == child.process.pid
-        with pytest.raises(ClosedError, match="its lease was removed"):
+        with pytest.raises(ClosedError, match="its lock file was removed"):
             writer.write(np.arange(3))
 
 

@@ -49,7 +49,7 @@ class Pair:
         return self.sides[-1]
 
     def control(self) -> Memory:
-        return Memory(memoryview(self.address.transport.segments[self.address.control]))
+        return Memory(memoryview(self.address.transport.segments[self.address.control_name]))
 
     def recorded(self) -> list[str]:
         return self.recorder.take()
@@ -191,12 +191,12 @@ def test_take_over_changes_nothing_that_readers_follow_before_its_first_publish(
 ) -> None:
     old = pair.writer()
     old.write(A)
-    page = bytes(pair.control().cells)
+    page = bytes(pair.control().bytes)
     pair.recorded()
     new = pair.writer()
     lines = [line for line in pair.recorded() if line.startswith("store")]
     assert set(lines) == {"store pid", "store taken", "store state"}
-    assert bytes(pair.control().cells)[640:648] == page[640:648]
+    assert bytes(pair.control().bytes)[640:648] == page[640:648]
     new.write(A)
     assert pair.control().words[format.NEWEST_WORD] >> 1 == 1 + 2**16 + 1
 
@@ -380,12 +380,12 @@ def test_a_pinned_slot_is_passed_by(pair: Pair) -> None:
     pair.recorder.before["copy out slot2"] = overrun
     assert reader.read(reader.by_copy)[0]
     assert (reader.last == A + 4).all()
-    assert (pair.control().cells[832:1080].tobytes()) == bytes(248)  # the pin is gone again
+    assert (pair.control().bytes[832:1080].tobytes()) == bytes(248)  # the pin is gone again
 
 
 def test_a_pin_set_just_before_the_mark_is_seen_by_the_second_look(pair: Pair) -> None:
     writer, _ = attached_reader(pair)
-    cells = pair.control().cells
+    cells = pair.control().bytes
 
     def pin() -> None:
         cells[832 + 4 * 9] = 3  # slot 2
@@ -426,7 +426,7 @@ def test_the_newest_slot_is_never_taken(pair: Pair) -> None:
         assert reader.read(reader.by_copy)[0]
         pair.recorder.take()
         newest = pair.control().words[format.NEWEST_WORD] >> 1
-        cells = pair.control().cells
+        cells = pair.control().bytes
         others = [slot + 1 for slot in range(3) if slot != newest % 3]
         cells[832:834] = bytes(others)  # nothing but the newest slot is free
         writer.write(A)
@@ -439,7 +439,7 @@ def test_the_newest_slot_is_never_taken(pair: Pair) -> None:
 
 def test_no_free_slot_makes_the_writer_grow_and_never_thrash(pair: Pair) -> None:
     writer, _ = attached_reader(pair)
-    cells = pair.control().cells
+    cells = pair.control().bytes
     cells[832:835] = bytes([1, 2, 3])
     segments = pair.address.transport.segments
     before = set(segments)
@@ -457,12 +457,12 @@ def test_grow_for_all_pins_there_are(pair: Pair, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         ndsharray._registry.entries, "clear_dead", lambda *_: None
     )  # as if all readers lived
-    pair.control().cells[832:1080] = bytes(range(1, 249))
+    pair.control().bytes[832:1080] = bytes(range(1, 249))
     for _ in range(600):
         writer.write(A)
     table = format.load_table(pair.control(), pair.control().words[80] & 1)
     assert table.slots == 250
-    pair.control().cells[832:1080] = bytes(248)
+    pair.control().bytes[832:1080] = bytes(248)
 
 
 def test_a_second_growth_into_the_followed_copy_is_noticed(pair: Pair) -> None:

@@ -31,7 +31,7 @@ PINS = slice(format.PINS_BYTE, format.PINS_END)
 
 
 def pins(pair: Pair) -> list[int]:
-    return [pin for pin in pair.control().cells[PINS] if pin]
+    return [pin for pin in pair.control().bytes[PINS] if pin]
 
 
 # --- in place
@@ -83,7 +83,7 @@ def test_the_pin_comes_first(pair: Pair) -> None:
 
     for _ in range(2):
         writer.write(A + 5)  # positions 5 and 6; the next is 7, slot 1
-    reader._follower.had = (0, 0, 0)  # type: ignore[union-attr]
+    reader._follower.last_read = (0, 0, 0)  # type: ignore[union-attr]
     pair.recorder.before["store slot1.seq = 13"] = read
     writer.write(A + 9)
     assert seen[0]
@@ -170,7 +170,7 @@ def test_out_is_filled_under_a_pin(pair: Pair) -> None:
     assert pins(pair) == []
 
 
-def test_out_without_a_cell_is_touched_by_whole_frames_only(
+def test_out_without_an_entry_is_touched_by_whole_frames_only(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer, reader = attached_reader(pair)
@@ -225,7 +225,7 @@ def test_the_next_frame_is_looked_for_in_the_slots_after_newest(pair: Pair) -> N
 
 def test_positions_have_gaps_and_frames_have_none(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
-    cells = pair.control().cells
+    cells = pair.control().bytes
     for value in range(30):
         cells[900] = value % 3 + 1  # somebody pins this slot and that
         writer.write(A + value)
@@ -432,7 +432,7 @@ def test_an_interrupted_wait_clears_its_byte(pair: Pair) -> None:
     pair.recorder.before["sleep on 9"] = interrupt
     with pytest.raises(Stop):
         reader.read(reader.by_copy, 5.0)[0]
-    assert not any(pair.control().cells[format.WAITING_BYTE : format.PINS_BYTE])
+    assert not any(pair.control().bytes[format.WAITING_BYTE : format.PINS_BYTE])
     writer.write(A + 1)
     assert reader.read(reader.by_copy, 5.0)[0]
 
@@ -441,10 +441,10 @@ def test_what_a_dead_reader_left_is_cleared_within_two_seconds_of_writes(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer, _ = sleeping_reader(pair)
-    cells = pair.control().cells
+    cells = pair.control().bytes
     cells[format.WAITING_BYTE + 40] = 1
     cells[format.PINS_BYTE + 4 * 41] = 2
-    for expected in (2, 2, 0):  # seen, seen again: then its lease is tried
+    for expected in (2, 2, 0):  # seen, seen again: then its lock file is tried
         assert sum(1 for byte in cells[format.WAITING_BYTE : format.PINS_END] if byte) == expected
         writer._look_at = -(10**12)
         writer.write(A)

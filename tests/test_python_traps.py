@@ -23,7 +23,7 @@ from processes import remains, run_script
 import ndsharray
 from ndsharray import ClosedError, NdShArray
 
-pytestmark = pytest.mark.by_turns
+pytestmark = pytest.mark.alternately
 
 HERE = str(Path(__file__).parent)
 LIBRARY = str(Path(ndsharray.__file__).parent.parent)

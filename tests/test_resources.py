@@ -28,7 +28,7 @@ from ndsharray._system import clock
 from ndsharray.backends import resolve
 
 pytestmark = [
-    pytest.mark.by_turns,
+    pytest.mark.alternately,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux' limits"),
 ]
 
@@ -61,7 +61,7 @@ def feed():
 def names(name):
     address = address_of(resolve(transport), name)
     places = (os.environ["NDSHARRAY_DIR"], "/dev/shm")
-    return sorted(e for p in places for e in os.listdir(p) if e.startswith(address.control))
+    return sorted(e for p in places for e in os.listdir(p) if e.startswith(address.control_name))
 def attempt(act):
     try:
         return act() or "done"
@@ -158,7 +158,7 @@ def names_of(address: Address) -> list[str]:
     found = []
     for place in (Path(address.transport.root), SHM):
         if place.is_dir():
-            found += [place / e for e in os.listdir(place) if e.startswith(address.control)]
+            found += [place / e for e in os.listdir(place) if e.startswith(address.control_name)]
     return sorted(map(str, found))
 
 
@@ -175,7 +175,9 @@ def look_now(side: NdShArray) -> None:
 
 
 def test_what_a_side_costs_in_descriptors(name: str, transport: str) -> None:
-    each = 1 if sys.version_info >= (3, 13) else 3  # its lease; before 3.13 also of two mappings
+    each = (
+        1 if sys.version_info >= (3, 13) else 3
+    )  # its lock file; before 3.13 also of two mappings
 
     def opened() -> int:
         return len(os.listdir("/proc/self/fd"))
@@ -322,7 +324,7 @@ def test_a_reader_that_could_not_open_a_segment_goes_on_when_it_can(
         child.run("r.close()")
 
 
-def test_a_reader_without_a_descriptor_for_a_cell_reads_and_gets_one_later(
+def test_a_reader_without_a_descriptor_for_an_entry_reads_and_gets_one_later(
     name: str, transport: str, child: Console
 ) -> None:
     with new(name, transport, "w", np.arange(3)) as writer:
@@ -333,19 +335,19 @@ from unittest import mock
 from ndsharray._system import lockfile
 def no_descriptor(*_):
     raise OSError(errno.EMFILE, "Too many open files")
-with mock.patch.object(lockfile.Lease, "_open", no_descriptor):  # only here: the rest has enough
+with mock.patch.object(lockfile.LockFile, "_open", no_descriptor):  # only here: the rest has enough
     r = {make(name, transport, "r")}
     valid, held = r.read(copy=False)
     assert valid and held.tolist() == [0, 1, 2] and not held.flags.writeable
-    assert r._reader._cell._cell is None
+    assert r._reader._entry._entry is None
 """,
         )
         for value in range(10):
             writer.write(np.full(3, value))
         assert child.run("held.tolist()") == [0, 1, 2]  # a private copy
-        child.run("r._reader._cell._tried -= 10**9")  # a second later
+        child.run("r._reader._entry._tried -= 10**9")  # a second later
         assert child.run("r.read(copy=False)[1].tolist()") == [9, 9, 9]
-        assert child.run("r._reader._cell._cell.number") == 0
+        assert child.run("r._reader._entry._entry.number") == 0
         child.run("r.close()")
 
 
@@ -382,11 +384,11 @@ def act():
         child.run("w.close()")
 
 
-def test_no_descriptor_when_a_lease_has_to_be_made_anew(
+def test_no_descriptor_when_a_lock_file_has_to_be_made_anew(
     name: str, transport: str, child: Console
 ) -> None:
     child.run(f"w = {make(name, transport, 'w', 'np.arange(3)')}")
-    os.unlink(address_of(resolve(transport), name).writer_lease())
+    os.unlink(address_of(resolve(transport), name).writer_lock())
     with new(name, transport, "r") as reader:
         child.run("starve(0); w._writer._look_at = 0")
         with pytest.raises(Failed, match="Too many open files"):
@@ -398,13 +400,13 @@ def test_no_descriptor_when_a_lease_has_to_be_made_anew(
         child.run("w.close()")
 
 
-def test_no_descriptor_makes_a_lease_look_held_and_a_sweep_spare_everything(
+def test_no_descriptor_makes_a_lock_file_look_held_and_a_sweep_spare_everything(
     name: str, transport: str, child: Console
 ) -> None:
     with new(name, transport, "w", np.arange(3)), new(name, transport, "r") as reader:
-        lease = address_of(resolve(transport), name).writer_lease()
+        lock_file = address_of(resolve(transport), name).writer_lock()
         child.run("from ndsharray._system.lockfile import probe")
-        child.run(f"starve(0); answer = probe({lease!r}); feed()")
+        child.run(f"starve(0); answer = probe({lock_file!r}); feed()")
         assert child.run("answer") is True  # who cannot look must not remove anything
         child.run("from ndsharray._registry.sweep import sweep, _swept")
         root = os.environ["NDSHARRAY_DIR"]
@@ -548,9 +550,9 @@ def test_a_root_that_loses_write_permission_leaves_readers_and_small_writes(
     child = without_rights(console, transport, foreign)
     child.run(f"w = {make(name, transport, 'w', 'np.arange(3)')}")
     foreign.chmod(0o500)
-    child.run(f"r = {make(name, transport, 'r')}")  # cannot make the lease of a cell
+    child.run(f"r = {make(name, transport, 'r')}")  # cannot make the lock file of an entry
     assert child.run("r.read()[1].tolist()") == [0, 1, 2]
-    assert child.run("r.read(copy=False)[0], r._reader._cell._cell") == (False, None)
+    assert child.run("r.read(copy=False)[0], r._reader._entry._entry") == (False, None)
     child.run("w._writer._look_at = 0; w.write(np.full(3, 5)); valid, held = r.read(copy=False)")
     assert child.run("held.tolist()") == [5, 5, 5]
     if transport == "mmap":
@@ -656,7 +658,7 @@ def test_posix_shm_without_dev_shm_names_the_cure(
 INODES = 'mount -t tmpfs -o size=24m,nr_inodes=20 tmpfs /dev/shm && exec "$@"'
 
 
-def test_no_file_left_for_leases(
+def test_no_file_left_for_lock_files(
     name: str, transport: str, console_in: Callable[[list[str]], Console]
 ) -> None:
     child = prepared(console_in([*PRIVATE, "sh", "-c", INODES, "sh"]), transport)
@@ -676,14 +678,14 @@ def fill():
 """,
     )
     child.run(f"fill(); before = names({name!r})")
-    for free in range(3):  # none for a lease; for the control segment; for the frame segment
+    for free in range(3):  # none for a lock file; for the control segment; for the frame segment
         other = make(name + "2", transport, "w", "np.zeros(3)")
         assert child.run(f"attempt(lambda: {other})") == "ENOSPC"
         child.run("gc.collect()")
         assert child.run(f"names({name + '2'!r})") == []
         if free == 0:  # readers need no file
             child.run(f"r = {make(name, transport, 'r')}; valid, held = r.read(copy=False)")
-            assert child.run("held.tolist(), r._reader._cell._cell") == ([0, 1, 2], None)
+            assert child.run("held.tolist(), r._reader._entry._entry") == ([0, 1, 2], None)
             assert child.run("attempt(lambda: w.write(np.zeros(5000)))") == "ENOSPC"
             child.run("w.write(np.arange(3) + 1)")
             assert child.run("r.read(timeout=10)[1].tolist()") == [1, 2, 3]
@@ -713,23 +715,23 @@ class Files:
         control = inner[0]._writer._control
         self._address = address
         self.segments = {
-            "control": address.control,
+            "control": address.control_name,
             "frames": address.frames(control.instance, control.tables[1].segment),
         }
-        self.leases = {
-            "writer's lease": address.writer_lease(),
-            "cell's lease": address.cell_lease(inner[1]._reader._cell._cell.number),
+        self.lock_files = {
+            "writer's lock file": address.writer_lock(),
+            "entry's lock file": address.entry_lock(inner[1]._reader._entry._entry.number),
         }
 
     def remove(self, *kinds: str) -> None:
         for kind in kinds:
-            if kind in self.leases:
-                os.unlink(self.leases[kind])
+            if kind in self.lock_files:
+                os.unlink(self.lock_files[kind])
             else:
                 assert self._address.transport.unlink(self.segments[kind])
 
 
-KINDS = ["control", "frames", "writer's lease", "cell's lease"]
+KINDS = ["control", "frames", "writer's lock file", "entry's lock file"]
 SETS = [
     " and ".join(kinds) for count in (1, 2, 4) for kinds in itertools.combinations(KINDS, count)
 ]
@@ -784,14 +786,14 @@ def test_a_late_reader_finds_an_array_whose_files_were_removed(
             assert frame.tolist() == [2] * 50
 
 
-def test_a_lease_that_was_removed_makes_two_writers_for_a_second_at_most(
+def test_a_lock_file_that_was_removed_makes_two_writers_for_a_second_at_most(
     address: Address, child: Console
 ) -> None:
     name, transport = address.name, address.transport.name
     other = new(name, transport, "w", np.full(50, 0))
     with new(name, transport, "r") as reader:
         assert reader.read()[0]
-        os.unlink(address.writer_lease())
+        os.unlink(address.writer_lock())
         child.run(f"w = {make(name, transport, 'w')}")
         for value in range(1, 30):  # both write; no reader gets half of a frame, or garbage
             child.run(f"w.write(np.full({50 + value * 20}, {value}))")
@@ -813,7 +815,7 @@ def test_a_lease_that_was_removed_makes_two_writers_for_a_second_at_most(
 
 
 @pytest.mark.parametrize("writes", ["many", "growing", "by a taker", "after a look", "for pins"])
-def test_frames_in_place_outlive_their_cells_lease(
+def test_frames_in_place_outlive_their_entry_lock_file(
     address: Address, child: Console, writes: str
 ) -> None:
     name, transport = address.name, address.transport.name
@@ -825,13 +827,13 @@ def test_frames_in_place_outlive_their_cells_lease(
         child.run(f"w.write(np.full(50, {value}))")
         held.append(reader.read(copy=False)[1])
     inner: Any = reader
-    os.unlink(address.cell_lease(inner._reader._cell._cell.number))  # a cleaner
+    os.unlink(address.entry_lock(inner._reader._entry._entry.number))  # a cleaner
 
     def assert_unchanged() -> None:
         assert [frame.tolist() for frame in held] == [[value] * 50 for value in range(3)]
 
     others = []
-    for _ in range(64):  # more than there are cells
+    for _ in range(64):  # more than there are entries
         others.append(new(name, transport, "r"))
         others[-1].read(copy=False)
     child.run("for value in range(9): w.write(np.full(50, 50 + value))")

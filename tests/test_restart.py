@@ -45,7 +45,7 @@ def test_a_reader_first_gets_the_first_frame_at_its_next_read(
     reader.close()
 
 
-@pytest.mark.by_turns
+@pytest.mark.alternately
 @pytest.mark.parametrize("kill", [False, True])
 def test_a_writer_restarted_20_times_under_a_running_reader(
     name: str, transport: str, root: Path, console: Any, kill: bool
@@ -120,7 +120,7 @@ def test_a_writer_killed_at_random_moments_leaves_its_last_frame(
     NdShArray(name, r_w="w", transport=transport).close()
 
 
-@pytest.mark.by_turns
+@pytest.mark.alternately
 @pytest.mark.parametrize("kill", [False, True])
 def test_a_reader_restarted_20_times_under_a_running_writer(
     name: str, transport: str, console: Any, kill: bool
@@ -155,7 +155,7 @@ def test_a_half_made_control_segment_is_made_afresh(name: str, transport: str) -
     made.create("warm", 64)
     made.unlink("warm")
     reader = NdShArray(name, r_w="r", transport=transport)
-    half = made.create(address_of(made, name).control, 4096)  # its writer was killed just here
+    half = made.create(address_of(made, name).control_name, 4096)  # its writer was killed just here
     assert reader.read()[0] is False
     half.close()
     del half
@@ -183,11 +183,11 @@ def test_memory_of_another_boot_counts_as_absent(
 class Watched:
     """What keeps a segment mapped; it says what is held when it goes."""
 
-    def __init__(self, owner: Any, log: list[str], lease: str) -> None:
-        self.owner, self.log, self.lease = owner, log, lease
+    def __init__(self, owner: Any, log: list[str], lock_file: str) -> None:
+        self.owner, self.log, self.lock_file = owner, log, lock_file
 
     def __del__(self) -> None:
-        self.log.append("freed under the lease" if lockfile.probe(self.lease) else "freed")
+        self.log.append("freed under the lock file" if lockfile.probe(self.lock_file) else "freed")
 
 
 @pytest.fixture
@@ -201,8 +201,8 @@ def memory_log(transport: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             segment = real(self, name, *args, **kwargs)
             if len(name) < 29:
                 return segment
-            lease = os.path.join(self.root, f"{name[:18]}-{self.name}-w")
-            return Segment(name, segment.buf, Watched(segment, log, lease))
+            lock_file = os.path.join(self.root, f"{name[:18]}-{self.name}-w")
+            return Segment(name, segment.buf, Watched(segment, log, lock_file))
 
         return make
 
@@ -219,7 +219,7 @@ def memory_log(transport: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows frees memory with the last handle")
-def test_a_sweep_frees_memory_after_it_let_the_lease_go(
+def test_a_sweep_frees_memory_after_it_let_the_lock_file_go(
     name: str, transport: str, console: Any, memory_log: list[str]
 ) -> None:
     child = console()
@@ -231,13 +231,13 @@ def test_a_sweep_frees_memory_after_it_let_the_lease_go(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows frees memory with the last handle")
-def test_a_close_frees_memory_after_it_let_the_lease_go(
+def test_a_close_frees_memory_after_it_let_the_lock_file_go(
     name: str, transport: str, memory_log: list[str]
 ) -> None:
     NdShArray(name, np.arange(3), "w", transport=transport).close()
     assert memory_log[0] == "unlinked"
     assert memory_log[-1] == "freed"
-    assert "freed under the lease" not in memory_log
+    assert "freed under the lock file" not in memory_log
 
 
 @pytest.mark.skipif(os.name != "posix", reason="nobody asks for a process on Windows")
@@ -252,13 +252,13 @@ def test_a_refusal_does_not_call_a_dead_process_living(
     child.process.kill()
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie
     core = NdShArray(name + " other", r_w="r", transport=transport)
-    lease = lockfile.take(address_of(core.transport, name).writer_lease())
-    assert lease is not None  # as a sweep has it
+    lock_file = lockfile.take(address_of(core.transport, name).writer_lock())
+    assert lock_file is not None  # as a sweep has it
     for reap in (False, True):
         if reap:
             child.end()
         with pytest.raises(WriterExistsError, match=rf"last writer \(process {pid}\) has ended"):
             NdShArray(name, r_w="w", transport=transport)
-    lease.abandon()
+    lock_file.abandon()
     core.close()
     NdShArray(name, r_w="w", transport=transport).close()

@@ -62,7 +62,7 @@ def slots(writer: NdShArray) -> int:
 
 def on_disk(writer: NdShArray) -> int:
     """Return the bytes of all files that the array has."""
-    prefix = writer._address.control
+    prefix = writer._address.control_name
     places = [Path(writer._address.transport.root), *([SHM] if HAS_SHM else [])]
     files = [file for place in places for file in place.glob(prefix + "*")]
     return sum(file.stat().st_size for file in files)
@@ -548,7 +548,7 @@ def test_the_segment_of_an_interrupted_publish_keeps_its_name(
 def test_the_fewest_slots_leave_out_pins(writer: NdShArray, readers: list[NdShArray]) -> None:
     writer.write(frame(SMALL))
     side: Any = writer._writer._frames.side  # type: ignore[union-attr]
-    cells: Any = writer._writer._control.memory.cells  # type: ignore[union-attr]
+    cells: Any = writer._writer._control.memory.bytes  # type: ignore[union-attr]
     for pins, fewest in [((), 2), ((1,), 2), ((1, 2), 3), ((4, 1, 2), 3), ((9, 250), 2)]:
         cells[PINS_BYTE : PINS_BYTE + len(pins)] = bytes(pins)
         assert side.fewest_slots() == fewest

@@ -14,7 +14,7 @@ import ndsharray._registry.sweep
 import ndsharray._system.clock
 import ndsharray._system.lockfile
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
-from ndsharray._protocol.format import BOOT_BYTE, CELLS, INSTANCE_WORD, OWNERS_WORD
+from ndsharray._protocol.format import BOOT_BYTE, ENTRIES, INSTANCE_WORD, OWNERS_WORD
 from ndsharray._registry.names import address_of
 from ndsharray.backends import resolve
 
@@ -33,7 +33,7 @@ def test_the_end_of_a_replaced_writer_stores_nothing(
     first = NdShArray(name, np.full(4, 1), "w", transport=transport)
     loan = first.loan()
     loan.__enter__()[:] = 2
-    os.unlink(address_of(resolve(transport), name).writer_lease())
+    os.unlink(address_of(resolve(transport), name).writer_lock())
     second = console()
     second.run(f"w = NdShArray({name!r}, np.full(4, 3), 'w', transport={transport!r})")
     first.close()
@@ -42,27 +42,27 @@ def test_the_end_of_a_replaced_writer_stores_nothing(
     second.run("w.close()")
 
 
-def test_memory_of_another_boot_is_absent_whoever_holds_the_lease(
+def test_memory_of_another_boot_is_absent_whoever_holds_the_lock_file(
     name: str, transport: str, console: Any
 ) -> None:
     if ndsharray._system.clock.boot_id() == bytes(16):
         pytest.skip("no boot id here")
     leave_one_killed(console, name, transport)
     address = address_of(resolve(transport), name)
-    page = address.transport.open(address.control, writable=True)
+    page = address.transport.open(address.control_name, writable=True)
     page.buf[BOOT_BYTE : BOOT_BYTE + 16] = bytes(range(16))
     page.close()
-    lease = ndsharray._system.lockfile.take(
-        address.writer_lease()
+    lock_file = ndsharray._system.lockfile.take(
+        address.writer_lock()
     )  # a sweep, or a writer that begins
     with NdShArray(name, r_w="r", transport=transport) as reader:
         assert reader.read()[0] is False
-    assert lease is not None
-    lease.abandon()
+    assert lock_file is not None
+    lock_file.abandon()
     NdShArray(name, r_w="w", transport=transport).close()
 
 
-def test_cells_of_killed_readers_are_free_again_where_the_control_segment_stays(
+def test_entry_of_killed_readers_are_free_again_where_the_control_segment_stays(
     name: str, root: Path, console: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as windows:
@@ -80,7 +80,7 @@ def test_cells_of_killed_readers_are_free_again_where_the_control_segment_stays(
         for _ in range(3):
             with NdShArray(name, np.arange(3), "w", transport="mmap") as writer:
                 words = writer._writer._control.memory.words  # type: ignore[union-attr]
-                assert not any(words[OWNERS_WORD : OWNERS_WORD + CELLS])
+                assert not any(words[OWNERS_WORD : OWNERS_WORD + ENTRIES])
                 del words
                 child = console()
                 child.run(f"r = NdShArray({name!r}, r_w='r', transport='mmap')")
@@ -105,13 +105,13 @@ def test_a_taker_that_is_interrupted_leaves_the_dead_writers_frame(
     NdShArray(name, r_w="w", transport=transport).close()
 
 
-def test_lease_files_of_strangers_choose_nothing_that_is_swept(name: str, root: Path) -> None:
+def test_lock_files_of_strangers_choose_nothing_that_is_swept(name: str, root: Path) -> None:
     private = PosixShmTransport(root)
     shared = root / "shared"
     shared.mkdir()
     shared.chmod(0o770)
     with NdShArray(name, np.arange(3), "w", transport=private) as writer:
-        control = writer._address.control
+        control = writer._address.control_name
         bait = shared / f"{control}-posix_shm-w"
         bait.touch()
         ndsharray._registry.sweep._swept.clear()
@@ -122,7 +122,7 @@ def test_lease_files_of_strangers_choose_nothing_that_is_swept(name: str, root: 
     shared.rmdir()
 
 
-def test_a_lease_whose_mode_cannot_be_set_leaves_nothing(
+def test_a_lock_file_whose_mode_cannot_be_set_leaves_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_fd: int, _mode: int) -> None:
@@ -174,7 +174,7 @@ def test_a_frame_lent_while_names_were_removed_is_found_again(
         ours: Any = writer._writer
         with writer.loan() as out:
             out[:] = 6
-            os.unlink(ours._lease.path)
+            os.unlink(ours._lock_file.path)
             transport_object.unlink(
                 writer._address.frames(ours._control.instance, ours._frames.table.segment)
             )
@@ -202,7 +202,7 @@ def test_an_instance_id_that_is_scribbled_over_costs_no_pin(name: str, transport
             del words, held
 
 
-def test_a_cell_that_is_claimed_twice_in_one_memory_keeps_its_pins(
+def test_an_entry_that_is_claimed_twice_in_one_memory_keeps_its_pins(
     name: str, transport: str
 ) -> None:
     with NdShArray(name, np.full(50, 1), "w", transport=transport) as writer:
@@ -210,7 +210,7 @@ def test_a_cell_that_is_claimed_twice_in_one_memory_keeps_its_pins(
             _, held = reader.read(copy=False)
             inner: Any = reader._reader
             pins = inner._follower.pins
-            assert pins.cell.claim(inner._follower.attached.memory)
+            assert pins.entry.claim(inner._follower.attached.memory)
             for value in range(2, 9):
                 writer.write(np.full(50, value))
             assert (held == 1).all()

@@ -25,7 +25,7 @@ from ndsharray import MmapTransport
 from ndsharray.backends.base import control_name
 
 pytestmark = [
-    pytest.mark.by_turns,
+    pytest.mark.alternately,
     pytest.mark.skipif(
         not sys.platform.startswith("linux") or os.getuid() != 0,
         reason="needs Linux and root: its children become other users",
@@ -256,7 +256,7 @@ def test_what_is_made_by_default_is_its_owners_alone(
         assert alice.run("r.read(copy=False)[1].tolist()") == [0, 1, 2]
         made = [*root.iterdir(), *segments(transport, root, name)]
         assert bits(root) == 0o700
-        assert len(set(made)) == 4  # control, frames, two leases
+        assert len(set(made)) == 4  # control, frames, two lock files
         assert {bits(path) for path in made} == {0o600}
         assert {path.stat().st_uid for path in [root, *made]} == {alice.uid}
         alice.run("r.close(), w.close()")
@@ -443,7 +443,7 @@ def test_a_shared_memory_name_that_another_user_took_is_refused(
     finally:
         clear(squatted)
         secret.unlink()
-        for each in root.iterdir():  # the lease of the writer that could not be made
+        for each in root.iterdir():  # the lock file of the writer that could not be made
             each.unlink()
 
 
@@ -459,7 +459,7 @@ def test_two_users_of_a_group_share_an_array(get: Get, team: Path, name: str) ->
     alice.run("w = opened('w', *where)")
     alice.run("w.write(np.arange(3))")
     assert bob.run("r.read(copy=False)[1].tolist()") == [0, 1, 2]
-    assert bob.run("r._reader._cell._cell.number") == 0
+    assert bob.run("r._reader._entry._entry.number") == 0
     files = list(team.iterdir())
     assert sorted(path.stat().st_uid for path in files) == [alice.uid] * 3 + [bob.uid]
     assert {(bits(path), path.stat().st_gid) for path in files} == {(0o660, TEAM)}
@@ -512,7 +512,7 @@ def test_another_user_of_the_group_takes_over(get: Get, team: Path, name: str) -
     assert list(team.iterdir()) == []
 
 
-def test_the_cell_of_a_killed_reader_of_another_user_is_cleared(
+def test_the_entry_of_a_killed_reader_of_another_user_is_cleared(
     get: Get, team: Path, name: str
 ) -> None:
     alice, bob = get("alice"), get("bob")
@@ -599,7 +599,7 @@ def test_what_is_no_file_of_ours_in_a_shared_directory_is_refused(
     finally:
         clear(path)
         secret.unlink()
-        for each in team.iterdir():  # the lease of the writer that could not be made
+        for each in team.iterdir():  # the lock file of the writer that could not be made
             each.unlink()
 
 
@@ -621,19 +621,19 @@ def test_a_file_of_another_user_in_a_root_of_ones_own_is_refused(
 
 
 @pytest.mark.parametrize("kind", ["unreadable", "held"])
-def test_a_lease_that_a_stranger_took_in_a_directory_for_everybody_is_named(
+def test_a_lock_file_that_a_stranger_took_in_a_directory_for_everybody_is_named(
     get: Get, place: Path, name: str, kind: str
 ) -> None:
     alice, eve = get("alice"), get("eve")
     path = place / (control_name(str(place), name) + "-mmap-w")
     if kind == "held":
         eve.run("from ndsharray._system import lockfile")
-        eve.run(f"lease = lockfile.take({str(path)!r}, 0o666)")
+        eve.run(f"lock_file = lockfile.take({str(path)!r}, 0o666)")
         message = alice.refused(
             f"opened('w', {name!r}, {str(place)!r}, 0o666)", "WriterExistsError"
         )
         assert "living writer" in message
-        eve.run("lease.release()")
+        eve.run("lock_file.release()")
     else:
         squat(eve, path, kind, place)
         message = alice.refused(f"opened('w', {name!r}, {str(place)!r}, 0o666)")
@@ -755,11 +755,11 @@ def test_a_reader_with_read_only_rights_cannot_store(
     for segment in ("attached.memory", "side.frames"):
         bob.run(f"memory = r._reader._follower.{segment}")
         bob.refused("exec('memory.words[0] = 1')", "TypeError")
-        bob.refused("exec('memory.cells[0] = 1')", "TypeError")
-        bob.refused("exec('np.frombuffer(memory.cells, np.uint8)[0] = 1')", "ValueError")
-        bob.refused("np.frombuffer(memory.cells, np.uint8).setflags(write=True)", "ValueError")
+        bob.refused("exec('memory.bytes[0] = 1')", "TypeError")
+        bob.refused("exec('np.frombuffer(memory.bytes, np.uint8)[0] = 1')", "ValueError")
+        bob.refused("np.frombuffer(memory.bytes, np.uint8).setflags(write=True)", "ValueError")
         # Nor by the kernel, whatever Python thinks.
-        bob.run("at = np.frombuffer(memory.cells, np.uint8).ctypes.data")
+        bob.run("at = np.frombuffer(memory.bytes, np.uint8).ctypes.data")
         bob.run("libc = ctypes.CDLL(None, use_errno=True)")
         protect = "libc.mprotect(ctypes.c_void_p(at), 4096, mmap.PROT_READ | mmap.PROT_WRITE)"
         assert bob.run(protect) == -1
@@ -784,14 +784,14 @@ def test_who_may_only_read_cannot_lock_a_writer_out(
 ) -> None:
     alice, bob = get("alice"), get("bob")
     where = f"{name!r}, {str(published)!r}, {file_mode}"
-    lease = published / (control_name(str(published), name) + "-mmap-w")
+    lock_file = published / (control_name(str(published), name) + "-mmap-w")
     if older:  # a writer of an older version was killed: its lock file has the array's mode
-        alice.run(f"os.close(os.open({str(lease)!r}, os.O_CREAT, 0o600))")
-        lease.chmod(file_mode)
+        alice.run(f"os.close(os.open({str(lock_file)!r}, os.O_CREAT, 0o600))")
+        lock_file.chmod(file_mode)
     alice.run(f"w = opened('w', {where})")
     alice.run("w.write(np.arange(3))")
     alice.run(f"r = opened('r', {where})")
-    alice.run("held = r.read(copy=False)")  # a lock file for its cell
+    alice.run("held = r.read(copy=False)")  # a lock file for its entry
     paths = [str(path) for path in published.iterdir()]
     bob.run(f"paths = [path for path in {paths!r} if can(os.open, path, os.O_RDONLY)]")
     bob.run("fds = [os.open(path, os.O_RDONLY) for path in paths]")
@@ -807,7 +807,7 @@ def test_who_may_only_read_cannot_lock_a_writer_out(
     alice.run("w.write(np.arange(4))")
     bob.run(f"r = opened('r', {where})")
     assert bob.run("r.read()[1].tolist()") == [0, 1, 2, 3]
-    assert oct(bits(lease)) == oct(0o600)
+    assert oct(bits(lock_file)) == oct(0o600)
     alice.run("w.close()")
     bob.run("r.close()")
     bob.run("for fd in fds: os.close(fd)")
@@ -848,7 +848,7 @@ def test_read_only_files_in_a_directory_that_the_reader_may_write_to(
     bob.run(f"r = opened('r', {name!r}, {str(team)!r}, 0o640)")
     assert bob.run("r.read(copy=False)[1].tolist()") == [0, 1, 2]
     assert bob.run("r.read(timeout=0.01)[0]") is False
-    assert len(list(team.iterdir())) == 3  # no cell
+    assert len(list(team.iterdir())) == 3  # no entry
     bob.run("r.close()")
     alice.run("w.close()")
 

@@ -173,7 +173,7 @@ def test_a_control_segment_that_is_never_ready_counts_as_nothing(
 ) -> None:
     """Its writer was killed while making it."""
     own = resolve(transport)
-    control = address_of(own, name).control
+    control = address_of(own, name).control_name
     os.makedirs(own.root, exist_ok=True)
     segment = own.create(control, 4096)
     with NdShArray(name, r_w="r", transport=transport) as reader:
@@ -224,7 +224,7 @@ def test_the_arrays_that_are_there(
     names = ["Kamera 1/左", "b"]
     writers = [NdShArray(each, np.zeros(3), "w", transport=own) for each in names]
     writers.append(NdShArray("elsewhere", np.zeros(3), "w", transport=other))
-    reader = NdShArray("b", r_w="r", transport=own)  # has a lease file of its own
+    reader = NdShArray("b", r_w="r", transport=own)  # has a lock file of its own
     reader.read(copy=False)
     assert [address.name for address in arrays(own)] == sorted(names)
     assert arrays(own) == [address_of(own, each) for each in sorted(names)]
@@ -243,14 +243,14 @@ def test_of_another_transport_in_the_same_root_are_not(name: str, root: Path) ->
         with NdShArray(name + "2", np.zeros(3), "w", transport="posix_shm"):
             assert [each.name for each in arrays(resolve("mmap"))] == [name]
             assert [each.name for each in arrays(resolve("posix_shm"))] == [name + "2"]
-    own = InProcessTransport(root)  # of one's own: by the lease files
+    own = InProcessTransport(root)  # of one's own: by the lock files
     with NdShArray(name, np.zeros(3), "w", transport=own):
         assert [each.name for each in arrays(own)] == [name]
 
 
 def test_what_is_no_array_is_left_out(name: str, root: Path) -> None:
     with NdShArray(name, np.zeros(3), "w", transport="mmap") as writer:
-        control = address_of(writer.transport, name).control
+        control = address_of(writer.transport, name).control_name
         copy = root / ("nd" + "0" * 16)
         copy.write_bytes((root / control).read_bytes())  # not the segment of that name
         (root / ("nd" + "1" * 16)).write_bytes(b"short")

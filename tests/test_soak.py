@@ -40,7 +40,7 @@ ALLOWED = {
     "descriptors": 5,  # before Python 3.13 each mapping has one: held frames of several lives
     "mappings": 8,  # the same, and arenas of the allocator
     "threads": 1,  # one that just ends
-    "files": 5,  # a new life's beside an old one's; leases of readers that were killed
+    "files": 5,  # a new life's beside an old one's; lock files of readers that were killed
 }
 
 
@@ -180,7 +180,7 @@ class Soak:
         for which in ("steady", "restarted"):
             address = address_of(resolve(self._transport), self.name(which))
             for place in {address.transport.root, "/dev/shm"}:
-                found += [e for e in os.listdir(place) if e.startswith(address.control)]
+                found += [e for e in os.listdir(place) if e.startswith(address.control_name)]
         return found
 
     def await_all(self, pace: threading.Event) -> None:
@@ -247,7 +247,7 @@ def soak(name: str, transport: str, tmp_path: Path) -> Iterator[Soak]:
             soak.kill_all()
 
 
-@pytest.mark.by_turns
+@pytest.mark.alternately
 @pytest.mark.times(20, 900)  # seconds
 def test_everything_stays_level(
     soak: Soak, times: int, account: Callable[[str, int], None]

@@ -135,8 +135,8 @@ if role == "r":
     valid, frame = other.read(timeout=0.5)
     last = int(frame[0])
 slots = other._writer._frames.table.slots if role == "w" else 0
-cells = other._writer._control.memory.cells if role == "w" else b""
-pins = sum(1 for pin in cells[832:1080] if pin)
+entries = other._writer._control.memory.bytes if role == "w" else b""
+pins = sum(1 for pin in entries[832:1080] if pin)
 other.close()
 print(count, wrong, last, slots, pins, flush=True)
 """
@@ -168,7 +168,7 @@ def begin() -> Iterator[Callable[..., Any]]:
 
 @pytest.mark.parametrize(
     "what",
-    ["write", "loan", "read", "in place", pytest.param("frames", marks=pytest.mark.by_turns)],
+    ["write", "loan", "read", "in place", pytest.param("frames", marks=pytest.mark.alternately)],
 )
 def test_nothing_breaks(name: str, transport: str, begin: Callable[..., Any], what: str) -> None:
     """What one side does is interrupted all the time; the other side checks it, too."""

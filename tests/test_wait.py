@@ -29,8 +29,8 @@ STEP = time.get_clock_info("monotonic").resolution  # 15.6 ms on Windows
 
 
 def waiting(writer: NdShArray) -> list[int]:
-    cells = writer._writer._control.memory.cells  # type: ignore[union-attr]
-    return [cell for cell, byte in enumerate(cells[WAITING_BYTE:PINS_BYTE]) if byte]
+    cells = writer._writer._control.memory.bytes  # type: ignore[union-attr]
+    return [entry for entry, byte in enumerate(cells[WAITING_BYTE:PINS_BYTE]) if byte]
 
 
 def until_somebody_waits(writer: NdShArray) -> None:
@@ -176,7 +176,7 @@ def test_a_reader_that_waits_first_gets_the_first_frame(
         assert reader.result() == ([0, 1, 2], True)
 
 
-def test_without_a_cell_a_reader_polls(
+def test_without_an_entry_a_reader_polls(
     name: str, transport: str, console: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with NdShArray(name, r_w="r", transport=transport) as reader:
@@ -456,7 +456,7 @@ def test_a_nested_read_in_a_signal_handler_is_told(name: str, transport: str) ->
             assert "interrupted" in told[0]
 
 
-def test_a_forked_reader_waits_with_a_cell_of_its_own(
+def test_a_forked_reader_waits_with_an_entry_of_its_own(
     name: str, transport: str, console: Any
 ) -> None:
     if not hasattr(os, "fork"):

@@ -21,7 +21,7 @@ from test_docs import blocks_of
 from ndsharray import NdShArray
 
 pytestmark = [
-    pytest.mark.by_turns,
+    pytest.mark.alternately,
     pytest.mark.skipif(os.name != "posix", reason="hands a listening socket to the server"),
 ]
 

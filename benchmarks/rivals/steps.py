@@ -16,7 +16,7 @@ import numpy as np
 from .base import Array, Place
 
 PAGE = 4096
-NEWEST, PINS, WAITING, CELLS = 0, 64, 512, 62  # where in the first page
+NEWEST, PINS, WAITING, ENTRIES = 0, 64, 512, 62  # where in the first page
 SLOTS = 3
 
 
@@ -30,8 +30,8 @@ class Memory:
         )
         buffer = self.shared.buf
         self.words = buffer[: len(buffer) // 8 * 8].cast("Q")
-        self.pins = buffer[PINS : PINS + 4 * CELLS]
-        self.waiting = buffer[WAITING : WAITING + CELLS]
+        self.pins = buffer[PINS : PINS + 4 * ENTRIES]
+        self.waiting = buffer[WAITING : WAITING + ENTRIES]
         self.heads = [(PAGE + i * step) // 8 for i in range(SLOTS)]
         self.slots = [
             np.frombuffer(buffer, array.dtype, array.size, 2 * PAGE + i * step).reshape(array.shape)

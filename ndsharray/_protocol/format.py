@@ -33,18 +33,18 @@ the slots that the writer took, from 1; it lies in slot ``p mod slots``.
        608    32             reserved
        640     8  word       writer      newest: 2 * position + table copy; position 0: none yet
        648   120             reserved    (newest has cache lines of its own, also of 128 bytes)
-       768    62  bytes      readers     waiting, one byte per cell: 1 while its reader sleeps
+       768    62  bytes      readers     waiting, one byte per entry: 1 while its reader sleeps
        830     2             reserved    on the low half of newest
-       832   248  bytes      readers     pins, four per cell: 0 none, else slot + 1
+       832   248  bytes      readers     pins, four per entry: 0 none, else slot + 1
       1080    72             reserved
-      1152   496  words      readers     owners, one per cell: a number of the lease file under
-      1648  2448             reserved    which it was claimed (see below); 0: the cell is free
+      1152   496  words      readers     owners, one per entry: a number of the lock file under
+      1648  2448             reserved    which it was claimed (see below); 0: the entry is free
 
-A *cell* (one waiting byte, four pins, one owner) belongs to the reader that holds the cell's lease,
-a lock file beside the array; a reader beyond the 62nd has none. A cell that has an owner, but
-another lease file or none, may still be in use: nobody claims or clears it. The number of a lease
-file is its inode number times 2^32, XOR its time of modification in ns (it is never written to),
-modulo 2^64; 1 in the place of 0. *Next* is stored before the segment is made, so that whoever
+An *entry* (one waiting byte, four pins, one owner) belongs to the reader that holds the entry's
+lock file, a lock file beside the array; a reader beyond the 62nd has none. An entry that has an
+owner, but another lock file or none, may still be in use: nobody claims or clears it. The number of
+a lock file is its inode number times 2^32, XOR its time of modification in ns (it is never written
+to), modulo 2^64; 1 in the place of 0. *Next* is stored before the segment is made, so that whoever
 comes after a killed writer knows every name there can be.
 
 **A table copy** tells where the frames are; the copy named by *newest* counts, and the writer
@@ -89,9 +89,9 @@ from .memory import Memory
 from .npy import HOSTILE, MAX_HEADER, decode_header, encode_header
 
 __all__ = [
-    "CELLS",
     "CLOSED",
     "CONTROL_SIZE",
+    "ENTRIES",
     "FORMAT_VERSION",
     "LIVE",
     "MAX_POSITION",
@@ -99,8 +99,8 @@ __all__ = [
     "MAX_SLOTS",
     "MIN_SLOTS",
     "OWNERS_WORD",
-    "PINS_PER_CELL",
-    "Control",
+    "PINS_PER_ENTRY",
+    "ControlHeader",
     "Layout",
     "Table",
     "decode_layout",
@@ -117,7 +117,7 @@ MAGIC = int.from_bytes(b"\x93NDSHARR", "little")
 LIVE, CLOSED = 1, 2
 
 MIN_SLOTS, MAX_SLOTS = 2, 250
-CELLS, PINS_PER_CELL = 62, 4
+ENTRIES, PINS_PER_ENTRY = 62, 4
 MAX_SEGMENT = 2**25 - 1  # what five base-32 digits of a segment's name can tell apart
 MAX_POSITION = 2**62  # newest stays below 2**63
 MAX_ADOPTED = MAX_POSITION - 2**32  # positions and frame numbers that a taker can go on from
@@ -134,7 +134,7 @@ OWNERS_WORD = 144
 # Byte offsets in the control segment.
 BOOT_BYTE, NAME_BYTE, MAX_NAME = 32, 72, 255
 WAITING_BYTE, PINS_BYTE = 768, 832
-PINS_END = PINS_BYTE + CELLS * PINS_PER_CELL
+PINS_END = PINS_BYTE + ENTRIES * PINS_PER_ENTRY
 
 # Word indices in a slot, and where its .npy record begins.
 SEQ_WORD, FRAME_WORD, TIME_WORD, HEADER_WORD, PAYLOAD_WORD, UUID_WORD = 0, 1, 2, 3, 4, 5
@@ -144,7 +144,7 @@ _STRIDE_STEP = 128  # the longest cache line in use (Apple silicon): slots never
 _HEADER_ROOM = 192  # so that a change of shape seldom fails to fit for its header alone
 
 
-class Control(NamedTuple):
+class ControlHeader(NamedTuple):
     """The static part of a control segment."""
 
     instance: int
@@ -278,14 +278,14 @@ def check_slot_sizes(header: int, payload: int, stride: int) -> None:
         raise FormatError("payload bytes", f"{payload} in a slot of {stride} bytes")
 
 
-def store_control(memory: Memory, control: Control) -> None:
+def store_control(memory: Memory, control: ControlHeader) -> None:
     """Write a control segment afresh, all but its ready word, which is left 0."""
     words = memory.words
     for index in range(CONTROL_SIZE // 8):
         words[index] = 0
     name = control.name.encode("utf8")
-    memory.cells[NAME_BYTE : NAME_BYTE + len(name)] = name
-    memory.cells[BOOT_BYTE : BOOT_BYTE + 16] = control.boot
+    memory.bytes[NAME_BYTE : NAME_BYTE + len(name)] = name
+    memory.bytes[BOOT_BYTE : BOOT_BYTE + 16] = control.boot
     words[NAME_LENGTH_WORD] = len(name)
     words[CLOCK_WORD] = control.clock_ns
     words[WALL_WORD] = control.wall_ns
@@ -295,7 +295,7 @@ def store_control(memory: Memory, control: Control) -> None:
     words[MAGIC_WORD] = MAGIC
 
 
-def load_control(memory: Memory, name: str | None = None) -> Control:
+def load_control(memory: Memory, name: str | None = None) -> ControlHeader:
     """Return the static part of a control segment that is ready, checked.
 
     Raises
@@ -304,8 +304,8 @@ def load_control(memory: Memory, name: str | None = None) -> Control:
         Naming the first field that does not fit.
     """
     words = memory.words
-    if len(memory.cells) < CONTROL_SIZE:
-        raise FormatError("size", f"{len(memory.cells)} bytes, a control segment has 4096")
+    if len(memory.bytes) < CONTROL_SIZE:
+        raise FormatError("size", f"{len(memory.bytes)} bytes, a control segment has 4096")
     if words[MAGIC_WORD] != MAGIC:
         raise FormatError("magic", f"{words[MAGIC_WORD]:#018x} is not {MAGIC:#018x}")
     if words[VERSION_WORD] != FORMAT_VERSION:
@@ -326,7 +326,7 @@ def load_control(memory: Memory, name: str | None = None) -> Control:
     if words[STATE_WORD] not in (LIVE, CLOSED):
         raise FormatError("state", f"{words[STATE_WORD]}")
     boot = memory.group(BOOT_BYTE, BOOT_BYTE + 16).tobytes()
-    return Control(words[INSTANCE_WORD], boot, words[CLOCK_WORD], words[WALL_WORD], found)
+    return ControlHeader(words[INSTANCE_WORD], boot, words[CLOCK_WORD], words[WALL_WORD], found)
 
 
 def store_table(memory: Memory, copy: int, table: Table) -> None:

@@ -126,26 +126,26 @@ class Memory:
     ----------
     words : memoryview of uint64
         Live words, by index.
-    cells : memoryview of uint8
+    entries : memoryview of uint8
         Live single bytes, by offset.
     """
 
-    __slots__ = ("__weakref__", "cells", "words")
+    __slots__ = ("__weakref__", "bytes", "words")
 
     def __init__(self, buf: memoryview) -> None:
-        self.cells: Any = memoryview(buf).cast("B")
-        self.words: Any = self.cells[: len(buf) // 8 * 8].cast("Q")
+        self.bytes: Any = memoryview(buf).cast("B")
+        self.words: Any = self.bytes[: len(buf) // 8 * 8].cast("Q")
         if not buf.readonly:
             detach_in_child(MEMORY, self)
 
     def detach(self) -> None:
-        """Refuse every further access, also by who holds `words` or `cells` already."""
+        """Refuse every further access, also by who holds `words` or `entries` already."""
         self.words.release()  # guard: memory-detached-in-a-child
-        self.cells.release()
+        self.bytes.release()
 
     def group(self, start: int, stop: int) -> Any:
         """Return a view of some bytes, to be loaded at once by its ``tobytes()``."""
-        return self.cells[start:stop]
+        return self.bytes[start:stop]
 
     def array(self, offset: int, nbytes: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Return one dimension of `dtype` over the memory, which it keeps mapped while it lives.
@@ -153,7 +153,7 @@ class Memory:
         ``np.frombuffer`` holds an export of the buffer; ``np.ndarray(buffer=)`` does not, and
         would dangle once the mapping goes.
         """
-        return np.frombuffer(self.cells[offset : offset + nbytes], dtype)
+        return np.frombuffer(self.bytes[offset : offset + nbytes], dtype)
 
     @staticmethod
     def copy(target: npt.NDArray[Any], source: npt.NDArray[Any]) -> None:

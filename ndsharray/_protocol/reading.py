@@ -20,7 +20,7 @@ from .format import (
     NEWEST_BYTES,
     NEWEST_WORD,
     PINS_BYTE,
-    PINS_PER_CELL,
+    PINS_PER_ENTRY,
     STATE_WORD,
     TABLE_WORDS,
     TIME_WORD,
@@ -62,7 +62,7 @@ class ReadSide:
 
     def __init__(self, control: Memory, fences: Fences) -> None:
         self._memory = control
-        self._control, self._bytes = control.words, control.cells
+        self._control, self._bytes = control.words, control.bytes
         self._full, self._order = fences
         self.frames: Memory | None = None
         self.table, self.copy = format.NO_TABLE, -1
@@ -211,17 +211,17 @@ class ReadSide:
             self._order("R2")  # as in `attempt`: W1
         return self.holds(position)
 
-    def own_pins(self, cell: int) -> Any:
-        """Return a view of a cell's pins, by whose ``tobytes()`` the free ones are found."""
-        at = PINS_BYTE + cell * PINS_PER_CELL
-        return self._memory.group(at, at + PINS_PER_CELL)
+    def own_pins(self, entry: int) -> Any:
+        """Return a view of an entry's pins, by whose ``tobytes()`` the free ones are found."""
+        at = PINS_BYTE + entry * PINS_PER_ENTRY
+        return self._memory.group(at, at + PINS_PER_ENTRY)
 
-    def pin(self, cell: int, which: int, index: int) -> None:
-        """Mark slot `index` as looked at, by one of the four pins of a cell."""
-        self._bytes[PINS_BYTE + cell * PINS_PER_CELL + which] = index + 1
+    def pin(self, entry: int, which: int, index: int) -> None:
+        """Mark slot `index` as looked at, by one of the four pins of an entry."""
+        self._bytes[PINS_BYTE + entry * PINS_PER_ENTRY + which] = index + 1
         self._full("R3")  # the pin before seq; W1
 
-    def unpin(self, cell: int, which: int) -> None:
+    def unpin(self, entry: int, which: int) -> None:
         """Take a pin away.
 
         This may run in any thread and inside another fence (a finalizer's callback), so
@@ -229,15 +229,15 @@ class ReadSide:
         """
         if self._order is not None:
             make_fence()("R5")  # the last loads of the payload before the unpin; W4
-        self._bytes[PINS_BYTE + cell * PINS_PER_CELL + which] = 0
+        self._bytes[PINS_BYTE + entry * PINS_PER_ENTRY + which] = 0
 
-    def unpin_callbacks(self, cell: int, which: int) -> list[Callable[[Any], Any]]:
+    def unpin_callbacks(self, entry: int, which: int) -> list[Callable[[Any], Any]]:
         """Return what takes a pin away: callbacks for `Watch` references, to be made in this order.
 
         Nothing of it is Python code, so that no signal handler runs in the middle: one that
         raises there would lose both its exception and the pin.
         """
-        at = PINS_BYTE + cell * PINS_PER_CELL + which
+        at = PINS_BYTE + entry * PINS_PER_ENTRY + which
         store: Callable[[Any], Any] = partial(self._bytes.__setitem__, at)
         if self._order is None:
             return [store]
@@ -246,15 +246,15 @@ class ReadSide:
         release, acquire = fence_callbacks()
         return [store, acquire, release]
 
-    def begin_waiting(self, cell: int) -> int:
+    def begin_waiting(self, entry: int) -> int:
         """Say that this reader is going to sleep; return the newest word that it may sleep on."""
-        self._bytes[WAITING_BYTE + cell] = 1  # guard: waiting-byte
+        self._bytes[WAITING_BYTE + entry] = 1  # guard: waiting-byte
         self._full("R4")  # waiting before newest; W3
         return self.newest()
 
-    def end_waiting(self, cell: int) -> None:
+    def end_waiting(self, entry: int) -> None:
         """Say that this reader is awake."""
-        self._bytes[WAITING_BYTE + cell] = 0  # guard: waiting-byte-cleared
+        self._bytes[WAITING_BYTE + entry] = 0  # guard: waiting-byte-cleared
 
 
 class Watch(weakref.ref[Any]):

@@ -23,10 +23,11 @@ Why a pinned slot stays: the looker stores its pin and then loads seq (R3), the 
 and then loads the pins (W1). Whichever comes first, at least one of them sees the other: the writer
 restores seq (its payload is untouched, so no fence is needed) and passes by, or the looker gives
 up. W4 keeps the payload's stores behind that look, R5 the last loads before the unpin: partners.
-While the pin stands, no second look at seq is needed. A reader has four pins in a *cell* of its
+While the pin stands, no second look at seq is needed. A reader has four pins in an *entry* of its
 own; without one it copies, and the promise is the same. A writer that finds no free slot first
-clears the cells of readers that died (it can take their leases), then grows. It never waits. Pins
-name no segment: in a new one, the first slot is taken without a look at them, as nobody follows it.
+clears the entries of readers that died (it can take their lock files), then grows. It never waits.
+Pins name no segment: in a new one, the first slot is taken without a look at them, as nobody
+follows it.
 
 **The segment**: newest names a table copy, and the writer changes only the other one. A reader
 loads newest, R6, the copy, R7, newest again: unchanged means that the copy was not written
@@ -47,10 +48,11 @@ missed; and with W5: the number of the last frame stands there before "closed".
 Each stores one and then loads the other's: at least one of them sees the other. Was the waiter
 just about to sleep, the system compares the word once more in one step with going to sleep.
 
-**A cell** is claimed by storing its owner: R10 keeps that store before the last look at the path of
-the lease. A lease file that others remove is gone either before that look, or after the owner could
-be seen: whoever then makes a lease file of the same path finds the owner. R11 keeps the last stores
-to the cell before the one that frees it. Both pair with system calls: removing, making a file.
+**An entry** is claimed by storing its owner: R10 keeps that store before the last look at the path
+of the lock file. A lock file that others remove is gone either before that look, or after the
+owner could be seen: whoever then makes a lock file of the same path finds the owner. R11 keeps
+the last stores to the entry before the one that frees it. Both pair with system calls: removing,
+making a file.
 
 **A control segment** is stored whole before its ready word (W0), and read after it (R0).
 
@@ -89,17 +91,17 @@ def set_closed(control: Memory, frame: int) -> None:
     control.words[STATE_WORD] = CLOSED
 
 
-def set_owner(control: Memory, cell: int, owner: int) -> None:
-    """Say whose a cell is; what is done afterwards comes after it for everybody."""
-    control.words[OWNERS_WORD + cell] = owner
-    # The owner before the look at the lease's path; a cleaner's removal, and then the load of the
-    # owner by whoever makes a new file (system calls order those).
+def set_owner(control: Memory, entry: int, owner: int) -> None:
+    """Say whose an entry is; what is done afterwards comes after it for everybody."""
+    control.words[OWNERS_WORD + entry] = owner
+    # The owner before the look at the lock file's path; a cleaner's removal, and then the load of
+    # the owner by whoever makes a new file (system calls order those).
     make_fence()("R10")
 
 
-def clear_owner(control: Memory, cell: int) -> None:
-    """Say that a cell is free, after all that was stored there."""
+def clear_owner(control: Memory, entry: int) -> None:
+    """Say that an entry is free, after all that was stored there."""
     # Pins and waiting before "free"; the next owner's load of it, and then its own pins (it makes
     # or locks a file in between).
     make_fence()("R11")
-    control.words[OWNERS_WORD + cell] = 0
+    control.words[OWNERS_WORD + entry] = 0

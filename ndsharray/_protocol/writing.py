@@ -8,14 +8,14 @@ written to.
 from __future__ import annotations
 
 from .format import (
-    CELLS,
+    ENTRIES,
     FRAME_WORD,
     MAX_SLOTS,
     MIN_SLOTS,
     NEWEST_WORD,
     PINS_BYTE,
     PINS_END,
-    PINS_PER_CELL,
+    PINS_PER_ENTRY,
     SEQ_WORD,
     TIME_WORD,
     WAITING_BYTE,
@@ -25,8 +25,8 @@ from .memory import Fences, Memory
 
 __all__ = ["WriteSide"]
 
-_ALL_PINS = CELLS * PINS_PER_CELL
-_NOBODY = bytes(CELLS)
+_ALL_PINS = ENTRIES * PINS_PER_ENTRY
+_NOBODY = bytes(ENTRIES)
 
 
 class WriteSide:
@@ -68,7 +68,7 @@ class WriteSide:
     ) -> None:
         self._control = control.words
         self._load_pins = control.group(PINS_BYTE, PINS_END).tobytes
-        self._load_waiting = control.group(WAITING_BYTE, WAITING_BYTE + CELLS).tobytes
+        self._load_waiting = control.group(WAITING_BYTE, WAITING_BYTE + ENTRIES).tobytes
         self._full, self._order = fences
         self._words = frames.words
         self.slots = table.slots

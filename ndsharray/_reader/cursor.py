@@ -34,19 +34,19 @@ class Cursor:
     side : ReadSide
         The steps of reading it.
     pins : Pins or None
-        The reader's pins there; None: it has no cell.
+        The reader's pins there; None: it has no entry.
     had : tuple of int
         Position and number of the last frame that was had, and how many passed unseen since the
         first one. One tuple, so that no interrupt comes between its parts.
     """
 
-    def __init__(self, address: Address, attached: Instance, cell: OwnEntry) -> None:
+    def __init__(self, address: Address, attached: Instance, entry: OwnEntry) -> None:
         self._address = address
-        self._cell = cell
+        self._entry = entry
         self.attached = attached
         self.side = attached.side
-        self.pins = cell.pins(attached, None)
-        self.had: tuple[int, int, int] = (0, 0, 0)
+        self.pins = entry.pins(attached, None)
+        self.last_read: tuple[int, int, int] = (0, 0, 0)
         self._seen = 0  # the newest word that was looked at last
         self._table_word = -1  # the newest word whose table was read last
         self._failed = False  # whether the try before failed
@@ -71,7 +71,7 @@ class Cursor:
             The newest word, as it was loaded just now.
         """
         self._seen, position, side = word, word >> 1, self.side
-        if position == self.had[0] or position == 0:
+        if position == self.last_read[0] or position == 0:
             return None
         again, self._failed = self._failed, True  # until a try succeeds, however it ends
         # After a try that failed or was broken off the table may be another one, and a pin stand.
@@ -102,7 +102,7 @@ class Cursor:
                 continue
             word, table = loaded
             self._seen, position = word, word >> 1
-            if position == self.had[0] or position == 0:
+            if position == self.last_read[0] or position == 0:
                 return None
             if attached.follow(self._address, table, word & 1):
                 frame = self._take_or_pin(position, take)
@@ -136,11 +136,11 @@ class Cursor:
         self._copied = 0
         for _ in range(_LOOKS):
             word = self._seen = side.newest()
-            if word >> 1 == self.had[0] or word >> 1 == 0:
+            if word >> 1 == self.last_read[0] or word >> 1 == 0:
                 return None
             # guard: in-order-table-tells
             limit = word >> 1 if word == self._table_word else self._go_on_in_order()
-            position = side.oldest(self.had[0], limit) if limit else 0
+            position = side.oldest(self.last_read[0], limit) if limit else 0
             if not position:
                 continue
             frame = self._take_or_pin(position, take)
@@ -170,7 +170,7 @@ class Cursor:
         if (
             side.frames is not None  # guard: in-order-left-segment-first
             and side.table.segment == table.previous != table.segment
-            and side.oldest(self.had[0], table.before)
+            and side.oldest(self.last_read[0], table.before)
         ):
             return table.before
         if not attached.follow(self._address, table, word & 1):
@@ -185,7 +185,7 @@ class Cursor:
             if pins.open is not None:
                 pins.settle()
             if self._waiting:
-                self.side.end_waiting(pins.cell.number)
+                self.side.end_waiting(pins.entry.number)
                 self._waiting = False
 
     def _take(self, position: int, take: Delivery) -> Frame | None:
@@ -219,15 +219,15 @@ class Cursor:
 
     def end(self) -> None:
         """Count what was published before the end and could not be had any more."""
-        position, number, missed = self.had
+        position, number, missed = self.last_read
         if position:
             last = max(number, self.side.last_frame())
-            self.had = (position, last, missed + last - number)
+            self.last_read = (position, last, missed + last - number)
 
     def _held_pins(self) -> Pins | None:
         pins = self.pins
         if pins is None or not pins.ours:
-            pins = self.pins = self._cell.pins(self.attached, pins)
+            pins = self.pins = self._entry.pins(self.attached, pins)
         return pins
 
     def can_sleep(self) -> bool:
@@ -246,17 +246,17 @@ class Cursor:
         if pins is None or not self.waiter.sleeps:
             self.waiter.poll(self._seen, seconds)
             return
-        cell = pins.cell.number
+        entry = pins.entry.number
         # Until all has ended well; `settle` looks at the one, and a new frame leads there by the
         # other.
         self._waiting, failed, self._failed = True, self._failed, True
         try:
             # The word itself as it is now, not the last frame's: one that cannot be read yet
             # must not keep us awake.
-            word = side.begin_waiting(cell)
+            word = side.begin_waiting(entry)
             # guard: newest-again-before-sleeping, state-before-sleeping
             if word == self._seen and side.is_live():
                 self.waiter.sleep(word, seconds)
         finally:
-            side.end_waiting(cell)
+            side.end_waiting(entry)
         self._waiting, self._failed = False, failed

@@ -80,13 +80,13 @@ class Finder:
         same = clock.same_boot(static.boot, static.clock_ns, static.wall_ns)
         # Where the system has no boot id, a clock that was set looks like another boot.
         if not same and (
-            clock.is_sure(static.boot) or not lockfile.probe(self._address.writer_lease())
+            clock.is_sure(static.boot) or not lockfile.probe(self._address.writer_lock())
         ):
             return None
         return Instance(segment, memory, static.instance, fences)
 
     def _open(self) -> Segment:
-        transport, control = self._address.transport, self._address.control
+        transport, control = self._address.transport, self._address.control_name
         try:
             return transport.open(control, writable=True)
         except OSError as error:

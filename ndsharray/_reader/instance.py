@@ -143,7 +143,7 @@ class Instance:
             encoded = frames.group(record, record + header).tobytes()
             layout = format.decode_layout(format.uuid_bytes(uuid), encoded, payload)
         start, small = record + header, payload < SMALLEST and layout.dtype.names is None
-        bytes_ = frames.cells[start : start + payload]
+        bytes_ = frames.bytes[start : start + payload]
         self.fresh = View(layout.words, layout, layout.view(frames, record), bytes_, small)
         return self.fresh
 

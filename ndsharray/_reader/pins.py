@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._protocol.format import PINS_PER_CELL
+from .._protocol.format import PINS_PER_ENTRY
 from .._protocol.memory import Memory
 from .._protocol.reading import ReadSide, Watch
 from .._registry.entries import Entry, claim
@@ -24,7 +24,7 @@ from .instance import Instance
 
 __all__ = ["OwnEntry", "Pins"]
 
-_TRY_NS = 1_000_000_000  # how often a reader without a cell tries to get one
+_TRY_NS = 1_000_000_000  # how often a reader without an entry tries to get one
 
 
 def _lifeline(array: npt.NDArray[Any]) -> Any:
@@ -41,11 +41,11 @@ def _lifeline(array: npt.NDArray[Any]) -> Any:
 
 
 class Pins:
-    """The four pins of one cell, on slots of one instance.
+    """The four pins of one entry, on slots of one instance.
 
     Parameters
     ----------
-    cell : Cell
+    entry : Entry
         The reader's.
     control : Memory
         The instance's control segment.
@@ -55,22 +55,22 @@ class Pins:
     Attributes
     ----------
     ours : bool
-        False once the cell was let go, and in a forked child: there it is still the parent's.
+        False once the entry was let go, and in a forked child: there it is still the parent's.
     open : int or None
         A pin that is set and not guarded; left standing by an exception.
     """
 
-    def __init__(self, cell: Entry, control: Memory, side: ReadSide) -> None:
-        self.cell = cell
+    def __init__(self, entry: Entry, control: Memory, side: ReadSide) -> None:
+        self.entry = entry
         self._control = control
         self._side = side
         self.ours = True
         self.open: int | None = None
-        self._own = side.own_pins(cell.number)
+        self._own = side.own_pins(entry.number)
         # For each pin what let it go last, or will.
-        self._watches: list[list[weakref.ref[Any]] | None] = [None] * PINS_PER_CELL
-        self._unpin = [side.unpin_callbacks(cell.number, pin) for pin in range(PINS_PER_CELL)]
-        self._closing = [cell]
+        self._watches: list[list[weakref.ref[Any]] | None] = [None] * PINS_PER_ENTRY
+        self._unpin = [side.unpin_callbacks(entry.number, pin) for pin in range(PINS_PER_ENTRY)]
+        self._closing = [entry]
         detach_in_child(PINS, self)
 
     def pin(self, index: int) -> int:
@@ -80,7 +80,7 @@ class Pins:
         which: int = self._own.tobytes().find(0)
         if which >= 0:
             self.open = which
-            self._side.pin(self.cell.number, which, index)
+            self._side.pin(self.entry.number, which, index)
         return which
 
     def guard(self, which: int, array: npt.NDArray[Any]) -> None:
@@ -98,41 +98,41 @@ class Pins:
         if which is not None:
             watches = self._watches[which]
             if watches is None or watches[0]() is None:
-                self._side.unpin(self.cell.number, which)
+                self._side.unpin(self.entry.number, which)
             self.open = None
 
     def retire(self) -> None:
-        """Let the cell go, now or as soon as no array needs a pin of it any more."""
+        """Let the entry go, now or as soon as no array needs a pin of it any more."""
         self.settle()
-        at_exit.linger(self)
+        at_exit.keep_until_exit(self)
         # Held until the end: nothing of it dies meanwhile.
         bases = [watches[0]() if watches else None for watches in self._watches]
-        # From now on in Python: whoever is the last gives the cell back. One store puts these in
+        # From now on in Python: whoever is the last gives the entry back. One store puts these in
         # the place of the ones that only unpin.
         self._watches = [
             None if base is None else [weakref.ref(base, partial(self._let_go, which))]
             for which, base in enumerate(bases)
         ]
-        if not any(base is not None for base in bases):  # guard: cell-kept-for-the-last-array
+        if not any(base is not None for base in bases):  # guard: entry-kept-for-the-last-array
             self.close()
 
     def _let_go(self, which: int, _dead: object) -> None:
-        self._side.unpin(self.cell.number, which)
+        self._side.unpin(self.entry.number, which)
         if not any(watches and watches[0]() is not None for watches in self._watches):
             self.close()
 
     def close(self) -> None:
-        """Let the cell go, whatever still needs it. Harmless when repeated."""
+        """Let the entry go, whatever still needs it. Harmless when repeated."""
         at_exit.ended(self)
         self._forget()
         try:
-            cell = self._closing.pop()  # one thread gets it
+            entry = self._closing.pop()  # one thread gets it
         except IndexError:
             return
-        if cell.held:
-            for which in range(PINS_PER_CELL):
-                self._side.unpin(cell.number, which)
-            cell.release()
+        if entry.held:
+            for which in range(PINS_PER_ENTRY):
+                self._side.unpin(entry.number, which)
+            entry.release()
 
     def detach(self) -> None:
         """In a forked child: an array that dies there must not take its parent's pins away."""
@@ -141,13 +141,13 @@ class Pins:
 
     def _forget(self) -> None:
         """Let go of nothing any more."""
-        self._watches = [None] * PINS_PER_CELL
+        self._watches = [None] * PINS_PER_ENTRY
         self.open = None
         self.ours = False
 
 
 class OwnEntry:
-    """A reader's cell, if it can have one; it goes with the reader from instance to instance.
+    """A reader's entry, if it can have one; it goes with the reader from instance to instance.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class OwnEntry:
     def __init__(self, address: Address, reader: Any) -> None:
         self._address = address
         self._reader = weakref.ref(reader)
-        self._cell: Entry | None = None
+        self._entry: Entry | None = None
         self._tried = -_TRY_NS
 
     def pins(self, attached: Instance, pins: Pins | None) -> Pins | None:
@@ -176,30 +176,30 @@ class OwnEntry:
         Returns
         -------
         Pins or None
-            None: without the right to write there, or while all cells are taken.
+            None: without the right to write there, or while all entries are taken.
         """
-        memory, cell = attached.memory, self._cell
-        if memory.cells.readonly:
+        memory, entry = attached.memory, self._entry
+        if memory.bytes.readonly:
             return None
-        if cell is None or not cell.held:
+        if entry is None or not entry.held:
             now = clock.now_ns()
-            if now - self._tried < _TRY_NS and cell is None:
+            if now - self._tried < _TRY_NS and entry is None:
                 return None
             self._tried = now
-            cell = self._cell = claim(self._address, memory)
+            entry = self._entry = claim(self._address, memory)
             at_exit.close_at_exit(self._reader())  # again: this may be a forked child
-        elif pins is None and not cell.claim(memory):  # the same cell, of another instance
-            cell.abandon()
-            cell = self._cell = claim(self._address, memory)
-        if cell is None:
+        elif pins is None and not entry.claim(memory):  # the same entry, of another instance
+            entry.abandon()
+            entry = self._entry = claim(self._address, memory)
+        if entry is None:
             return None
-        same = pins is not None and pins.cell is cell
-        return pins if same else Pins(cell, memory, attached.side)
+        same = pins is not None and pins.entry is entry
+        return pins if same else Pins(entry, memory, attached.side)
 
     def release(self, pins: Pins | None) -> None:
-        """Let the cell go, as soon as no array in place needs one of its pins."""
+        """Let the entry go, as soon as no array in place needs one of its pins."""
         if pins is not None:
             pins.retire()
-        if self._cell is not None and (pins is None or pins.cell is not self._cell):
-            self._cell.release()
-        self._cell = None
+        if self._entry is not None and (pins is None or pins.entry is not self._entry):
+            self._entry.release()
+        self._entry = None

@@ -7,7 +7,7 @@ loads (``seqlock``).
 Some 400 lines, as one object has one turn: read, wait, attach and close exclude each other.
 
 It never waits for the writer to do anything but publish, and never stores anything that the
-writer depends on, but for its own cell.
+writer depends on, but for its own entry.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Reader:
         self._reserved: tuple[weakref.ref[_Mark], int] | None = None  # by a read_async
         self._watch: Watch | None = None  # of the root, while no writer lives
         self._shared: Any = None  # a LoopWatch, during a read_async while no writer lives
-        self._cell = OwnEntry(address, self)
+        self._entry = OwnEntry(address, self)
         self._forked = False  # by a fork inside a call, which goes on in the parent
         self.closed = False
         self._left = False  # closed by the end of the process, or with the last reference
@@ -95,7 +95,7 @@ class Reader:
         try:
             self.is_valid()
         except BaseException:
-            self.close(asked=True)  # or the lease of its cell would stay
+            self.close(asked=True)  # or the lock file of its entry would stay
             raise
 
     def into(self, out: npt.NDArray[Any]) -> Delivery:
@@ -372,7 +372,7 @@ class Reader:
         return self._finder.find(follower.attached if follower is not None else None)
 
     def _attach(self, attached: Instance) -> Cursor:
-        follower = self._follower = Cursor(self._address, attached, self._cell)
+        follower = self._follower = Cursor(self._address, attached, self._entry)
         log.debug("%r attached: instance %016x", self._address.name, attached.instance)
         return follower
 
@@ -382,10 +382,14 @@ class Reader:
         position, (self.last, number, written, _, view) = taken
         self.frame, self._layout = number, view[1]
         self.age_ns = clock.now_ns() - written
-        before, last, missed = follower.had
+        before, last, missed = follower.last_read
         if before and number > last + 1:
             missed += number - last - 1
-        follower.had = (position, number, missed)  # last: an interrupt before makes it come again
+        follower.last_read = (
+            position,
+            number,
+            missed,
+        )  # last: an interrupt before makes it come again
         return True
 
     @property
@@ -396,12 +400,12 @@ class Reader:
     @property
     def missed(self) -> int:
         """How many frames of this instance passed unseen since the first one that was seen."""
-        return 0 if self._follower is None else self._follower.had[2]
+        return 0 if self._follower is None else self._follower.last_read[2]
 
     def close(self, *, asked: bool = False) -> None:
         """Let the array go. Harmless when repeated; ends a wait of another thread or task.
 
-        Arrays in place stay as they are; the cell goes with the last of them.
+        Arrays in place stay as they are; the entry goes with the last of them.
 
         Parameters
         ----------
@@ -438,7 +442,7 @@ class Reader:
     def _let_go(self) -> None:
         self.last = _NOTHING  # it may be an array in place
         follower = self._follower
-        self._cell.release(follower.pins if follower is not None else None)
+        self._entry.release(follower.pins if follower is not None else None)
         self._follower = self._ended = None
         watch, self._watch = self._watch, None
         if watch is not None:

@@ -13,7 +13,7 @@ from .._protocol.format import load_control
 from .._protocol.memory import Memory
 from ..backends.base import Transport
 from ..errors import FormatError
-from .names import Address, address_of, parse_lease
+from .names import Address, address_of, parse_lock
 
 __all__ = ["arrays"]
 
@@ -23,15 +23,15 @@ _CONTROL = re.compile("nd[0-9a-f]{16}")  # as `base.control_name` makes them
 def arrays(transport: Transport) -> list[Address]:
     """Return the addresses of the arrays that can be seen, by name; killed writers' too.
 
-    A transport that keeps its segments elsewhere than in the root has lease files there.
+    A transport that keeps its segments elsewhere than in the root has lock files there.
     """
     try:
         files = os.listdir(transport.root)
     except OSError:
         return []
-    leases = [lease for lease in map(parse_lease, files) if lease]
+    lock_files = [lock_file for lock_file in map(parse_lock, files) if lock_file]
     controls = {file for file in files if _CONTROL.fullmatch(file)}
-    controls |= {control for control, name, _ in leases if name == transport.name}
+    controls |= {control for control, name, _ in lock_files if name == transport.name}
     found = [_name_in(transport, control) for control in sorted(controls)]
     return sorted((address_of(transport, name) for name in found if name), key=lambda a: a.name)
 
@@ -41,6 +41,6 @@ def _name_in(transport: Transport, control: str) -> str:
     try:
         segment = transport.open(control, writable=False)
         name = load_control(Memory(segment.buf)).name
-        return name if address_of(transport, name).control == control else ""
+        return name if address_of(transport, name).control_name == control else ""
     except (OSError, FormatError):
         return ""

@@ -108,10 +108,10 @@ def _neighbours(address: Address) -> str:
 def _is_written(address: Address) -> bool:
     """Tell whether an array is there and has a living writer."""
     try:
-        address.transport.open(address.control, writable=False)
+        address.transport.open(address.control_name, writable=False)
     except OSError:
         return False
-    return lockfile.probe(address.writer_lease())
+    return lockfile.probe(address.writer_lock())
 
 
 def _level_of_caller() -> int:

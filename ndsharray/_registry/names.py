@@ -1,4 +1,4 @@
-"""Where the parts of one array are found: names of segments and of leases.
+"""Where the parts of one array are found: names of segments and of lock files.
 
 Names only; nothing is opened here.
 """
@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from ..backends import base
 
-__all__ = ["Address", "address_of", "parse_lease"]
+__all__ = ["Address", "address_of", "parse_lock"]
 
-_LEASE = re.compile(r"(nd[0-9a-f]{16})-([a-z][a-z0-9_]*)-(w|r[0-9]{2})")
+_LOCK = re.compile(r"(nd[0-9a-f]{16})-([a-z][a-z0-9_]*)-(w|r[0-9]{2})")
 
 
 class Address(NamedTuple):
@@ -24,31 +24,33 @@ class Address(NamedTuple):
     transport : Transport
         Where it is.
     name : str
-        What the user calls it; "" where only `control` is known.
-    control : str
+        What the user calls it; "" where only `control_name` is known.
+    control_name : str
         The system's name of its control segment.
     """
 
     transport: base.Transport
     name: str
-    control: str
+    control_name: str
 
     def frames(self, instance: int, segment: int) -> str:
         """Return the system's name of a frame segment."""
-        return base.frame_name(self.control, instance, segment)
+        return base.frame_name(self.control_name, instance, segment)
 
-    def writer_lease(self) -> str:
-        """Return the path of the writer's lease."""
-        return self._lease("w")
+    def writer_lock(self) -> str:
+        """Return the path of the writer's lock file."""
+        return self._lock_file("w")
 
-    def cell_lease(self, cell: int) -> str:
-        """Return the path of the lease of a reader's cell."""
-        return self._lease(f"r{cell:02}")
+    def entry_lock(self, entry: int) -> str:
+        """Return the path of the lock file of a reader's entry."""
+        return self._lock_file(f"r{entry:02}")
 
-    # The transport is part of a lease's name: a writer that was killed on one transport and
+    # The transport is part of a lock file's name: a writer that was killed on one transport and
     # started again on another must not look alive to the first one's readers.
-    def _lease(self, role: str) -> str:
-        return os.path.join(self.transport.root, f"{self.control}-{self.transport.name}-{role}")
+    def _lock_file(self, role: str) -> str:
+        return os.path.join(
+            self.transport.root, f"{self.control_name}-{self.transport.name}-{role}"
+        )
 
 
 def address_of(transport: base.Transport, name: str) -> Address:
@@ -56,7 +58,7 @@ def address_of(transport: base.Transport, name: str) -> Address:
     return Address(transport, name, base.control_name(transport.root, name))
 
 
-def parse_lease(file: str) -> tuple[str, str, str] | None:
-    """Return control segment, transport and role (``"w"``, ``"r07"``) of a lease's file name."""
-    found = _LEASE.fullmatch(file)
+def parse_lock(file: str) -> tuple[str, str, str] | None:
+    """Return control segment, transport and role (``"w"``, ``"r07"``) of a lock file's name."""
+    found = _LOCK.fullmatch(file)
     return None if found is None else (found[1], found[2], found[3])

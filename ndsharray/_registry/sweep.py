@@ -1,8 +1,8 @@
 """Removing what killed writers left behind and nobody came back for.
 
-What may live here: the rule by which an array is stale: it has a lease file, nobody holds its
-writer's lease, and none of its readers lives. Then all of it goes, under that lease. The array's
-name need not be known. Not here: how an array is removed (``removal``).
+What may live here: the rule by which an array is stale: it has a lock file, nobody holds its
+writer's lock file, and none of its readers lives. Then all of it goes, under that lock file. The
+array's name need not be known. Not here: how an array is removed (``removal``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from .._system import lockfile
 from ..backends.base import Segment, Transport, check_root
 from . import entries
-from .names import Address, parse_lease
+from .names import Address, parse_lock
 from .removal import is_foreign, remove_array
 
 __all__ = ["sweep"]
@@ -32,7 +32,7 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
     Parameters
     ----------
     root : str
-        Where the leases are.
+        Where the lock files are.
     transport_of : callable
         Returns the transport of a name; None: unknown here, its arrays are left alone.
     """
@@ -44,12 +44,12 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
         files = os.listdir(root)
     except OSError:
         return
-    leases = {lease[:2] for lease in map(parse_lease, files) if lease}
-    for control, name in sorted(leases):
+    lock_files = {lock_file[:2] for lock_file in map(parse_lock, files) if lock_file}
+    for control, name in sorted(lock_files):
         transport = transport_of(name)
         if transport is not None:
             try:
-                # Who else can put lease files there must not choose what we remove elsewhere.
+                # Who else can put lock files there must not choose what we remove elsewhere.
                 check_root(root, transport.mode)
                 _sweep_one(Address(transport, "", control))
             except OSError as error:
@@ -57,18 +57,18 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
 
 
 def _sweep_one(address: Address) -> None:
-    if lockfile.probe(address.writer_lease()) or entries.has_readers(address):
+    if lockfile.probe(address.writer_lock()) or entries.has_readers(address):
         return
-    lease = lockfile.take(address.writer_lease(), address.transport.mode)
-    if lease is None:
+    lock_file = lockfile.take(address.writer_lock(), address.transport.mode)
+    if lock_file is None:
         return
     if is_foreign(address) or entries.has_readers(address):
-        lease.abandon()  # not ours to judge; or a reader came between
+        lock_file.abandon()  # not ours to judge; or a reader came between
         return
     kept: list[Segment] = []
-    if not remove_array(address, lease, kept):  # mapped, on Windows: next time
-        lease.abandon()
+    if not remove_array(address, lock_file, kept):  # mapped, on Windows: next time
+        lock_file.abandon()
         return
     entries.clear_dead(address)
-    lease.release()  # before what is kept: its writer may be on its way back
-    log.info("swept %s, which a killed writer left", address.control)
+    lock_file.release()  # before what is kept: its writer may be on its way back
+    log.info("swept %s, which a killed writer left", address.control_name)

@@ -3,8 +3,8 @@
 A child of ``multiprocessing``, or of its relatives ``multiprocess`` (pathos) and ``billiard``
 (Celery), ends with ``os._exit``: neither ``atexit`` nor finalizers run there, only what is
 registered with that library itself. Everywhere else ``weakref.finalize`` closes
-writers and readers, and what they left for others to end (a cell, while arrays in place are alive)
-ends here, as late as possible: other handlers may still use those arrays.
+writers and readers, and what they left for others to end (an entry, while arrays in place are
+alive) ends here, as late as possible: other handlers may still use those arrays.
 
 A daemon thread that uses a side which the end of the process has closed is stopped: what it meets
 is no mistake of the user's.
@@ -24,7 +24,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["close_at_exit", "ended", "in_daemon", "linger", "stop_daemon", "wait_at_exit"]
+__all__ = ["close_at_exit", "ended", "in_daemon", "keep_until_exit", "stop_daemon", "wait_at_exit"]
 
 log = logging.getLogger("ndsharray")
 
@@ -74,7 +74,7 @@ def _close_at_end_of_worker(child: Any) -> None:
 
 def _close_all() -> None:
     _call_each([side.close for side in list(_open)])
-    _end_lingering()
+    _end_kept()
 
 
 def _call_each(ends: list[Callable[[], Any]]) -> None:
@@ -85,7 +85,7 @@ def _call_each(ends: list[Callable[[], Any]]) -> None:
             log.exception("could not be closed")  # the others still can
 
 
-_lingering: set[Any] = set()
+_kept: set[Any] = set()
 _inside: weakref.WeakSet[Any] = weakref.WeakSet()
 _exiting = False
 _PATIENCE = 0.5  # seconds: longer than a nap
@@ -99,9 +99,9 @@ def wait_at_exit(reader: Any) -> None:
         reader.let_go(_PATIENCE)
 
 
-def linger(thing: Any) -> None:
+def keep_until_exit(thing: Any) -> None:
     """Keep `thing` alive, and have ``thing.close()`` called at the very end."""
-    _lingering.add(thing)
+    _kept.add(thing)
     if _exiting:
         ended(thing)
         thing.close()
@@ -109,10 +109,10 @@ def linger(thing: Any) -> None:
 
 def ended(thing: Any) -> None:
     """Do not keep it any more."""
-    _lingering.discard(thing)
+    _kept.discard(thing)
 
 
-def _end_lingering() -> None:
+def _end_kept() -> None:
     global _exiting
     _exiting = True
     end = time.monotonic() + _PATIENCE  # for all of them together
@@ -121,7 +121,7 @@ def _end_lingering() -> None:
             reader.let_go(max(0.0, end - time.monotonic()))
         except Exception:
             log.exception("could not be closed")  # the others still can
-    _call_each([thing.close for thing in list(_lingering)])
+    _call_each([thing.close for thing in list(_kept)])
 
 
 def in_daemon() -> bool:
@@ -141,4 +141,4 @@ def stop_daemon() -> None:
         raise SystemExit
 
 
-atexit.register(_end_lingering)  # at import: so it runs after whatever is registered later
+atexit.register(_end_kept)  # at import: so it runs after whatever is registered later

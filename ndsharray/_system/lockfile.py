@@ -1,7 +1,7 @@
-"""A lease: a lock on a small file of its own, which the kernel frees when its holder dies.
+"""A lock file: a lock on a small file of its own, which the kernel frees when its holder dies.
 
-What may live here: taking, probing and giving back one lock file. Not here: what the lease
-stands for (the writer of an array, a reader's cell), nor how its file is named.
+What may live here: taking, probing and giving back one lock file. Not here: what the lock file
+stands for (the writer of an array, a reader's entry), nor how its file is named.
 
 Linux: open-file-description locks; like ``flock`` they belong to the open file and not to the
 process, and unlike it they can be asked about without being taken. Elsewhere on POSIX:
@@ -89,7 +89,7 @@ else:
 
 
 class LockFile:
-    """A lease on the lock file at `path`. Made by `take`, which opens and locks it.
+    """A lock file on the lock file at `path`. Made by `take`, which opens and locks it.
 
     Attributes
     ----------
@@ -231,7 +231,7 @@ def _remove(path: str) -> None:
 def take(
     path: str, mode: int = 0o600, patience: float = 0.0, *, make: bool = True
 ) -> LockFile | None:
-    """Take the lease at `path`, making its file if it is missing.
+    """Take the lock file at `path`, making its file if it is missing.
 
     Parameters
     ----------
@@ -246,20 +246,20 @@ def take(
 
     Returns
     -------
-    Lease or None
+    LockFile or None
         None: somebody else holds it, or it is missing and not to be made.
     """
     mode = _mode_for(mode)  # guard: lock-file-for-writers-alone
     deadline = time.monotonic() + patience
-    lease = LockFile(path)
+    lock_file = LockFile(path)
     try:
-        while not lease.lock(mode, make):
+        while not lock_file.lock(mode, make):
             if time.monotonic() >= deadline:
                 return None
             time.sleep(0.005)
-        return lease
+        return lock_file
     except BaseException:
-        lease.abandon()  # the traceback may keep it alive for long
+        lock_file.abandon()  # the traceback may keep it alive for long
         raise
 
 
@@ -283,7 +283,7 @@ def _tighten(fd: int, found: os.stat_result, mode: int) -> None:
 
 
 def probe(path: str) -> bool:
-    """Tell whether somebody (this process included) holds the lease at `path`."""
+    """Tell whether somebody (this process included) holds the lock file at `path`."""
     try:
         fd = os.open(path, _FLAGS)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The control segment in the hands of whoever holds the writer's lease: make, adopt, remove.
+"""The control segment in the hands of whoever holds the writer's lock file: make, adopt, remove.
 
 What may live here: the life of the control segment and of the names that it records. Not here:
-frames, readers, and who gets the lease. Every function needs the writer's lease to be held.
+frames, readers, and who gets the lock file. Every function needs the writer's lock file to be held.
 
 It keeps a record of its own of all that it stored. What stands in shared memory is read once,
 when an existing segment is adopted, and then checked. Some 310 lines, as making, adopting and
@@ -51,9 +51,11 @@ class ControlSegment:
         Both table copies.
     """
 
-    def __init__(self, address: Address, segment: Segment, instance: int, lease: LockFile) -> None:
+    def __init__(
+        self, address: Address, segment: Segment, instance: int, lock_file: LockFile
+    ) -> None:
         self._address = address
-        self._lease = lease
+        self._lock_file = lock_file
         self._segment = segment  # keeps the mapping
         self.memory: Any = Memory(segment.buf)  # None once it is dropped, as is the next
         self._waiter: Any = Waiter(self.memory.group(*format.NEWEST_BYTES))
@@ -109,7 +111,7 @@ class ControlSegment:
 
     def _create(self, keep: int, size: int) -> Segment:
         name = self.next_segment(keep)
-        refuse_in_child(self._lease)  # its parent is about to make it
+        refuse_in_child(self._lock_file)  # its parent is about to make it
         return self._address.transport.create(name, size)
 
     def next_segment(self, keep: int) -> str:
@@ -140,7 +142,7 @@ class ControlSegment:
         """Store once more what readers follow, as it is on record.
 
         A writer that was stopped inside a grow, and replaced meanwhile because somebody had removed
-        its lease file, goes on with that grow, and stores its table over ours.
+        its lock file, goes on with that grow, and stores its table over ours.
         """
         if newest >> 1:
             format.store_table(self.memory, newest & 1, self.tables[newest & 1])
@@ -152,7 +154,7 @@ class ControlSegment:
         """
         for segment in sorted(self._names - {keep}):
             name = self._address.frames(self.instance, segment)
-            if unlink(self._address, name, self._lease):
+            if unlink(self._address, name, self._lock_file):
                 self._names.discard(segment)
 
     def close(self, frame: int, kept: list[Segment]) -> bool:
@@ -165,7 +167,7 @@ class ControlSegment:
         frame : int
             The last frame's number.
         kept : list of Segment
-            Is given what the caller lets go after the lease (`remove_array`).
+            Is given what the caller lets go after the lock file (`remove_array`).
 
         Returns
         -------
@@ -180,12 +182,12 @@ class ControlSegment:
         del memory
         self.drop()
         self.remove_frames()  # by our own record, whatever became of the shared one
-        return remove_array(self._address, self._lease, kept)
+        return remove_array(self._address, self._lock_file, kept)
 
     def is_named(self) -> bool:
         """Tell whether the array's name still stands for this segment."""
         try:
-            segment = self._address.transport.open(self._address.control, writable=False)
+            segment = self._address.transport.open(self._address.control_name, writable=False)
         except FileNotFoundError:
             return False
         except OSError:
@@ -253,7 +255,7 @@ class ControlSegment:
         return int(words[at + format.FRAME_WORD]) if whole else 0
 
 
-def obtain(address: Address, fences: Fences, lease: LockFile) -> ControlSegment:
+def obtain(address: Address, fences: Fences, lock_file: LockFile) -> ControlSegment:
     """Adopt the array's control segment, or make one.
 
     Raises
@@ -263,57 +265,63 @@ def obtain(address: Address, fences: Fences, lease: LockFile) -> ControlSegment:
     """
     transport = address.transport
     try:
-        segment = transport.open(address.control, writable=True)
+        segment = transport.open(address.control_name, writable=True)
     except FileNotFoundError:
         # Missing, or half made by a writer that was killed: nobody else can be making it.
-        unlink(address, address.control, lease)
-        refuse_in_child(lease)  # its parent is about to make it
-        segment = transport.create(address.control, format.CONTROL_SIZE)
-        return _make(address, fences, lease, segment)
+        unlink(address, address.control_name, lock_file)
+        refuse_in_child(lock_file)  # its parent is about to make it
+        segment = transport.create(address.control_name, format.CONTROL_SIZE)
+        return _make(address, fences, lock_file, segment)
     try:
-        return _adopt(address, fences, lease, segment)
+        return _adopt(address, fences, lock_file, segment)
     except FormatError as error:
         if error.field == "format version":
             raise
         log.warning("%r is not whole (%s): made anew", address.name, str(error))
-    mark_closed(segment, lease)
+    mark_closed(segment, lock_file)
     segment.close()
-    remove_array(address, lease, [])
-    refuse_in_child(lease)
+    remove_array(address, lock_file, [])
+    refuse_in_child(lock_file)
     try:
-        segment = transport.create(address.control, format.CONTROL_SIZE)
+        segment = transport.create(address.control_name, format.CONTROL_SIZE)
     except FileExistsError:
         # Windows, while a reader maps it: written afresh in place.
-        segment = transport.open(address.control, writable=True)
+        segment = transport.open(address.control_name, writable=True)
         if segment.size < format.CONTROL_SIZE:
             raise
-    return _make(address, fences, lease, segment)
+    return _make(address, fences, lock_file, segment)
 
 
-def _adopt(address: Address, fences: Fences, lease: LockFile, segment: Segment) -> ControlSegment:
+def _adopt(
+    address: Address, fences: Fences, lock_file: LockFile, segment: Segment
+) -> ControlSegment:
     memory = Memory(segment.buf)
     if segment.size >= format.CONTROL_SIZE and not is_ready(memory, fences):
         raise FormatError("ready", "0: its writer was killed while making it")
     static = format.load_control(memory, address.name)
     if not clock.same_boot(static.boot, static.clock_ns, static.wall_ns):
         raise FormatError("boot id", "of another boot")
-    control = ControlSegment(address, segment, static.instance, lease)
-    refuse_in_child(lease)
+    control = ControlSegment(address, segment, static.instance, lock_file)
+    refuse_in_child(lock_file)
     control.adopt()
     log.info("%r taken over after frame %d", address.name, control.newest_frame[1])
     return control
 
 
-def _make(address: Address, fences: Fences, lease: LockFile, segment: Segment) -> ControlSegment:
+def _make(
+    address: Address, fences: Fences, lock_file: LockFile, segment: Segment
+) -> ControlSegment:
     memory = Memory(segment.buf)
-    refuse_in_child(lease)
+    refuse_in_child(lock_file)
     memory.words[format.READY_WORD] = 0
     instance = secrets.randbits(64) or 1
     format.store_control(
         memory,
-        format.Control(instance, clock.boot_id(), clock.now_ns(), time.time_ns(), address.name),
+        format.ControlHeader(
+            instance, clock.boot_id(), clock.now_ns(), time.time_ns(), address.name
+        ),
     )
     set_ready(memory, fences)
-    control = ControlSegment(address, segment, instance, lease)
-    refuse_in_child(lease)
+    control = ControlSegment(address, segment, instance, lock_file)
+    refuse_in_child(lock_file)
     return control

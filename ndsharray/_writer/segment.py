@@ -74,7 +74,7 @@ class FrameSegment:
             record = 8 * at + RECORD_BYTE
             # First: after a fork in here, the stores that follow raise, or `detach` finds it.
             view = self._fresh = layout.view(self._frames, record)
-            self._frames.cells[record : record + len(layout.header)] = layout.header
+            self._frames.bytes[record : record + len(layout.header)] = layout.header
             words[at + HEADER_WORD] = len(layout.header)
             words[at + PAYLOAD_WORD] = layout.nbytes
             words[at + UUID_WORD], words[at + UUID_WORD + 1] = layout.words

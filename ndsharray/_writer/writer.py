@@ -46,7 +46,7 @@ __all__ = ["NO_LAYOUT", "Writer"]
 log = logging.getLogger("ndsharray")
 
 _PATIENCE = 0.25  # seconds that a taker waits for a sweep, or for a holder that is dying
-_LOOK_NS = 1_000_000_000  # how often a writer looks whether its lease is still its own
+_LOOK_NS = 1_000_000_000  # how often a writer looks whether its lock file is still its own
 _LOOK_AT_NAMES_NS = 10 * _LOOK_NS  # and whether its segments have their names: some ten calls
 # A taker starts so far after the newest position that its positions were never used by the
 # writer before it, published or not (that one grows when it is half as far): else a reader could
@@ -89,12 +89,12 @@ class Writer:
         # The same, if the last call ended well, so that the next one can be a short one.
         self._ready: FrameSegment | None = None
         self._control: Any = None  # an OwnedControl until it is closed or handed over
-        self._lease: Any = None
+        self._lock_file: Any = None
         self._adopted = (0, 0)  # what the last writer left: newest word, frame number
         self._looked_at_names = now = clock.now_ns()
-        self._look_at = now + _LOOK_NS  # when to look at the lease again
+        self._look_at = now + _LOOK_NS  # when to look at the lock file again
         self._need = Need(slots, now)
-        self._marked: set[int] = set()  # cells with bytes set at the last look
+        self._marked: set[int] = set()  # entries with bytes set at the last look
         self.layout = NO_LAYOUT
         self._layouts: dict[tuple[np.dtype[Any], tuple[int, ...]], Layout] = {}  # made before
         self._forked = self._handed_over = False
@@ -114,20 +114,22 @@ class Writer:
             raise
 
     def _claim(self) -> None:
-        """Get the writer's lease: from an older writer of this process, or from the system."""
+        """Get the writer's lock file: from an older writer of this process, or from the system."""
         address = self._address
         old = _writers.get(_key(address))
         if old is not None:
             old.hand_over(self)
-            self._handed_over = self._lease is not None
-        if self._lease is None:
-            self._lease = lockfile.take(address.writer_lease(), address.transport.mode, _PATIENCE)
-        if self._lease is None:
+            self._handed_over = self._lock_file is not None
+        if self._lock_file is None:
+            self._lock_file = lockfile.take(
+                address.writer_lock(), address.transport.mode, _PATIENCE
+            )
+        if self._lock_file is None:
             raise writer_exists(address)
 
     def _obtain(self) -> None:
         """Adopt or make the control segment; begin with its last frame."""
-        control = obtain(self._address, self._fences, self._lease)
+        control = obtain(self._address, self._fences, self._lock_file)
         self._adopted = control.newest_frame
         # The position after which the next segment begins.
         self._start = (self._adopted[0] >> 1) + _TAKE_OVER_JUMP if control.adopted else 0
@@ -149,7 +151,7 @@ class Writer:
         ClosedError
             After it was closed or replaced, and in a forked child.
         WriterExistsError
-            If its lease was removed and another process took the array.
+            If its lock file was removed and another process took the array.
         NotImplementedError
             For a dtype that cannot be shared.
         OSError
@@ -259,7 +261,7 @@ class Writer:
         if publish:
             self._check_open()  # guard: loan-ended-too-late
             if now >= self._look_at:
-                self._look_at_lease(now)
+                self._look_at_lock_file(now)
             if begun.control is not self._control:
                 raise ClosedError("a cleaner removed the array during the loan: it was made anew")
             if self._frames is None:  # perhaps as the segment had lost its name: look again soon
@@ -290,7 +292,7 @@ class Writer:
             self._refuse_while_lent(self._loan())
         due = now >= self._look_at
         if due:
-            self._look_at_lease(now)  # first: nothing is stored into what is another writer's
+            self._look_at_lock_file(now)  # first: nothing is stored into what is another writer's
         frames = self._frames
         if frames is not None and frames.side.open_position:
             frames.side.settle()  # guard: settle-after-an-interrupt
@@ -300,7 +302,7 @@ class Writer:
         if interrupted:  # inside a grow: its segment is as large as the one in use
             self._control.remove_frames(self._table_of_newest())
         if due:
-            self._clear_dead_cells()  # guard: dead-cells-cleared
+            self._clear_dead_entries()  # guard: dead-entries-cleared
             if now - self._looked_at_names > _LOOK_AT_NAMES_NS:
                 self._look_at_names(now)
             self._control.restate(self.newest_frame[0])
@@ -360,10 +362,10 @@ class Writer:
             self._control.remove_frames(frames.table.segment)
         self._ready = frames
 
-    def _clear_dead_cells(self) -> None:
+    def _clear_dead_entries(self) -> None:
         """Clear what has been set for a second, if its reader died: it costs a wake-up, or a slot.
 
-        The cells of living readers stay; looking at one costs a few system calls.
+        The entries of living readers stay; looking at one costs a few system calls.
         """
         marked = entries.marked(self._control.memory)
         stale, self._marked = marked & self._marked, marked
@@ -384,7 +386,7 @@ class Writer:
 
         None: it fits, or the other one cannot be made now; the write goes on in the present one.
         """
-        self._look_at_lease(now)
+        self._look_at_lock_file(now)
         frames, need = self._frames, self._need
         if frames is None:
             return None
@@ -397,7 +399,7 @@ class Writer:
 
     def _grow(self, layout: Layout, larger: Layout, now: int) -> tuple[FrameSegment, int]:
         """Begin a slot in a new segment, as none of the present one can be had for this layout."""
-        self._look_at_lease(now)
+        self._look_at_lock_file(now)
         old, need, fewer = self._frames, self._need, {MIN_SLOTS}
         if old is not None:
             pinned = old.side.pinned()
@@ -434,18 +436,18 @@ class Writer:
     def _too_far(self, side: WriteSide) -> bool:
         return side.position - (side.newest_frame[0] >> 1) >= _MAX_AHEAD
 
-    def _look_at_lease(self, now: int) -> None:
-        """Find out whether a lease file was removed, and perhaps taken by somebody else."""
+    def _look_at_lock_file(self, now: int) -> None:
+        """Find out whether a lock file was removed, and perhaps taken by somebody else."""
         self._look_at = now + _LOOK_NS
-        if self._lease.standing() != "held":
+        if self._lock_file.standing() != "held":
             make_root(self._address.transport.root, self._address.transport.mode)
-            lease = lockfile.take(self._lease.path, self._address.transport.mode, _PATIENCE)
-            if lease is None:
-                self._gone = "its lease was removed, and another writer took the array"
+            lock_file = lockfile.take(self._lock_file.path, self._address.transport.mode, _PATIENCE)
+            if lock_file is None:
+                self._gone = "its lock file was removed, and another writer took the array"
                 self._let_go()
                 raise writer_exists(self._address)
-            self._lease.abandon()
-            self._lease = lease
+            self._lock_file.abandon()
+            self._lock_file = lock_file
             self._look_at_names(now)  # a cleaner may have taken them as well
         if self._control.memory is None:
             self._obtain()
@@ -490,7 +492,7 @@ class Writer:
         if not asked and self._is_unused():
             self.give_up()
             return
-        kept: list[Any] = []  # memory that takes long to free: after the lease
+        kept: list[Any] = []  # memory that takes long to free: after the lock file
         try:
             with self._turn.lock:
                 self._refuse_nesting()
@@ -505,11 +507,14 @@ class Writer:
         return bool(adopted) and self.layout is NO_LAYOUT
 
     def _close(self, kept: list[Any]) -> None:
-        control, lease = self._control, self._lease  # a nested call may come to the end first
-        if control is None or lease is None:
+        control, lock_file = (
+            self._control,
+            self._lock_file,
+        )  # a nested call may come to the end first
+        if control is None or lock_file is None:
             return
         self._gone = self._gone or "it was closed"
-        if lease.standing() != "other":  # else all of it is another writer's
+        if lock_file.standing() != "other":  # else all of it is another writer's
             if self._frames is not None:
                 # guard: settle-before-the-end
                 self._frames.side.settle()  # the last frame's number is one that was published
@@ -518,11 +523,11 @@ class Writer:
             frame = self.newest_frame[1]
             self._adopted, self._ready, self._frames = (0, frame), None, None
             if control.close(frame, kept):
-                try:  # not while the name is there: who adopts it needs the files to free cells
+                try:  # not while the name is there: who adopts it needs the files to free entries
                     entries.clear_dead(self._address)
                 except OSError:  # no descriptor left, no rights: a sweep finds them
-                    log.debug("%r: cells of dead readers stay", self._address.name)
-                lease.release()  # else (mapped, on Windows) a sweep does
+                    log.debug("%r: entries of dead readers stay", self._address.name)
+                lock_file.release()  # else (mapped, on Windows) a sweep does
         self._let_go()
 
     def give_up(self) -> None:
@@ -534,26 +539,29 @@ class Writer:
             elif self._control is not None and (self._handed_over or not self._adopted[0] >> 1):
                 # There is nothing that anybody could go on from; or nobody else who would end it.
                 self.close(asked=True)
-            elif self._control is None and self._lease is not None and self._lease.held:
+            elif self._control is None and self._lock_file is not None and self._lock_file.held:
                 there = exists(self._address)
-                # Unknown when no descriptor is left: then nothing was made, as our lease was new.
+                # Unknown when no descriptor is left: then nothing was made, as our lock file was
+                # new.
                 if there is False:
-                    unlink(self._address, self._address.control, self._lease)  # perhaps half made
-                if there is False or (there is None and self._lease.made):
-                    self._lease.release()
+                    unlink(
+                        self._address, self._address.control_name, self._lock_file
+                    )  # perhaps half made
+                if there is False or (there is None and self._lock_file.made):
+                    self._lock_file.release()
             self._let_go()
 
     def _let_go(self) -> None:
-        """Drop memory and lease; what is shared stays as it is."""
+        """Drop memory and lock file; what is shared stays as it is."""
         self._ready = self._frames = self._control = None
-        if self._lease is not None:
-            self._lease.abandon()
+        if self._lock_file is not None:
+            self._lock_file.abandon()
 
     def hand_over(self, new: Writer) -> None:
-        """Give the lease to a newer writer of this process (a re-run notebook cell).
+        """Give the lock file to a newer writer of this process (a notebook cell that runs again).
 
         Under the write lock, so that no late store of this writer lands in the new one's segment;
-        and without letting the lease go in between.
+        and without letting the lock file go in between.
         """
         with self._turn.lock:
             self._refuse_nesting()
@@ -561,11 +569,11 @@ class Writer:
             # nothing to close.
             self._gone = self._gone or "a newer writer of this process took the array over"
             self._ready = self._frames = self._control = None
-            lease = self._lease
-            if lease is not None and lease.standing() == "held":
-                lease.made = False  # not for the new one: there may be an array
-                new._lease = lease
-                self._lease = None  # or a late end of ours would let the new one's go
+            lock_file = self._lock_file
+            if lock_file is not None and lock_file.standing() == "held":
+                lock_file.made = False  # not for the new one: there may be an array
+                new._lock_file = lock_file
+                self._lock_file = None  # or a late end of ours would let the new one's go
 
     def _refuse_nesting(self) -> None:
         if self._turn.is_nested():

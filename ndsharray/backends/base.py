@@ -94,9 +94,9 @@ class Transport(ABC):
     Attributes
     ----------
     name : str
-        ``[a-z][a-z0-9_]*``: what users call it. Part of the names of leases.
+        ``[a-z][a-z0-9_]*``: what users call it. Part of the names of lock files.
     root : str
-        Directory of the leases, and the namespace of the arrays: another root, other arrays.
+        Directory of the lock files, and the namespace of the arrays: another root, other arrays.
     mode : int
         Permission bits of what is made under the root.
     """

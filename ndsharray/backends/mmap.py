@@ -3,7 +3,7 @@
 On Linux the default root is in memory (``/dev/shm``); elsewhere it is in the temporary directory,
 where the system writes pages out now and then. Nothing is ever flushed: sharing does not need it.
 
-System calls only; knows nothing of arrays, frames and leases.
+System calls only; knows nothing of arrays, frames and lock files.
 """
 
 from __future__ import annotations

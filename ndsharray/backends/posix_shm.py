@@ -11,7 +11,7 @@ third:
 
 Everything is created untracked: removing is the library's own work.
 
-System calls only; knows nothing of arrays, frames and leases.
+System calls only; knows nothing of arrays, frames and lock files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PosixShmTransport(base.Transport):
     Parameters
     ----------
     directory : str or path, optional
-        The root: where the leases are, and the namespace of the arrays. The default is that
+        The root: where the lock files are, and the namespace of the arrays. The default is that
         of the ``mmap`` transport.
     """
 
