@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import Any
 
 from .. import backends
 from .._system import clock, lockfile
@@ -117,6 +118,10 @@ def _is_written(address: Address) -> bool:
 def _level_of_caller() -> int:
     """Return the stacklevel for `warnings.warn`, called by our caller, of the user's line."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+    while frame.f_back is not None and _is_ours(frame.f_globals):
         level, frame = level + 1, frame.f_back
     return level
+
+
+def _is_ours(names: dict[str, Any]) -> bool:
+    return str(names.get("__package__")).partition(".")[0] == __name__.partition(".")[0]
