@@ -50,7 +50,7 @@ def main() -> None:
         for writer in writers.values():
             print(f"{writer.name}: the last frame is {writer.frame_id}")
         # The arrays go with their writers: a consumer that starts late still sees these frames.
-        time.sleep(args.keep_until_exit)
+        time.sleep(args.linger)
 
 
 def timetable(seconds: float) -> list[tuple[float, str]]:

@@ -49,7 +49,7 @@ def main() -> None:
         print(f"played {count} frames in {time.monotonic() - start:.1f} s")
         if count:
             # The array goes with its writer: a consumer that starts late still sees this frame.
-            time.sleep(args.keep_until_exit)
+            time.sleep(args.linger)
     if not count:
         sys.exit("there was no frame in it")
 
