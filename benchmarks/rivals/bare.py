@@ -3,7 +3,7 @@
 One slot is the *floor*: `SharedMemory`, a numpy assignment and a counter, what a program does by
 hand. Three slots and a buffer that is already there are *copyto*, the memory's own speed: both
 sides do nothing but `np.copyto`, over as many slots, aligned alike, as this library has by default.
-Whoever reads while the other writes gets a mixture of frames.
+A reader that reads while the other side writes gets a mixture of frames.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Place:
     readers : int
         How many there will be.
     channels : sequence
-        What the rival had to make before its processes were started, one for each number.
+        What the rival makes before its processes start, one for each number.
     """
 
     root: str
@@ -49,7 +49,7 @@ class Writer(Protocol):
         """Make it the newest frame."""
 
     def close(self) -> None:
-        """Let go, and remove what is left."""
+        """Release the memory, and remove what is left."""
 
 
 class Reader(Protocol):
@@ -61,11 +61,11 @@ class Reader(Protocol):
     def wait(self, timeout: float) -> Array | None:
         """Sleep until there is one, as the rival's documentation says; return it.
 
-        Some have no timeout: whoever calls this makes sure that a frame comes.
+        Some have no timeout: the caller makes sure that a frame comes.
         """
 
     def close(self) -> None:
-        """Let go."""
+        """Release the memory."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Rival:
     channels : int
         How many arrays there can be at a time, for rivals that make theirs before the processes.
     cannot : dict
-        Works, and cases of them, that it has no part in; and why.
+        Scenarios, and cases of them, that it has no part in; and why.
     """
 
     name: str

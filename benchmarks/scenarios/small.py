@@ -12,14 +12,14 @@ import statistics
 from time import perf_counter_ns
 from typing import Any
 
-from bench import Bench
-from child import Child
-from launch import Pair
+from harness.bench import Bench
+from harness.child import Child
+from harness.processes import Pair
+from harness.stats import summarize
+from report.tables import Column, Table
 from rivals.base import make_frame
-from stats import summarize
-from tables import Column, Table
 
-from works.frames import LOST, STAMPS
+from scenarios.frames import LOST, STAMPS
 
 TABLE = Table(
     "small: 64 B, both ends in one process, batches of 1000",
@@ -125,20 +125,20 @@ def run(bench: Bench) -> None:
 
     def open_here(pair: Pair) -> None:
         pair.generation += 1
-        pair.writer.do("works.small:open_both", generation=pair.generation)
+        pair.writer.do("scenarios.small:open_both", generation=pair.generation)
 
     def one(pair: Pair) -> None:
-        medians, missing = pair.writer.do("works.small:batch", calls=BATCH)
+        medians, missing = pair.writer.do("scenarios.small:batch", calls=BATCH)
         values[pair].append([value / 1e3 for value in medians])
         lost[pair] += missing
 
-    pairs = bench.in_turns("small", case, pairs, open_here)
-    batches = BATCHES // (3 if bench.quick else 1)
-    pairs = bench.in_turns("small", case, pairs, one, batches, 0.5 if bench.quick else 3.0)
+    pairs = bench.alternately("small", case, pairs, open_here)
+    batches = BATCHES // (3 if bench.short else 1)
+    pairs = bench.alternately("small", case, pairs, one, batches, 0.5 if bench.short else 3.0)
     for pair in pairs:
         made = {
             kind: summarize([each[at] for each in values[pair][1:] or values[pair]])
             for at, kind in enumerate(("write", "read", "poll"))
         }
         bench.note("small", case, pair.rival, **made, lost=lost[pair])
-        pair.writer.do("meet:close_ends")
+        pair.writer.do("harness.ends:close_ends")
