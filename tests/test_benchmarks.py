@@ -70,3 +70,11 @@ def test_a_wrong_option_is_refused_before_anything_runs(arguments):
     done = run(*arguments)
     assert done.returncode == 2
     assert "error:" in done.stderr
+
+
+def test_the_stored_ratios_are_those_that_a_quick_run_measures():
+    code = """if True:
+        from report import ratios, targets
+        rows = {f"{t}, {row.text}" for row in ratios.ROWS for t in targets.TRANSPORTS}
+        assert set(ratios.load()) == rows, rows ^ set(ratios.load())"""
+    subprocess.run([sys.executable, "-c", code], cwd=COMMAND, check=True, timeout=60)

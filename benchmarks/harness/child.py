@@ -60,9 +60,10 @@ class Child:
         self.kept.clear()
         while self.ends:
             self.ends.popitem()[1].close()
-        if hasattr(self.module, "end"):
+        module: Any = sys.modules.get("rivals." + self.rival.module)  # None: it is not installed
+        if hasattr(module, "end"):
             for side in (0, 1):
-                self.module.end(replace(self.place, side=side))
+                module.end(replace(self.place, side=side))
 
 
 def serve(connection: Any, rival: Rival, place: Place, turns: str) -> None:
