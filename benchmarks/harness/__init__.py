@@ -1,4 +1,4 @@
-"""How a run goes: its processes, who takes part in which scenario, and the kinds of runs.
+"""How a run goes: its processes, which rivals take part in which scenario, kinds of runs.
 
 `full`, `quick` and `against` are what the command line chooses from. Each of them drives a `bench`
 (one run, its figures and failures), which has two `processes` for each rival; these are a `child`

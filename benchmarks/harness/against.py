@@ -52,7 +52,7 @@ def run(other: Path, rounds: int) -> int:
 
 
 def one_start(other: Path, rounds: int, found: dict[str, Rounds], describe: bool) -> None:
-    """Start processes for both checkouts, and do so many rounds of each case."""
+    """Start processes for both checkouts, and do these rounds of each case."""
     rivals, interpreters = [], {}
     for transport in TRANSPORTS:
         for label, path in (("this", THIS), ("other", other)):

@@ -1,4 +1,4 @@
-"""One run: its pairs of processes, who takes part in which scenario, figures and failures."""
+"""One run: its pairs of processes, which of them take part in a scenario, figures, failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Bench:
     Parameters
     ----------
     rivals : list of Rival
-        Who is compared.
+        Those that are compared.
     short : bool
         Do less of everything.
     interpreters : mapping
@@ -91,7 +91,7 @@ class Bench:
             os.unlink(file)
 
     def taking_part(self, scenario: str, case: str = "") -> list[Pair]:
-        """Return the pairs whose rivals can do it."""
+        """Return the pairs that can do it."""
         return [
             pair for pair in self.pairs.values() if not {scenario, case} & set(pair.rival.cannot)
         ]

@@ -62,7 +62,7 @@ def read_rest(child: Child, numbers: list[int]) -> None:
 
 
 def write_until_met(child: Child, shape: tuple[int, ...], number: int = 0) -> int:
-    """Write until the reader has had one: connections may take a while; then a last one.
+    """Write until the reader has read a frame (connections may take a while), then a last one.
 
     Return how often the last one was written: some rivals may lose it.
     """
@@ -87,7 +87,7 @@ def write_until(child: Child, number: int, frame: Array, line: int, pause: float
 
 
 def read_until_met(child: Child, number: int = 0) -> None:
-    """Read until the last one is there, so that nothing older is under way."""
+    """Read until the last frame is there, so that no older one can come after it."""
     reader, turns = child.ends["Reader", number], child.turns
     deadline = time.monotonic() + PATIENCE
     while True:

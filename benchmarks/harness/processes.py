@@ -52,7 +52,7 @@ class Child:
     Attributes
     ----------
     mapped : set of str
-        Files in memory that it had open: what is left of them when all have ended was its own.
+        Files in memory that it has open: what is left of them when all have ended was its own.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Pair:
             self.more.append(Child(self.rival, place, self._path, self._interpreter))
 
     def stop(self) -> None:
-        """End all processes; remove what they had and left, also of those that were killed."""
+        """End all processes; remove the files that they left, also those of killed ones."""
         self.stop_more()
         for each in (self.reader, self.writer):
             each.stop()

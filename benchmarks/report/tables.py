@@ -101,7 +101,7 @@ def _spread(value: Any) -> str:
 
 
 def show_rivals(bench: Bench, versions: dict[str, str]) -> None:
-    """Print who is compared, and how each is used."""
+    """Print which rivals are compared, and how each is used."""
     print(f"\n{'rival':<20}{'version':<26}{'a read is':<52}whole frames")
     for rival in bench.rivals:
         version = versions.get(rival.name) or f"NOT MEASURED: {bench.missing.get(rival.name)}"

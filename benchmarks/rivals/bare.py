@@ -8,12 +8,11 @@ A reader that reads while the other side writes gets a mixture of frames.
 
 from __future__ import annotations
 
-import time
 from multiprocessing import shared_memory
 
 import numpy as np
 
-from .base import Array, Place
+from .base import Array, Place, poll
 
 PAGE = 4096
 
@@ -95,10 +94,7 @@ class Reader:
         return self._buffer
 
     def wait(self, timeout: float) -> Array | None:
-        deadline = time.monotonic() + timeout
-        while (array := self.read()) is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        return array
+        return poll(self.read, timeout)
 
     def close(self) -> None:
         del self._slot

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -113,6 +115,14 @@ class Rival:
     original: bool = False
     channels: int = 0
     cannot: dict[str, str] = field(default_factory=dict)
+
+
+def poll(read: Callable[[], Array | None], timeout: float) -> Array | None:
+    """Look each millisecond, for a rival that has nothing to sleep on."""
+    deadline = time.monotonic() + timeout
+    while (array := read()) is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return array
 
 
 def make_frame(shape: tuple[int, ...], dtype: str = "u1") -> Array:

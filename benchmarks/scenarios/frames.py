@@ -1,14 +1,13 @@
 """Write, read and idle poll of frames that pass from process to process in lock-step.
 
-The writer writes, and gives the turn to the reader by a word in shared memory that both look at
-without sleeping: one side works at a time, and its caches are hot. A rival whose write waits for
-the reader is read meanwhile; of one that delivers by a thread, the read looks until the frame is
+The writer writes, then hands the turn to the reader by a word in shared memory that both poll
+without sleeping: one side works at a time, and its caches are hot. Where a rival's write waits for
+the reader, the reader reads meanwhile; where a thread delivers, the read polls until the frame is
 there. *Delivered* is from the begin of the write to the end of the read, so it holds for those,
 too. The first call of each block is not counted: it finds the caches that another rival left.
 
-A read in place touches nothing of the frame, so after a large frame it would be measured by how
-long its code takes to come back into the caches: it is run once before, on a small array of the
-reader's own.
+A read in place touches nothing of the frame, so after a large frame its time would be that of its
+code's return into the caches. So it is run once before, on a small array of the reader's own.
 
 A frame that has not arrived after a second is *lost*, and counted: some rivals may.
 """
@@ -50,7 +49,7 @@ SHORT = ("64 KiB", "720p", "50 MB")
 CALLS = {"64 KiB": 1000, "720p": 400, "4K RGB": 80, "50 MB": 40}
 BLOCK = {"64 KiB": 20, "720p": 10, "4K RGB": 5, "50 MB": 4}
 WARM = 1  # calls of each block that are not counted
-POLLS, LOOKS = 5, 10  # idle polls after each block: so many times, so many at once
+POLLS, LOOKS = 5, 10  # idle polls after each block: times, and polls of a time
 STAMPS = 251
 LOST = 1.0  # seconds
 SMALL = (64,)

@@ -39,7 +39,7 @@ def open_all(child: Child, role: str, generation: int) -> None:
 
 
 def write_until_met(child: Child) -> None:
-    """Write all until the reader has had one of each."""
+    """Write all until the reader has read a frame of each."""
     frame, deadline = make_frame(SHAPE), time.monotonic() + 10
     while not child.turns[MET]:
         for number in range(ARRAYS):

@@ -1,7 +1,7 @@
 """What readers that are attached, and do nothing, cost the writer.
 
 Two arrays of one writing process, one with readers in as many processes and one with none, are
-written in turns, call by call.
+written alternately, call by call.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def measure(
 
 
 def attach_some(pair: Pair, children: list[Any], options: dict[str, Any]) -> None:
-    """Attach readers, while the writer writes: some rivals keep nothing for who comes later."""
+    """Attach readers while the writer writes: some rivals keep no frame for a later reader."""
     pair.turns.reset()
     pair.writer.ask("scenarios.readers:write_until_stop", {"number": 1, "shape": options["shape"]})
     try:

@@ -1,9 +1,9 @@
 """Write, read and idle poll of 64 B, in batches, both ends in one process.
 
 Whole loops are timed: of writes, of writes with a read after each (a read is the difference), and
-of idle polls. Whose writes wait for a reader, or are delivered by threads, are timed call by call,
-the clock's own time subtracted. Between processes the caches' traffic would be most of what is
-measured; see frames of 64 KiB and round trips for that.
+of idle polls. Rivals whose writes wait for a reader, or whose frames are delivered by threads, are
+timed call by call, less the clock's own time. Between processes most of the time would be the
+traffic of the caches; the frames of 64 KiB and the round trips measure that.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def batch(child: Child, calls: int) -> Any:
 
 
 def call_by_call(child: Child, calls: int) -> Any:
-    """Do the same, each call timed by itself: the medians."""
+    """Return the medians of calls that are timed one by one, and how many frames were lost."""
     write, reader = child.writer.write, child.reader
     read, frame, clock = reader.read, make_frame(SHAPE), perf_counter_ns
     times: tuple[list[int], list[int], list[int]] = ([], [], [])

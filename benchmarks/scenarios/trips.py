@@ -1,8 +1,8 @@
 """A round trip of 64 B between two processes that sleep until something comes.
 
-Once with a CPU for each process, and once with both on one: to wake somebody on a CPU that sleeps
-and to change over to him are two different things, and otherwise the kernel chooses for each rival
-anew. Rivals with threads are left to it.
+Once each process has a CPU of its own, and once both have the same one: waking a process on an idle
+CPU and switching to it on the same CPU cost differently, and otherwise the kernel chooses for each
+rival anew. For rivals with threads the kernel chooses all the same.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def answer(child: Child, first: int, trips: int) -> None:
         array = wait(PATIENCE)
         if array is not None:
             write(array)
-        verify(child, array, i)  # while it is under way
+        verify(child, array, i)  # while the answer travels
 
 
 def verify(child: Child, array: Any, i: int) -> None:
