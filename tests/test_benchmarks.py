@@ -56,6 +56,14 @@ def test_two_checkouts_are_measured_alternately(tmp_path):
             assert f"{transport}, {kind}" in done.stdout
 
 
+def test_a_checkout_that_cannot_be_imported_is_named(tmp_path):
+    (tmp_path / "ndsharray").mkdir()
+    (tmp_path / "ndsharray" / "__init__.py").write_text("raise ImportError('half a checkout')")
+    done = run("--against", str(tmp_path), "--rounds", "1")
+    assert done.returncode == 1
+    assert "other: ImportError: half a checkout" in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

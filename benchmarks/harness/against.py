@@ -41,12 +41,15 @@ class Case(NamedTuple):
 
 
 def run(other: Path, rounds: int) -> int:
-    """Measure and print; the exit code says only that the run came to its end."""
+    """Measure and print; the exit code says only whether the run came to its end."""
     found: dict[str, Rounds] = defaultdict(lambda: Rounds([], []))
     starts = min(STARTS, rounds)
-    for start in range(starts):
-        count = rounds // starts + (start < rounds % starts)
-        one_start(other, count, found, describe=start == 0)
+    try:
+        for start in range(starts):
+            count = rounds // starts + (start < rounds % starts)
+            one_start(other, count, found, describe=start == 0)
+    except Failed as error:
+        sys.exit(f"python benchmarks --against: {error}")
     show(found)
     return 0
 
