@@ -1,58 +1,47 @@
 """``python benchmarks``: this library beside what people would pick instead, in one run.
 
-Every rival does the same work in the same run, in turns, as its own documentation advises. Prints
-tables (ratios to the limits first), and which of the targets are met. A full run takes some 12
-minutes, a quick one 2; leave the machine alone meanwhile. Made for Linux.
+Every rival does the same work in the same run, alternately, as its own documentation advises. The
+run prints tables (ratios to the limits first) and which targets are met. A full run takes some 12
+minutes, with --short 2; leave the machine alone meanwhile. Made for Linux.
+
+Three options choose another kind of run, which needs nothing but this library: --quick, --against
+and --sizes.
+
+The rooms: ``scenarios/`` (what is measured), ``rivals/`` (what is compared), ``harness/`` (how a
+run goes), ``report/`` (what its figures say).
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
 import signal
 import sys
-import time
+from pathlib import Path
 from typing import Any
 
-import facts
-import original
-import tables
-import targets
-from bench import Bench
 from rivals import RIVALS
-from works import WORKS
+from scenarios import SCENARIOS
 
 
 def main() -> int:
     arguments = parse()
     signal.signal(signal.SIGTERM, end)
-    python, reason = original.find(arguments.original)
-    bench = Bench(arguments.rivals, arguments.quick, python)
-    machine = facts.machine()
-    begin = time.monotonic()
-    try:
-        bench.start()
-        if python is None:
-            bench.missing["original"] = reason
-        versions = {
-            name: pair.writer.do("facts:rival_version") for name, pair in bench.pairs.items()
-        }
-        print(", ".join(f"{key} {value}" for key, value in machine.items()))
-        tables.show_rivals(bench, versions)
-        for work in arguments.only:
-            run_work(bench, work)
-    finally:
-        bench.stop()
-    targets.show(bench)
-    print(f"\n{time.monotonic() - begin:.0f} s")
-    if arguments.json:
-        write_json(arguments.json, bench, machine=machine, versions=versions)
-    if arguments.plots:
-        import plots  # matplotlib is not needed for anything else
+    # Each kind of run imports what it alone needs.
+    if arguments.quick:
+        from harness import quick
 
-        plots.draw(bench, arguments.plots)
-    return 0
+        return quick.run(arguments.update)
+    if arguments.against:
+        from harness import against
+
+        return against.run(arguments.against, arguments.rounds)
+    if arguments.sizes:
+        from scenarios import sizes
+
+        return sizes.run()
+    from harness import full
+
+    return full.run(arguments)
 
 
 def end(number: int, _: Any) -> None:
@@ -61,41 +50,47 @@ def end(number: int, _: Any) -> None:
     sys.exit(128 + number)
 
 
-def run_work(bench: Bench, work: str) -> None:
-    module = importlib.import_module("works." + work)
-    begin = time.monotonic()
-    module.run(bench)
-    print(f"{work}: {time.monotonic() - begin:.0f} s", file=sys.stderr)
-    tables.show(bench, work, module.TABLE)
-    sys.stdout.flush()
-
-
-def write_json(path: str, bench: Bench, **more: Any) -> None:
-    everything = {
-        **more,
-        "quick": bench.quick,
-        "missing": bench.missing,
-        "figures": bench.figures,
-        "failures": bench.failures,
-        "targets": targets.results(bench.figures),
-    }
-    with open(path, "w", encoding="utf8") as file:
-        json.dump(everything, file, indent=1)
-
-
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything")
+    parser = argparse.ArgumentParser(
+        prog="python benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--quick",
+        action="store_true",
+        help="ratios to the machine's limits, beside stored ones",
+    )
+    kinds.add_argument(
+        "--against",
+        type=checkout,
+        metavar="PATH",
+        help="compare this checkout with another one, alternately in one run",
+    )
+    kinds.add_argument(
+        "--sizes", action="store_true", help="write two sizes alternately: what becomes of segments"
+    )
+    parser.add_argument("--update", action="store_true", help="with --quick: store the ratios")
     parser.add_argument(
-        "--only", type=listed(WORKS), default=WORKS, metavar="WORK,...", help=", ".join(WORKS)
+        "--rounds", type=positive, default=300, metavar="N", help="with --against (300)"
+    )
+    full = parser.add_argument_group("a full run")
+    full.add_argument("--short", action="store_true", help="less of everything")
+    full.add_argument(
+        "--only",
+        type=listed(SCENARIOS),
+        default=SCENARIOS,
+        metavar="SCENARIO,...",
+        help=", ".join(SCENARIOS),
     )
     names = [rival.name for rival in RIVALS]
-    parser.add_argument(
-        "--rivals", type=listed(names), default=[], metavar="NAME,...", help=", ".join(names)
+    full.add_argument(
+        "--rivals", type=listed(names), default=names, metavar="NAME,...", help=", ".join(names)
     )
-    parser.add_argument("--json", metavar="FILE", help="write all figures to it")
-    parser.add_argument("--plots", metavar="DIR", help="draw figures there (needs matplotlib)")
-    parser.add_argument(
+    full.add_argument("--json", metavar="FILE", help="write all figures to it")
+    full.add_argument("--plots", metavar="DIR", help="draw figures there (needs matplotlib)")
+    full.add_argument(
         "--original",
         metavar="PYTHON",
         help="an interpreter that has ndsharray 1.1.4; without it, an environment is made",
@@ -112,6 +107,20 @@ def listed(known: list[str]) -> Any:
         return names
 
     return parse_list
+
+
+def checkout(text: str) -> Path:
+    path = Path(text).resolve()
+    if not (path / "ndsharray" / "__init__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text} is no checkout of ndsharray")
+    return path
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""What is compared: the table of rivals. Their modules are imported by the children only."""
+"""What is compared: a module for each rival, and the table `RIVALS` that says how each is used.
+
+A module offers a `Writer` and a `Reader`, as `base` describes them. Only the children import these
+modules, so the run needs none of the rivals' packages; a rival that is missing is named in the
+tables.
+"""
 
 from __future__ import annotations
 

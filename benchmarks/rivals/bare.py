@@ -3,17 +3,16 @@
 One slot is the *floor*: `SharedMemory`, a numpy assignment and a counter, what a program does by
 hand. Three slots and a buffer that is already there are *copyto*, the memory's own speed: both
 sides do nothing but `np.copyto`, over as many slots, aligned alike, as this library has by default.
-Whoever reads while the other writes gets a mixture of frames.
+A reader that reads while the other side writes gets a mixture of frames.
 """
 
 from __future__ import annotations
 
-import time
 from multiprocessing import shared_memory
 
 import numpy as np
 
-from .base import Array, Place
+from .base import Array, Place, poll
 
 PAGE = 4096
 
@@ -95,10 +94,7 @@ class Reader:
         return self._buffer
 
     def wait(self, timeout: float) -> Array | None:
-        deadline = time.monotonic() + timeout
-        while (array := self.read()) is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        return array
+        return poll(self.read, timeout)
 
     def close(self) -> None:
         del self._slot

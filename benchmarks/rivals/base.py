@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,7 +32,7 @@ class Place:
     readers : int
         How many there will be.
     channels : sequence
-        What the rival had to make before its processes were started, one for each number.
+        What the rival makes before its processes start, one for each number.
     """
 
     root: str
@@ -49,7 +51,7 @@ class Writer(Protocol):
         """Make it the newest frame."""
 
     def close(self) -> None:
-        """Let go, and remove what is left."""
+        """Release the memory, and remove what is left."""
 
 
 class Reader(Protocol):
@@ -61,11 +63,11 @@ class Reader(Protocol):
     def wait(self, timeout: float) -> Array | None:
         """Sleep until there is one, as the rival's documentation says; return it.
 
-        Some have no timeout: whoever calls this makes sure that a frame comes.
+        Some have no timeout: the caller makes sure that a frame comes.
         """
 
     def close(self) -> None:
-        """Let go."""
+        """Release the memory."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Rival:
     channels : int
         How many arrays there can be at a time, for rivals that make theirs before the processes.
     cannot : dict
-        Works, and cases of them, that it has no part in; and why.
+        Scenarios, and cases of them, that it has no part in; and why.
     """
 
     name: str
@@ -113,6 +115,14 @@ class Rival:
     original: bool = False
     channels: int = 0
     cannot: dict[str, str] = field(default_factory=dict)
+
+
+def poll(read: Callable[[], Array | None], timeout: float) -> Array | None:
+    """Look each millisecond, for a rival that has nothing to sleep on."""
+    deadline = time.monotonic() + timeout
+    while (array := read()) is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return array
 
 
 def make_frame(shape: tuple[int, ...], dtype: str = "u1") -> Array:

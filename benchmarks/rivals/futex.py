@@ -1,6 +1,7 @@
 """A bare futex ping-pong over a word of a mapped file: the least that waiting costs in Python.
 
-It carries no frame: a write stores a number and wakes whoever sleeps, a read gives the first array.
+It carries no frame: a write stores a number and wakes a reader that sleeps, a read gives the first
+array.
 """
 
 from __future__ import annotations

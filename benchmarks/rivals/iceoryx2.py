@@ -1,8 +1,8 @@
 """iceoryx2's publish-subscribe from Python, as in its example `publish_subscribe_dynamic_data`.
 
 The payload is a slice of bytes: loan, copy in, send; receive, copy out. A buffer of one sample with
-safe overflow, so that what one receives is the newest; a history of one for who comes later. The
-shape is known to both sides and not sent: the least work for it. Where readers wait, an event
+safe overflow, so that a reader receives the newest; a history of one for a reader that comes later.
+The shape is known to both sides and not sent: the least work for it. Where readers wait, an event
 service beside it, as in its example `event_based_communication`.
 """
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from ndsharray import NdShArray
 
-from .base import Array, Place
+from .base import Array, Place, poll
 
 
 class Writer:
@@ -32,10 +31,7 @@ class Reader:
         return array if valid else None
 
     def wait(self, timeout: float) -> Array | None:
-        deadline = time.monotonic() + timeout
-        while (array := self.read()) is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        return array
+        return poll(self.read, timeout)
 
     def close(self) -> None:
         del self._array

@@ -1,8 +1,8 @@
 """The protocol's own loads, stores and fences, in a row, on memory laid out by hand: a limit.
 
-What is left out is all that makes them a library: no turn between threads, no look at dtype and
-shape, at a lease, at another layout, at an interrupt; nothing is checked, and nothing mended. No
-Python code that carries out this protocol can take less for a write or a read.
+All that makes them a library is left out: there is no lock between threads, no look at dtype and
+shape, at the lock file, at another layout, at an interrupt; nothing is checked, nothing repaired.
+No Python code that carries out this protocol can take less for a write or a read.
 """
 
 from __future__ import annotations

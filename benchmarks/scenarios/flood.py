@@ -10,14 +10,14 @@ from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
-from bench import Bench
-from child import Child
-from launch import Pair
-from meet import stop_writer
+from harness.bench import Bench
+from harness.child import Child
+from harness.ends import stop_writer
+from harness.processes import Pair
+from harness.stats import summarize
+from harness.turns import DONE, STOP, give_way
+from report.tables import Column, Table
 from rivals.base import Array
-from stats import summarize
-from tables import Column, Table
-from turns import DONE, STOP, give_way
 
 TABLE = Table(
     "flood: a writer that never stops, 720p",
@@ -83,19 +83,19 @@ def is_torn(array: Array) -> bool:
 
 def run(bench: Bench) -> None:
     pairs = bench.taking_part("flood")
-    seconds, rounds = (0.5, 1) if bench.quick else (SECONDS, ROUNDS)
+    seconds, rounds = (0.5, 1) if bench.short else (SECONDS, ROUNDS)
     results: dict[Pair, list[dict[str, Any]]] = {pair: [] for pair in pairs}
 
     def take(pair: Pair) -> None:
         pair.turns.reset()
         written, result = pair.together(
-            ("works.flood:pour", {}), ("works.flood:drink", {"seconds": seconds})
+            ("scenarios.flood:pour", {}), ("scenarios.flood:drink", {"seconds": seconds})
         )
         pair.drain()
         results[pair].append({**result, "written": written})
 
     with bench.all_opened("flood", CASE, pairs, SHAPE) as open_pairs:
-        for pair in bench.in_turns("flood", CASE, open_pairs, take, rounds):
+        for pair in bench.alternately("flood", CASE, open_pairs, take, rounds):
             bench.note("flood", CASE, pair.rival, **summed(results[pair]))
 
 

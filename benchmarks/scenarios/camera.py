@@ -12,14 +12,14 @@ from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
-from bench import Bench
-from child import Child
-from launch import Pair
-from meet import stop_writer
+from harness.bench import Bench
+from harness.child import Child
+from harness.ends import stop_writer
+from harness.processes import Pair
+from harness.stats import summarize
+from harness.turns import DONE, STOP
+from report.tables import Column, Table
 from rivals.base import make_frame
-from stats import summarize
-from tables import Column, Table
-from turns import DONE, STOP
 
 TABLE = Table(
     "camera: 60 frames/s of 720p, a reader that waits",
@@ -37,7 +37,7 @@ CASE = "720p"
 SHAPE = (720, 1280, 3)
 RATE = 60
 WARM = 10
-SECONDS, QUICK_SECONDS, ROUNDS = 4.0, 1.5, 2
+SECONDS, SHORT_SECONDS, ROUNDS = 4.0, 1.5, 2
 
 
 def film(child: Child) -> float:
@@ -74,21 +74,21 @@ def watch(child: Child, seconds: float) -> Any:
 
 def run(bench: Bench) -> None:
     pairs = bench.taking_part("camera")
-    seconds, rounds = (QUICK_SECONDS, 1) if bench.quick else (SECONDS, ROUNDS)
+    seconds, rounds = (SHORT_SECONDS, 1) if bench.short else (SECONDS, ROUNDS)
     latencies: dict[Pair, list[float]] = {pair: [] for pair in pairs}
     shares: dict[Pair, list[tuple[float, float]]] = {pair: [] for pair in pairs}
 
     def take(pair: Pair) -> None:
         pair.turns.reset()
         share, (took, reader) = pair.together(
-            ("works.camera:film", {}), ("works.camera:watch", {"seconds": seconds})
+            ("scenarios.camera:film", {}), ("scenarios.camera:watch", {"seconds": seconds})
         )
         pair.drain()
         latencies[pair] += took
         shares[pair].append((share, reader))
 
     with bench.all_opened("camera", CASE, pairs, SHAPE, waiting=True) as open_pairs:
-        for pair in bench.in_turns("camera", CASE, open_pairs, take, rounds):
+        for pair in bench.alternately("camera", CASE, open_pairs, take, rounds):
             writer, reader = np.mean(shares[pair], axis=0)
             bench.note(
                 "camera",

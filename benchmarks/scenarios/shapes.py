@@ -5,12 +5,12 @@ In lock-step, as `frames` does it; blocks with and without change take turns.
 
 from __future__ import annotations
 
-from bench import Bench
-from launch import Pair
-from stats import summarize
-from tables import Column, Table
+from harness.bench import Bench
+from harness.processes import Pair
+from harness.stats import summarize
+from report.tables import Column, Table
 
-from works.frames import Times
+from scenarios.frames import Times
 
 TABLE = Table(
     "shapes: another shape at each write",
@@ -39,9 +39,9 @@ def run(bench: Bench) -> None:
         changing[pair].block(pair, CHANGING, BLOCK)
         steady[pair].count = changing[pair].count
 
-    blocks, budget = (BLOCKS // 4, 1.0) if bench.quick else (BLOCKS, 5.0)
+    blocks, budget = (BLOCKS // 4, 1.0) if bench.short else (BLOCKS, 5.0)
     with bench.all_opened("shapes", CASE, pairs, STEADY[0]) as open_pairs:
-        for pair in bench.in_turns("shapes", CASE, open_pairs, block, blocks, budget):
+        for pair in bench.alternately("shapes", CASE, open_pairs, block, blocks, budget):
             for prefix, times in (("", steady[pair]), ("changing ", changing[pair])):
                 for kind in ("write", "read"):
                     summary = summarize(times.values[kind])

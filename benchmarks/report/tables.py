@@ -1,13 +1,13 @@
-"""What is printed: a table for each case of a work, ratios first."""
+"""What is printed: a table for each case of a scenario, ratios first."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bench import Bench
+from harness.bench import Bench
+from harness.stats import median_of, ratio
 from rivals import Rival
-from stats import median_of, ratio
 
 
 class Column(NamedTuple):
@@ -21,7 +21,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """How the figures of a work are shown."""
+    """How the figures of a scenario are shown."""
 
     title: str
     columns: tuple[Column, ...]
@@ -31,31 +31,31 @@ class Table:
 _NARROW, _WIDE = 11, 26
 
 
-def show(bench: Bench, work: str, table: Table) -> None:
-    """Print all cases of a work."""
+def show(bench: Bench, scenario: str, table: Table) -> None:
+    """Print all cases of a scenario."""
     print(f"\n== {table.title} ==")
     if table.remark:
         print(table.remark)
-    cases = [*bench.figures.get(work, {}), *bench.failures.get(work, {})]
+    cases = [*bench.figures.get(scenario, {}), *bench.failures.get(scenario, {})]
     for case in dict.fromkeys(cases):
-        show_case(bench, work, case, table)
+        show_case(bench, scenario, case, table)
 
 
-def show_case(bench: Bench, work: str, case: str, table: Table) -> None:
+def show_case(bench: Bench, scenario: str, case: str, table: Table) -> None:
     ratios = [column for column in table.columns if column.limit]
-    figures = bench.figures.get(work, {}).get(case, {})
+    figures = bench.figures.get(scenario, {}).get(case, {})
     head = "".join(f"{_head(column):>{_NARROW}}" for column in ratios)
     head += "".join(f"{_unit(column, figures):>{_WIDE}}" for column in _shown(table))
     print(f"\n{case:<20}{head}")
     for rival in bench.rivals:
-        print(f"{rival.name:<20}{_row(bench, work, case, rival, table)}")
+        print(f"{rival.name:<20}{_row(bench, scenario, case, rival, table)}")
 
 
-def _row(bench: Bench, work: str, case: str, rival: Rival, table: Table) -> str:
-    reason = bench.why_not(work, case, rival)
+def _row(bench: Bench, scenario: str, case: str, rival: Rival, table: Table) -> str:
+    reason = bench.why_not(scenario, case, rival)
     if reason is not None:
         return "   " + reason
-    figures = bench.figures[work][case]
+    figures = bench.figures[scenario][case]
     own = figures[rival.name]
     cells = []
     for column in table.columns:
@@ -101,7 +101,7 @@ def _spread(value: Any) -> str:
 
 
 def show_rivals(bench: Bench, versions: dict[str, str]) -> None:
-    """Print who is compared, and how each is used."""
+    """Print which rivals are compared, and how each is used."""
     print(f"\n{'rival':<20}{'version':<26}{'a read is':<52}whole frames")
     for rival in bench.rivals:
         version = versions.get(rival.name) or f"NOT MEASURED: {bench.missing.get(rival.name)}"

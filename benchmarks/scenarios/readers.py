@@ -1,7 +1,7 @@
 """What readers that are attached, and do nothing, cost the writer.
 
 Two arrays of one writing process, one with readers in as many processes and one with none, are
-written in turns, call by call.
+written alternately, call by call.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import time
 from time import perf_counter_ns
 from typing import Any
 
-from bench import Bench
-from child import Child
-from launch import Pair
+from harness.bench import Bench
+from harness.child import Child
+from harness.processes import Pair
+from harness.stats import summarize
+from harness.turns import STOP, give_way
+from report.tables import Column, Table
 from rivals.base import make_frame
-from stats import summarize
-from tables import Column, Table
-from turns import STOP, give_way
 
 TABLE = Table(
     "readers: a write with idle readers attached",
@@ -27,7 +27,7 @@ SIZES = {"64 B": (64,), "720p": (720, 1280, 3)}
 COUNTS = (1, 4, 16)
 CALLS = {"64 B": 4000, "720p": 500}
 LONGEST = 2.0  # seconds, however slow a rival is
-QUICK = ("mmap", "posix_shm")
+SHORT = ("mmap", "posix_shm")
 
 
 def write_until_stop(child: Child, number: int, shape: tuple[int, ...]) -> None:
@@ -61,9 +61,9 @@ def write_both(child: Child, shape: tuple[int, ...], calls: int) -> tuple[list[i
 
 
 def run(bench: Bench) -> None:
-    counts = COUNTS[-1:] if bench.quick else COUNTS
+    counts = COUNTS[-1:] if bench.short else COUNTS
     for pair in bench.taking_part("readers"):
-        if bench.quick and pair.rival.name not in QUICK:
+        if bench.short and pair.rival.name not in SHORT:
             bench.leave_out("readers", pair.rival)
             continue
         for size, shape in SIZES.items():
@@ -80,14 +80,14 @@ def measure(
     pair.generation += 1
     options = {"shape": shape, "generation": pair.generation, "readers": max(counts)}
     for number in (0, 1):
-        pair.writer.do("meet:open_end", role="Writer", number=number, **options)
+        pair.writer.do("harness.ends:open_end", role="Writer", number=number, **options)
     children = [pair.reader, *pair.more]
     attached = 0
-    calls = CALLS[size] // (4 if bench.quick else 1)
+    calls = CALLS[size] // (4 if bench.short else 1)
     for count in counts:
         attach_some(pair, children[attached:count], options)
         attached = count
-        alone, busy = pair.writer.do("works.readers:write_both", shape=shape, calls=calls)
+        alone, busy = pair.writer.do("scenarios.readers:write_both", shape=shape, calls=calls)
         figures = {"alone": alone[10:], "busy": busy[10:]}
         summaries = {key: summarize([ns / 1e3 for ns in got]) for key, got in figures.items()}
         bench.note("readers", f"{size}, {count} readers", pair.rival, **summaries)
@@ -95,12 +95,12 @@ def measure(
 
 
 def attach_some(pair: Pair, children: list[Any], options: dict[str, Any]) -> None:
-    """Attach readers, while the writer writes: some rivals keep nothing for who comes later."""
+    """Attach readers while the writer writes: some rivals keep no frame for a later reader."""
     pair.turns.reset()
-    pair.writer.ask("works.readers:write_until_stop", {"number": 1, "shape": options["shape"]})
+    pair.writer.ask("scenarios.readers:write_until_stop", {"number": 1, "shape": options["shape"]})
     try:
         for each in children:
-            each.ask("works.readers:attach", {"number": 1, **options})
+            each.ask("scenarios.readers:attach", {"number": 1, **options})
         for each in children:
             each.result()
     finally:

@@ -12,14 +12,14 @@ import time
 from time import perf_counter_ns
 from typing import Any
 
-from bench import Bench
-from child import Child
-from launch import Pair
-from meet import open_ends, stamp
+from harness.bench import Bench
+from harness.child import Child
+from harness.ends import open_ends, stamp
+from harness.processes import Pair
+from harness.stats import summarize
+from harness.turns import STOP, TURN, VALUE, give_way
+from report.tables import Column, Table
 from rivals.base import make_frame
-from stats import summarize
-from tables import Column, Table
-from turns import STOP, TURN, VALUE, give_way
 
 TABLE = Table(
     "start: until the first frame, 64 B",
@@ -112,7 +112,7 @@ def read_anew(child: Child, times: int) -> list[int]:
 
 def run(bench: Bench) -> None:
     run_first(bench)
-    times = TIMES // (4 if bench.quick else 1)
+    times = TIMES // (4 if bench.short else 1)
     for case, take in (("attach", attach), ("restart", restart)):
         pairs = bench.taking_part("start", case)
         values: dict[Pair, list[float]] = {}
@@ -122,7 +122,7 @@ def run(bench: Bench) -> None:
             values[pair] = take(pair, times)
             pair.close()
 
-        for pair in bench.in_turns("start", case, pairs, block):
+        for pair in bench.alternately("start", case, pairs, block):
             bench.note("start", case, pair.rival, ms=summarize(values[pair], "ms"))
 
 
@@ -134,18 +134,18 @@ def run_first(bench: Bench) -> None:
         pair.restart()
         for each in (pair.writer, pair.reader):
             pair.generation += 1
-            values[pair].append(each.do("works.start:first_frame", generation=pair.generation))
-            each.do("meet:close_ends")
+            values[pair].append(each.do("scenarios.start:first_frame", generation=pair.generation))
+            each.do("harness.ends:close_ends")
 
-    for pair in bench.in_turns("start", "first", pairs, take, 1 if bench.quick else STARTS):
+    for pair in bench.alternately("start", "first", pairs, take, 1 if bench.short else STARTS):
         bench.note("start", "first", pair.rival, ms=summarize(values[pair], "ms"))
 
 
 def attach(pair: Pair, times: int) -> list[float]:
     pair.turns.reset()
     _, took = pair.together(
-        ("works.start:write_on", {}),
-        ("works.start:attach_again", {"times": times, "generation": pair.generation}),
+        ("scenarios.start:write_on", {}),
+        ("scenarios.start:attach_again", {"times": times, "generation": pair.generation}),
     )
     return took
 
@@ -154,7 +154,7 @@ def restart(pair: Pair, times: int) -> list[float]:
     pair.turns.reset()
     options = {"times": times}
     begins, ends = pair.together(
-        ("works.start:write_anew", {**options, "generation": pair.generation}),
-        ("works.start:read_anew", options),
+        ("scenarios.start:write_anew", {**options, "generation": pair.generation}),
+        ("scenarios.start:read_anew", options),
     )
     return [(end - begin) / 1e6 for begin, end in zip(begins, ends)]

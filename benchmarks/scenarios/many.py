@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from bench import Bench
-from child import Child
-from launch import Pair
-from meet import stop_writer
+from harness.bench import Bench
+from harness.child import Child
+from harness.ends import stop_writer
+from harness.processes import Pair
+from harness.turns import DONE, MET, STOP, give_way
+from report.tables import Column, Table
 from rivals.base import make_frame
-from tables import Column, Table
-from turns import DONE, MET, STOP, give_way
 
 TABLE = Table(
     "many: 100 arrays of 1 KiB at 100 Hz, one process writes them, one reads them",
@@ -30,7 +30,7 @@ TABLE = Table(
 CASE = "100 arrays"
 ARRAYS, RATE = 100, 100
 SHAPE = (1024,)
-SECONDS, QUICK_SECONDS = 3.0, 1.0
+SECONDS, SHORT_SECONDS = 3.0, 1.0
 
 
 def open_all(child: Child, role: str, generation: int) -> None:
@@ -39,7 +39,7 @@ def open_all(child: Child, role: str, generation: int) -> None:
 
 
 def write_until_met(child: Child) -> None:
-    """Write all until the reader has had one of each."""
+    """Write all until the reader has read a frame of each."""
     frame, deadline = make_frame(SHAPE), time.monotonic() + 10
     while not child.turns[MET]:
         for number in range(ARRAYS):
@@ -103,18 +103,18 @@ def read_all(child: Child, seconds: float) -> Any:
 
 
 def run(bench: Bench) -> None:
-    seconds = QUICK_SECONDS if bench.quick else SECONDS
+    seconds = SHORT_SECONDS if bench.short else SECONDS
 
     def take(pair: Pair) -> None:
         pair.generation += 1
         for child, role in ((pair.writer, "Writer"), (pair.reader, "Reader")):
-            child.do("works.many:open_all", role=role, generation=pair.generation)
+            child.do("scenarios.many:open_all", role=role, generation=pair.generation)
         pair.turns.reset()
-        pair.together(("works.many:write_until_met", {}), ("works.many:read_until_met", {}))
+        pair.together(("scenarios.many:write_until_met", {}), ("scenarios.many:read_until_met", {}))
         pair.drain(ARRAYS)
         pair.turns.reset()
         wrote, (reader, late, got) = pair.together(
-            ("works.many:write_all", {}), ("works.many:read_all", {"seconds": seconds})
+            ("scenarios.many:write_all", {}), ("scenarios.many:read_all", {"seconds": seconds})
         )
         pair.close()
         writer, ticks, writer_late = wrote
@@ -128,4 +128,4 @@ def run(bench: Bench) -> None:
             got=got / (ticks * ARRAYS),
         )
 
-    bench.in_turns("many", CASE, bench.taking_part("many"), take)
+    bench.alternately("many", CASE, bench.taking_part("many"), take)

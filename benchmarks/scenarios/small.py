@@ -1,9 +1,9 @@
 """Write, read and idle poll of 64 B, in batches, both ends in one process.
 
 Whole loops are timed: of writes, of writes with a read after each (a read is the difference), and
-of idle polls. Whose writes wait for a reader, or are delivered by threads, are timed call by call,
-the clock's own time subtracted. Between processes the caches' traffic would be most of what is
-measured; see frames of 64 KiB and round trips for that.
+of idle polls. Rivals whose writes wait for a reader, or whose frames are delivered by threads, are
+timed call by call, less the clock's own time. Between processes most of the time would be the
+traffic of the caches; the frames of 64 KiB and the round trips measure that.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import statistics
 from time import perf_counter_ns
 from typing import Any
 
-from bench import Bench
-from child import Child
-from launch import Pair
+from harness.bench import Bench
+from harness.child import Child
+from harness.processes import Pair
+from harness.stats import summarize
+from report.tables import Column, Table
 from rivals.base import make_frame
-from stats import summarize
-from tables import Column, Table
 
-from works.frames import LOST, STAMPS
+from scenarios.frames import LOST, STAMPS
 
 TABLE = Table(
     "small: 64 B, both ends in one process, batches of 1000",
@@ -89,7 +89,7 @@ def batch(child: Child, calls: int) -> Any:
 
 
 def call_by_call(child: Child, calls: int) -> Any:
-    """Do the same, each call timed by itself: the medians."""
+    """Return the medians of calls that are timed one by one, and how many frames were lost."""
     write, reader = child.writer.write, child.reader
     read, frame, clock = reader.read, make_frame(SHAPE), perf_counter_ns
     times: tuple[list[int], list[int], list[int]] = ([], [], [])
@@ -125,20 +125,20 @@ def run(bench: Bench) -> None:
 
     def open_here(pair: Pair) -> None:
         pair.generation += 1
-        pair.writer.do("works.small:open_both", generation=pair.generation)
+        pair.writer.do("scenarios.small:open_both", generation=pair.generation)
 
     def one(pair: Pair) -> None:
-        medians, missing = pair.writer.do("works.small:batch", calls=BATCH)
+        medians, missing = pair.writer.do("scenarios.small:batch", calls=BATCH)
         values[pair].append([value / 1e3 for value in medians])
         lost[pair] += missing
 
-    pairs = bench.in_turns("small", case, pairs, open_here)
-    batches = BATCHES // (3 if bench.quick else 1)
-    pairs = bench.in_turns("small", case, pairs, one, batches, 0.5 if bench.quick else 3.0)
+    pairs = bench.alternately("small", case, pairs, open_here)
+    batches = BATCHES // (3 if bench.short else 1)
+    pairs = bench.alternately("small", case, pairs, one, batches, 0.5 if bench.short else 3.0)
     for pair in pairs:
         made = {
             kind: summarize([each[at] for each in values[pair][1:] or values[pair]])
             for at, kind in enumerate(("write", "read", "poll"))
         }
         bench.note("small", case, pair.rival, **made, lost=lost[pair])
-        pair.writer.do("meet:close_ends")
+        pair.writer.do("harness.ends:close_ends")

@@ -11,15 +11,35 @@ import subprocess
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import child
 from rivals.base import Place, Rival
-from turns import ABORT, Turns
+
+from harness import child
+from harness.turns import ABORT, Turns
 
 Call = tuple[str, dict[str, Any]]
 
+# What another interpreter runs: in place of the current directory, ours and the one it was given.
+START = "import sys; sys.path[:1] = sys.argv[2:]; from harness.child import main; main()"
+BENCHMARKS = str(Path(__file__).resolve().parents[1])
+
 _context = multiprocessing.get_context("spawn")
+
+
+class Interpreter(NamedTuple):
+    """What a rival's processes run on, where that is not this process's interpreter and path.
+
+    Attributes
+    ----------
+    python : str
+        The interpreter's file.
+    path : str or None
+        A directory that it imports from first, so a package there hides an installed one.
+    """
+
+    python: str
+    path: str | None = None
 
 
 class Failed(Exception):
@@ -32,19 +52,22 @@ class Child:
     Attributes
     ----------
     mapped : set of str
-        Files in memory that it had open: what is left of them when all have ended was its own.
+        Files in memory that it has open: what is left of them when all have ended was its own.
     """
 
-    def __init__(self, rival: Rival, place: Place, turns: str, python: str | None) -> None:
+    def __init__(
+        self, rival: Rival, place: Place, turns: str, interpreter: Interpreter | None
+    ) -> None:
         self._connection, theirs = _context.Pipe()
         self.mapped: set[str] = set()
-        if python is None:
+        if interpreter is None:
             arguments = (theirs, rival, place, turns)
             self._process: Any = _context.Process(target=child.serve, args=arguments, daemon=True)
             self._process.start()
         else:
             # -E: its own packages, whatever PYTHONPATH says.
-            command = [python, "-E", child.__file__, str(theirs.fileno())]
+            command = [interpreter.python, "-E", "-c", START, str(theirs.fileno()), BENCHMARKS]
+            command += [interpreter.path] if interpreter.path else []
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
             self._connection.send((rival, place, turns))
         self.pid = self._process.pid
@@ -120,12 +143,14 @@ class Pair:
         The run's directory.
     label : str
         A name for it that no other run and no other pair has.
-    python : str or None
-        Another interpreter for it.
+    interpreter : Interpreter or None
+        Another one for it.
     """
 
-    def __init__(self, rival: Rival, root: str, label: str, python: str | None) -> None:
-        self.rival, self._python = rival, python
+    def __init__(
+        self, rival: Rival, root: str, label: str, interpreter: Interpreter | None
+    ) -> None:
+        self.rival, self._interpreter = rival, interpreter
         self._place = Place(root, label)
         self._path = os.path.join(root, label + ".turns")
         self.turns = Turns(self._path)
@@ -142,17 +167,17 @@ class Pair:
             made = tuple(module.make_channel(_context) for _ in range(self.rival.channels))
             place = replace(place, channels=made)
         self._shared = place
-        self.writer = Child(self.rival, place, self._path, self._python)
-        self.reader = Child(self.rival, replace(place, side=1), self._path, self._python)
+        self.writer = Child(self.rival, place, self._path, self._interpreter)
+        self.reader = Child(self.rival, replace(place, side=1), self._path, self._interpreter)
 
     def add_readers(self, count: int) -> None:
         """Start processes for more readers."""
         place = replace(self._shared, side=1)
         while len(self.more) < count:
-            self.more.append(Child(self.rival, place, self._path, self._python))
+            self.more.append(Child(self.rival, place, self._path, self._interpreter))
 
     def stop(self) -> None:
-        """End all processes; remove what they had and left, also of those that were killed."""
+        """End all processes; remove the files that they left, also those of killed ones."""
         self.stop_more()
         for each in (self.reader, self.writer):
             each.stop()
@@ -173,11 +198,11 @@ class Pair:
     def close(self) -> None:
         """Close all ends, readers first."""
         for each in [*self.more, self.reader, self.writer]:
-            each.do("meet:close_ends")
+            each.do("harness.ends:close_ends")
 
     def drain(self, numbers: int = 1) -> None:
         """Have the reader take what is still under way: some rivals keep all."""
-        self.reader.do("meet:read_rest", numbers=list(range(numbers)))
+        self.reader.do("harness.ends:read_rest", numbers=list(range(numbers)))
 
     def restart(self) -> None:
         """Begin again after a failure."""

@@ -9,12 +9,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from child import Child
+from harness.child import Child
 
 
 def import_rival(child: Child) -> None:
     """Import it, so that one that is not installed is told at once."""
     assert child.module.Writer
+
+
+def imported(child: Child) -> tuple[str, str]:
+    """Return where this library was imported from, and its version."""
+    import ndsharray
+
+    return ndsharray.__file__, ndsharray.__version__
 
 
 def rival_version(child: Child) -> str:

@@ -1,8 +1,8 @@
 """A round trip of 64 B between two processes that sleep until something comes.
 
-Once with a CPU for each process, and once with both on one: to wake somebody on a CPU that sleeps
-and to change over to him are two different things, and otherwise the kernel chooses for each rival
-anew. Rivals with threads are left to it.
+Once each process has a CPU of its own, and once both have the same one: waking a process on an idle
+CPU and switching to it on the same CPU cost differently, and otherwise the kernel chooses for each
+rival anew. For rivals with threads the kernel chooses all the same.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import os
 from time import perf_counter_ns
 from typing import Any
 
-from bench import Bench
-from child import Child
-from launch import Pair
-from meet import check, meet, stamp
+from harness.bench import Bench
+from harness.child import Child
+from harness.ends import check, meet, stamp
+from harness.processes import Pair
+from harness.stats import summarize
+from report.tables import Column, Table
 from rivals.base import make_frame
-from stats import summarize
-from tables import Column, Table
 
-from works.frames import STAMPS
+from scenarios.frames import STAMPS
 
 TABLE = Table(
     "trips: 64 B there and back, both sides sleep until it comes",
@@ -53,7 +53,7 @@ def answer(child: Child, first: int, trips: int) -> None:
         array = wait(PATIENCE)
         if array is not None:
             write(array)
-        verify(child, array, i)  # while it is under way
+        verify(child, array, i)  # while the answer travels
 
 
 def verify(child: Child, array: Any, i: int) -> None:
@@ -80,7 +80,7 @@ def open_four(pair: Pair) -> None:
         (pair.reader, "Reader", 0),
         (pair.writer, "Reader", 1),
     ):
-        child.do("meet:open_end", role=role, number=number, **options)
+        child.do("harness.ends:open_end", role=role, number=number, **options)
     if "frames" not in pair.rival.cannot:
         meet(pair, SHAPE)
         meet(pair, SHAPE, number=1, back=True)
@@ -97,20 +97,22 @@ def run_case(bench: Bench, case: str, sides: tuple[int, int]) -> None:
     counts = dict.fromkeys(pairs, 0)
 
     def begin(pair: Pair) -> None:
-        pair.writer.do("works.trips:stay_on", side=sides[0])
-        pair.reader.do("works.trips:stay_on", side=sides[1])
+        pair.writer.do("scenarios.trips:stay_on", side=sides[0])
+        pair.reader.do("scenarios.trips:stay_on", side=sides[1])
         open_four(pair)
 
     def block(pair: Pair) -> None:
         options = {"first": counts[pair], "trips": BLOCK}
-        took, _ = pair.together(("works.trips:ask", options), ("works.trips:answer", options))
+        took, _ = pair.together(
+            ("scenarios.trips:ask", options), ("scenarios.trips:answer", options)
+        )
         counts[pair] += BLOCK
         times[pair] += [value / 1e3 for value in took[WARM:]]
 
-    pairs = bench.in_turns("trips", case, pairs, begin)
-    blocks = BLOCKS // (3 if bench.quick else 1)
-    for pair in bench.in_turns("trips", case, pairs, block, blocks, 4.0):
+    pairs = bench.alternately("trips", case, pairs, begin)
+    blocks = BLOCKS // (3 if bench.short else 1)
+    for pair in bench.alternately("trips", case, pairs, block, blocks, 4.0):
         bench.note("trips", case, pair.rival, trip=summarize(times[pair]))
         for child in (pair.writer, pair.reader):
-            child.do("works.trips:stay_on", side=None)
+            child.do("scenarios.trips:stay_on", side=None)
         pair.close()

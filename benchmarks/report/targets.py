@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from bench import Bench
+from harness.bench import Bench
+from harness.stats import median_of
 from rivals import Rival
-from stats import median_of
 
 TRANSPORTS = ("mmap", "posix_shm")
 MARGIN = 1.05  # a rival is ahead if it is by more than this
@@ -21,7 +21,7 @@ MARGIN = 1.05  # a rival is ahead if it is by more than this
 class Figure(NamedTuple):
     """Where a figure is."""
 
-    work: str
+    scenario: str
     case: str
     rival: str
     key: str
@@ -37,8 +37,8 @@ class Target(NamedTuple):
     at_most: bool = True
 
 
-def _own(work: str, case: str, key: str, kind: str = "") -> Figure:
-    return Figure(work, case, "{t}" + kind, key)
+def _own(scenario: str, case: str, key: str, kind: str = "") -> Figure:
+    return Figure(scenario, case, "{t}" + kind, key)
 
 
 def _small() -> Iterator[Target]:
@@ -89,7 +89,7 @@ TARGETS = [*_small(), *_large(), *_rest()]
 
 def look_up(figures: Any, figure: Figure, transport: str, which: str) -> float | None:
     """Return a figure; None if it was not measured."""
-    found = figures.get(figure.work, {}).get(figure.case, {})
+    found = figures.get(figure.scenario, {}).get(figure.case, {})
     found = found.get(figure.rival.format(t=transport), {})
     return median_of(found.get(figure.key), which)
 
@@ -133,14 +133,14 @@ def show(bench: Bench) -> None:
 
 def ahead(bench: Bench) -> Iterator[str]:
     """Name the cells of write and read in which a safe rival is ahead, like beside like."""
-    for work in ("small", "frames"):
-        for case, figures in bench.figures.get(work, {}).items():
+    for scenario in ("small", "frames"):
+        for case, figures in bench.figures.get(scenario, {}).items():
             for rival in bench.rivals:
                 if rival.safe and rival.package != "ndsharray" and rival.name in figures:
-                    yield from _ahead(rival, work, case, figures)
+                    yield from _ahead(rival, scenario, case, figures)
 
 
-def _ahead(rival: Rival, work: str, case: str, figures: Any) -> Iterator[str]:
+def _ahead(rival: Rival, scenario: str, case: str, figures: Any) -> Iterator[str]:
     kind = next((kind for kind in (" in place", " out") if rival.name.endswith(kind)), "")
     # Of threads that deliver, only the whole way can be compared.
     keys = ("delivered",) if rival.concurrent or rival.threads else ("write", "read")
@@ -150,6 +150,6 @@ def _ahead(rival: Rival, work: str, case: str, figures: Any) -> Iterator[str]:
             ours = median_of(figures.get(transport + kind, {}).get(key))
             if theirs and ours and ours > MARGIN * theirs:
                 yield (
-                    f"{work}, {case}, {key}: {rival.name} {theirs:.3g} us, "
+                    f"{scenario}, {case}, {key}: {rival.name} {theirs:.3g} us, "
                     f"{transport + kind} {ours:.3g} us ({ours / theirs:.2f} times)"
                 )

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from child import Child
-from launch import Pair
 from rivals.base import Array, make_frame
-from turns import DONE, MET, PATIENCE, STOP, give_way
+
+from harness.child import Child
+from harness.processes import Pair
+from harness.turns import DONE, MET, PATIENCE, STOP, give_way
 
 TRIAL, FINAL = 254, 255  # what the frames of the meeting begin and end with
 
@@ -61,7 +62,7 @@ def read_rest(child: Child, numbers: list[int]) -> None:
 
 
 def write_until_met(child: Child, shape: tuple[int, ...], number: int = 0) -> int:
-    """Write until the reader has had one: connections may take a while; then a last one.
+    """Write until the reader has read a frame (connections may take a while), then a last one.
 
     Return how often the last one was written: some rivals may lose it.
     """
@@ -86,7 +87,7 @@ def write_until(child: Child, number: int, frame: Array, line: int, pause: float
 
 
 def read_until_met(child: Child, number: int = 0) -> None:
-    """Read until the last one is there, so that nothing older is under way."""
+    """Read until the last frame is there, so that no older one can come after it."""
     reader, turns = child.ends["Reader", number], child.turns
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -103,11 +104,11 @@ def read_until_met(child: Child, number: int = 0) -> None:
 def meet(pair: Pair, shape: tuple[int, ...], number: int = 0, back: bool = False) -> None:
     """Have frames pass from one side to the other; `back`: from the reading process."""
     pair.turns.reset()
-    write = ("meet:write_until_met", {"shape": shape, "number": number})
-    read = ("meet:read_until_met", {"number": number})
+    write = ("harness.ends:write_until_met", {"shape": shape, "number": number})
+    read = ("harness.ends:read_until_met", {"number": number})
     results = pair.together(*((read, write) if back else (write, read)))
     if results[back] > 1:
-        (pair.writer if back else pair.reader).do("meet:read_rest", numbers=[number])
+        (pair.writer if back else pair.reader).do("harness.ends:read_rest", numbers=[number])
     pair.turns.reset()
 
 
@@ -115,6 +116,6 @@ def open_ends(pair: Pair, shape: tuple[int, ...], **options: Any) -> None:
     """Open a writer and a reader, and have them meet."""
     pair.generation += 1
     options = {"shape": shape, "generation": pair.generation, **options}
-    pair.writer.do("meet:open_end", role="Writer", **options)
-    pair.reader.do("meet:open_end", role="Reader", **options)
+    pair.writer.do("harness.ends:open_end", role="Writer", **options)
+    pair.reader.do("harness.ends:open_end", role="Reader", **options)
     meet(pair, shape)

@@ -9,9 +9,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from bench import Bench
-from stats import median_of
-from works.frames import SIZES
+from harness.bench import Bench
+from harness.stats import median_of
+from scenarios.frames import SIZES
 
 BYTES = {"64 B": 64, "64 KiB": 65536, "720p": 2764800, "4K RGB": 24883200, "50 MB": 50_000_000}
 OURS = ("mmap", "posix_shm")
@@ -126,5 +126,5 @@ def _is_ours(name: str) -> bool:
     return name.startswith(OURS)
 
 
-def _names(figures: Any, work: str) -> list[str]:
-    return list(dict.fromkeys(name for case in figures[work].values() for name in case))
+def _names(figures: Any, scenario: str) -> list[str]:
+    return list(dict.fromkeys(name for case in figures[scenario].values() for name in case))

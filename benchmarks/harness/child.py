@@ -1,6 +1,6 @@
 """A child process: does for one rival what the parent says, with numpy and that rival only.
 
-Run as a script (by another interpreter) it finds its connection as an inherited descriptor.
+In another interpreter `main` finds its connection as an inherited descriptor.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from rivals.base import Place, Rival
-from turns import Turns
+
+from harness.turns import Turns
 
 
 class Child:
@@ -26,7 +27,7 @@ class Child:
     ends : dict
         Open writers and readers, by role and number.
     kept : dict
-        What a work's functions leave for its next call.
+        What a scenario's functions leave for its next call.
     """
 
     def __init__(self, rival: Rival, place: Place, turns: str) -> None:
@@ -59,9 +60,10 @@ class Child:
         self.kept.clear()
         while self.ends:
             self.ends.popitem()[1].close()
-        if hasattr(self.module, "end"):
+        module: Any = sys.modules.get("rivals." + self.rival.module)  # None: it is not installed
+        if hasattr(module, "end"):
             for side in (0, 1):
-                self.module.end(replace(self.place, side=side))
+                module.end(replace(self.place, side=side))
 
 
 def serve(connection: Any, rival: Rival, place: Place, turns: str) -> None:
@@ -92,7 +94,3 @@ def answer(child: Child, function: str, arguments: dict[str, Any]) -> tuple[bool
 def main() -> None:
     connection = Connection(int(sys.argv[1]))
     serve(connection, *connection.recv())
-
-
-if __name__ == "__main__":
-    main()

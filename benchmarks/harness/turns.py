@@ -23,7 +23,7 @@ class Turns:
     """The words of one pair of processes.
 
     A side that waits spins, so it is awake and its caches are hot when its turn comes; it gives
-    way in each round, so it takes no core from anybody who wants one.
+    way in each round, so it takes no core from a process that wants one.
     """
 
     def __init__(self, path: str) -> None:

@@ -11,14 +11,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bench import Bench
-from child import Child
-from launch import Pair, mapped_files
-from meet import open_ends
+from harness.bench import Bench
+from harness.child import Child
+from harness.ends import open_ends
+from harness.processes import Pair, mapped_files
+from report.tables import Column, Table
 from rivals.base import make_frame
-from tables import Column, Table
 
-from works.frames import Times
+from scenarios.frames import Times
 
 TABLE = Table(
     "cost: one array of 720p (2.76 MB), in a writer and a reader",
@@ -60,11 +60,11 @@ def run(bench: Bench) -> None:
         pair.restart()
         children = (pair.writer, pair.reader)
         for each in children:
-            each.do("works.cost:prepare")
-        before = [each.do("works.cost:measure") for each in children]
+            each.do("scenarios.cost:prepare")
+        before = [each.do("scenarios.cost:measure") for each in children]
         open_ends(pair, SHAPE)
         Times().block(pair, [SHAPE], 12)
-        after = [each.do("works.cost:measure") for each in children]
+        after = [each.do("scenarios.cost:measure") for each in children]
         pair.close()
         files = {**after[0]["files"], **after[1]["files"]}
         old = {**before[0]["files"], **before[1]["files"]}
@@ -79,7 +79,7 @@ def run(bench: Bench) -> None:
             threads=grown["task"],
         )
 
-    bench.in_turns("cost", CASE, bench.taking_part("cost"), take)
+    bench.alternately("cost", CASE, bench.taking_part("cost"), take)
 
 
 def total(sides: list[dict[str, Any]], key: str) -> int:

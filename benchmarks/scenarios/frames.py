@@ -1,14 +1,13 @@
 """Write, read and idle poll of frames that pass from process to process in lock-step.
 
-The writer writes, and gives the turn to the reader by a word in shared memory that both look at
-without sleeping: one side works at a time, and its caches are hot. A rival whose write waits for
-the reader is read meanwhile; of one that delivers by a thread, the read looks until the frame is
+The writer writes, then hands the turn to the reader by a word in shared memory that both poll
+without sleeping: one side works at a time, and its caches are hot. Where a rival's write waits for
+the reader, the reader reads meanwhile; where a thread delivers, the read polls until the frame is
 there. *Delivered* is from the begin of the write to the end of the read, so it holds for those,
 too. The first call of each block is not counted: it finds the caches that another rival left.
 
-A read in place touches nothing of the frame, so after a large frame it would be measured by how
-long its code takes to come back into the caches: it is run once before, on a small array of the
-reader's own.
+A read in place touches nothing of the frame, so after a large frame its time would be that of its
+code's return into the caches. So it is run once before, on a small array of the reader's own.
 
 A frame that has not arrived after a second is *lost*, and counted: some rivals may.
 """
@@ -19,14 +18,14 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Any
 
-from bench import Bench
-from child import Child
-from launch import Failed, Pair
-from meet import check, stamp
+from harness.bench import Bench
+from harness.child import Child
+from harness.ends import check, stamp
+from harness.processes import Failed, Pair
+from harness.stats import summarize
+from harness.turns import TURN, give_way
+from report.tables import Column, Table
 from rivals.base import Array, make_frame
-from stats import summarize
-from tables import Column, Table
-from turns import TURN, give_way
 
 TABLE = Table(
     "frames: from process to process in lock-step",
@@ -46,11 +45,11 @@ SIZES = {
     "4K RGB": (2160, 3840, 3),
     "50 MB": (50_000_000,),
 }
-QUICK = ("64 KiB", "720p", "50 MB")
+SHORT = ("64 KiB", "720p", "50 MB")
 CALLS = {"64 KiB": 1000, "720p": 400, "4K RGB": 80, "50 MB": 40}
 BLOCK = {"64 KiB": 20, "720p": 10, "4K RGB": 5, "50 MB": 4}
 WARM = 1  # calls of each block that are not counted
-POLLS, LOOKS = 5, 10  # idle polls after each block: so many times, so many at once
+POLLS, LOOKS = 5, 10  # idle polls after each block: times, and polls of a time
 STAMPS = 251
 LOST = 1.0  # seconds
 SMALL = (64,)
@@ -151,7 +150,7 @@ class Times:
     def block(self, pair: Pair, shapes: list[tuple[int, ...]], calls: int) -> None:
         options = {"shapes": shapes, "first": self.count, "calls": calls}
         wrote, (got, polls) = pair.together(
-            ("works.frames:write_block", options), ("works.frames:read_block", options)
+            ("scenarios.frames:write_block", options), ("scenarios.frames:read_block", options)
         )
         self.count += calls
         for write, read in list(zip(wrote, got))[WARM:]:
@@ -172,20 +171,20 @@ class Times:
 
 def run(bench: Bench, sizes: Sequence[str] | None = None) -> None:
     """Do it with frames of these sizes; by default all, or those of a quick run."""
-    for size in sizes or (QUICK if bench.quick else SIZES):
+    for size in sizes or (SHORT if bench.short else SIZES):
         run_size(bench, size, SIZES[size])
 
 
 def run_size(bench: Bench, size: str, shape: tuple[int, ...]) -> None:
     times = {pair: Times() for pair in bench.taking_part("frames")}
     with bench.all_opened("frames", size, list(times), shape) as pairs:
-        pairs = bench.in_turns(
+        pairs = bench.alternately(
             "frames",
             size,
             pairs,
             lambda pair: times[pair].block(pair, [shape], BLOCK[size]),
-            CALLS[size] // (BLOCK[size] - WARM) // (4 if bench.quick else 1),
-            0.5 if bench.quick else 4.0,
+            CALLS[size] // (BLOCK[size] - WARM) // (4 if bench.short else 1),
+            0.5 if bench.short else 4.0,
         )
         for pair in pairs:
             bench.note("frames", size, pair.rival, **times[pair].figures())
