@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from .._system import at_exit, clock
 from .._system.foreign import require_asyncio
 from .._system.fork import SIDES, detach_in_child
 from .._system.root_watch import Watch
-from .._system.turn import CALLS, Turn, refuse_nested, refuse_thread
+from .._system.turn import refuse_nested, refuse_thread
 from ..errors import ClosedError, FormatError
 from .buffers import Buffers
 from .cursor import Cursor
@@ -75,7 +76,9 @@ class Reader:
     ) -> None:
         self._address = address
         self._finder = Finder(address, hint)
-        self._turn = Turn()
+        # Held during a call. Not `with`: that would wait for another thread's call, and cost more. An
+        # RLock tells its own thread by `_is_owned`, and refuses a release by any other one.
+        self._lock: Any = threading.RLock()
         self._buffers = Buffers()
         self.by_copy = Copy(self._buffers)
         self.in_place = InPlace(self._buffers)
@@ -146,36 +149,35 @@ class Reader:
     def _call(
         self, attempt: Callable[[Delivery], bool | None], take: Delivery, timeout: float | None
     ) -> tuple[bool, npt.NDArray[Any]]:
-        turn = self._turn  # the name that `Turn.is_nested` looks for
-        lock = turn.lock
-        try:
-            if turn.busy and turn.is_nested():  # guard: nested-call-refused
-                refuse_nested()
+        lock = self._lock
+        if lock._is_owned():  # guard: nested-call-refused
+            refuse_nested()
+        refused = False
+        try:  # around `acquire`: a signal handler may raise just after it
             if not lock.acquire(False):  # guard: other-thread-refused
+                refused = True
                 self._refuse_thread()
-            try:
-                turn.busy = True
-                if self.closed:
-                    self._check_open()
-                found = attempt(take)
-                if found is None and timeout != 0.0:
-                    found = self._wait_for(attempt, take, _deadline(timeout))
-                return found is True, self.last  # here, where nobody else can change it
-            finally:
-                turn.busy = False
-                lock.release()
-                if self.closed:  # by another thread or a signal handler, meanwhile
-                    self.close(asked=True)
+            if self.closed:
+                self._check_open()
+            found = attempt(take)
+            if found is None and timeout != 0.0:
+                found = self._wait_for(attempt, take, _deadline(timeout))
+            return found is True, self.last  # here, where no other call can change it
         except BaseException as error:
-            turn.repair()
             if self._forked:
                 self._end_in_child(error)
             raise
+        finally:
+            if not refused:
+                lock.release()
+                if self.closed:  # by another thread or a signal handler, meanwhile
+                    self.close(asked=True)
 
     def detach(self) -> None:
         """In a forked child: go on after the last frame, with nothing that is the parent's."""
-        self._forked = self._turn.is_nested()
-        self._turn.renew()
+        self._forked = self._lock._is_owned()
+        if not self._forked:  # what holds it may be a thread of the parent
+            self._lock = threading.RLock()
         if self._follower is not None:
             self._follower.detach()
 
@@ -415,14 +417,9 @@ class Reader:
         """
         self._left = self._left or not asked
         self.closed = True
-        if self._turn.lock.acquire(False):
-            try:
-                if not self._turn.is_nested() and not self._is_reserved():
-                    self._let_go()
-                    return
-            finally:
-                self._turn.lock.release()
-        follower = self._follower  # whoever is inside lets go at its end
+        if self._end():
+            return
+        follower = self._follower  # the call that is under way ends it
         if follower is not None:
             follower.waiter.wake()
         for watch in (self._watch, self._shared):
@@ -432,12 +429,24 @@ class Reader:
 
     def let_go(self, patience: float) -> None:
         """Let go when the thread that is inside a call has ended it, if that is soon."""
-        if self._turn.lock.acquire(timeout=patience):
-            try:
-                if not self._turn.is_nested():
-                    self._let_go()
-            finally:
-                self._turn.lock.release()
+        end = time.monotonic() + patience
+        while not self._end() and time.monotonic() < end:
+            time.sleep(0.001)
+
+    def _end(self) -> bool:
+        """Let go of everything; False if a call is under way, which does so at its end."""
+        lock = self._lock
+        if lock._is_owned() or self._is_reserved():
+            return False
+        refused = False
+        try:  # as in `_call`
+            refused = not lock.acquire(False)
+            if not refused:
+                self._let_go()
+        finally:
+            if not refused:
+                lock.release()
+        return not refused
 
     def _let_go(self) -> None:
         self.last = _NOTHING  # it may be an array in place
@@ -447,9 +456,7 @@ class Reader:
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.rest()
-
-
-CALLS.add(Reader._call.__code__)
+        self._forked = False
 
 
 class _Mark:
