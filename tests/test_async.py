@@ -222,7 +222,7 @@ def test_without_futexes_it_polls_in_the_loop(name: str, transport: str) -> None
         with NdShArray(name, np.arange(2), "w", transport=transport) as writer:
             with NdShArray(name, r_w="r", transport=transport) as reader:
                 assert (await reader.read_async(5))[0]
-                waiter = reader._reader._follower.waiter  # type: ignore[union-attr]
+                waiter = reader._reader._source.cursor.waiter  # type: ignore[union-attr]
                 waiter._futex = None
                 task = asyncio.ensure_future(reader.read_async(5))
                 await asyncio.sleep(0.05)

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
-from ndsharray._reader import reader as reader_module
+from ndsharray._reader import waiting as waiting_module
 from ndsharray._registry.names import address_of
 from ndsharray._system import root_watch, wait_async
 from ndsharray._system.root_watch import RootTime, Watch, touch
@@ -51,7 +51,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put off the looks by the clock, four of them a second, for as long as a test may take."""
-    monkeypatch.setattr(reader_module, "_NAP", 600.0)
+    monkeypatch.setattr(waiting_module, "_NAP", 600.0)
 
 
 @pytest.fixture
@@ -94,9 +94,13 @@ class Waiting:
         self.thread.start()
         side = inner(reader)
         if how == "read_async":
-            until(lambda: side._shared is not None and side._shared._sleeping)
+            until(
+                lambda: (
+                    side._waiting._loop_watch is not None and side._waiting._loop_watch._sleeping
+                )
+            )
         else:
-            until(lambda: side._watch is not None and side._watch._begun)
+            until(lambda: side._waiting._watch is not None and side._waiting._watch._begun)
 
     def _run(self) -> None:
         try:
@@ -153,7 +157,7 @@ def test_a_writer_that_waits_with_its_first_frame_is_followed(
     with NdShArray(name, r_w="r", transport=transport) as reader:
         waiting = Waiting(reader, "read")
         child.run(f"w = NdShArray({name!r}, r_w='w', transport={transport!r})")
-        until(lambda: inner(reader)._follower)
+        until(lambda: inner(reader)._source.cursor)
         child.run("w.write(np.arange(4))")
         assert waiting.result() == [0, 1, 2, 3]
         child.run("w.close()")
@@ -328,7 +332,7 @@ def test_a_task_whose_writer_is_silent_starts_a_thread_every_two_seconds(
     with NdShArray(name, np.zeros(3), "w", transport=transport):
         with NdShArray(name, r_w="r", transport=transport) as reader:
             assert reader.read()[0]
-            if not inner(reader)._follower.can_sleep():
+            if not inner(reader)._source.cursor.can_sleep():
                 pytest.skip("no futex here: it polls in the loop")
             monkeypatch.setattr(
                 threading.Thread, "start", lambda self: (started.append(self.name), real(self))[1]
@@ -528,9 +532,10 @@ def test_twenty_tasks_have_one_instance_and_leave_none(name: str, transport: str
     async def main() -> None:
         for _ in range(3):
             tasks = [asyncio.ensure_future(reader.read_async()) for reader in readers]
-            until_sleeping = [lambda r=r: inner(r)._shared._sleeping for r in readers]
+            until_sleeping = [lambda r=r: inner(r)._waiting._loop_watch._sleeping for r in readers]
             while not all(
-                inner(r)._shared and sleeping() for r, sleeping in zip(readers, until_sleeping)
+                inner(r)._waiting._loop_watch and sleeping()
+                for r, sleeping in zip(readers, until_sleeping)
             ):
                 await asyncio.sleep(0.001)
             assert instances() == before + 1
