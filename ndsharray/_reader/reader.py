@@ -258,12 +258,16 @@ class Reader:
         """
         self._left = self._left or not asked
         self.closed = True
-        if not self._release():  # the call that is under way does, at its end
+        # A call or a task that is under way releases the array at its end.
+        if self._task is not None or not self._release():
             self._waiting.wake(self._source.cursor)
             at_exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
 
     def let_go(self, patience: float) -> None:
-        """Release the array once no call is under way, if that is within `patience` seconds."""
+        """Release the array once no call is under way, if that is within `patience` seconds.
+
+        At the end of the process: a task that is under way may never run again.
+        """
         end = time.monotonic() + patience
         while not self._release() and time.monotonic() < end:
             time.sleep(0.001)
@@ -271,7 +275,7 @@ class Reader:
     def _release(self) -> bool:
         """Release the array; False if a call is under way."""
         lock = self._lock
-        if lock._is_owned() or self._task is not None:
+        if lock._is_owned():
             return False
         refused = False
         try:  # as in `read`
