@@ -135,7 +135,7 @@ def test_a_writer_that_comes_is_noticed(
             root.rmdir()
         elif before == "a lock file":
             # As a writer leaves it that is killed before it made anything.
-            path = Path(address_of(inner(reader)._address.transport, name).writer_lock())
+            path = Path(address_of(reader._address.transport, name).writer_lock())
             path.touch(mode=0o600)
         elif before == "a closed writer":
             child.run("w = make(np.zeros(1))")
@@ -224,7 +224,7 @@ def test_a_wait_without_a_writer_looks_up_the_name_four_times_a_second(
             with NdShArray(name, np.zeros(1), "w", transport=transport):
                 assert reader.read()[0]
             list(reader.frames(0))
-        root = inner(reader)._address.transport.root
+        root = reader._address.transport.root
         os.utime(root, (0, 0.5))  # long ago: nothing came lately
         opened.clear()
         if how == "read":
@@ -242,7 +242,7 @@ def test_where_others_come_and_go_it_looks_every_10_ms_at_most(
     name: str, transport: str, opened: list[str], how: str
 ) -> None:
     with NdShArray(name, r_w="r", transport=transport) as reader:
-        root, over = inner(reader)._address.transport.root, threading.Event()
+        root, over = reader._address.transport.root, threading.Event()
 
         def crowd() -> None:
             while not over.wait(0.0005):
