@@ -345,7 +345,7 @@ with mock.patch.object(lockfile.LockFile, "_open", no_descriptor):  # only here:
         for value in range(10):
             writer.write(np.full(3, value))
         assert child.run("held.tolist()") == [0, 1, 2]  # a private copy
-        child.run("r._reader._entry._tried -= 10**9")  # a second later
+        child.run("r._reader._source._entry._tried -= 10**9")  # a second later
         assert child.run("r.read(copy=False)[1].tolist()") == [9, 9, 9]
         assert child.run("r._reader._source._entry._entry.number") == 0
         child.run("r.close()")
