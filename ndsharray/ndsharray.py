@@ -151,7 +151,7 @@ class NdShArray:
         stay (they may come back with a layout that was written before); the reader's are those of
         its last frame (zeros before it).
         """
-        uuid = self._reader.uuid if self._reader else self._get_writer().layout.uuid
+        uuid = self._reader.last.uuid if self._reader else self._get_writer().layout.uuid
         return f"{self.name}_{uuid.hex()}"
 
     @property
@@ -160,7 +160,7 @@ class NdShArray:
 
         0.0 before any, and on a writer.
         """
-        return self._reader.age_ns / 1e6 if self._reader else 0.0
+        return self._reader.last.age_ns / 1e6 if self._reader else 0.0
 
     @property
     def frame_id(self) -> int:
@@ -169,7 +169,7 @@ class NdShArray:
         0 before any. It goes on through crashes and restarts; after a writer has closed the
         array, the next one begins again with 1.
         """
-        return self._reader.frame if self._reader else self._get_writer().newest_frame[1]
+        return self._reader.last.frame_id if self._reader else self._get_writer().newest_frame[1]
 
     @property
     def missed(self) -> int:
@@ -406,8 +406,8 @@ class NdShArray:
             While iterating, as `read`.
         """
         reader = self._get_reader("frames")
-        take = reader.by_copy if copy else reader.in_place
-        return _Frames(self, reader, take, check_timeout(timeout))
+        delivery = reader.by_copy if copy else reader.in_place
+        return _Frames(self, reader, delivery, check_timeout(timeout))
 
     def close(self) -> None:
         """End this side. Harmless when repeated.
@@ -459,11 +459,11 @@ class _Frames:
     """The iterator of `NdShArray.frames`: an exception does not end it, so no frame is lost."""
 
     def __init__(
-        self, owner: NdShArray, reader: Reader, take: Delivery, timeout: float | None
+        self, owner: NdShArray, reader: Reader, delivery: Delivery, timeout: float | None
     ) -> None:
         self._owner: NdShArray | None = owner  # which closes the reader when it is collected
         self._reader: Reader | None = reader
-        self._take = take
+        self._delivery = delivery
         self._timeout = timeout
 
     def __iter__(self) -> Self:
@@ -472,7 +472,7 @@ class _Frames:
     def __next__(self) -> npt.NDArray[Any]:
         reader = self._reader
         if reader is not None:
-            valid, frame = reader.next(self._take, self._timeout)
+            valid, frame = reader.next(self._delivery, self._timeout)
             if valid:
                 return frame
         self._reader = self._owner = None  # an iterator that ended stays so

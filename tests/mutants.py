@@ -31,7 +31,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "second-look-at-the-pins": FALSE,
     "first-look-at-the-pins": FALSE,
     "newest-is-passed-by": FALSE,
-    "second-look-at-seq": (" if .* else None$", ""),
+    "second-look-at-seq": ("return .*", "return True"),
     "second-look-at-seq-before-an-error": TRUE,
     "first-look-at-seq": FALSE,
     "newest-again-after-the-table": (" if .* else None$", ""),
@@ -53,7 +53,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "no-store-in-a-child": FALSE,
     "no-unlink-in-a-child": (r"[\w.]+ or ", ""),
     "entry-kept-for-the-last-array": TRUE,
-    "in-order-table-tells": ("if .* else", "if self.side.copy == word & 1 else"),
+    "in-order-table-tells": ("if .* else", "if self.side.table_index == word & 1 else"),
     "in-order-left-segment-first": (r"\S.*", "False"),
     "in-order-up-to-newest": (r" <= 2 \* limit", ""),
     "waiting-byte": DROP,
@@ -87,10 +87,9 @@ GUARDS: dict[str, str | tuple[str, str]] = {
 # name: what stands in one line of the package, what stands there without the fence
 FENCES = {
     f"fence-{name}": (f'("{name}")', f'.__class__  # "{name}"')
-    for name in "W0 W1 W2 W4 R0 R1 R3 R4 R6 R7 R8 R9 R10 R11 W5".split()
+    for name in "W0 W1 W2 W4 R0 R1 R2 R3 R4 R6 R7 R8 R9 R10 R11 W5".split()
 } | {
     "fence-W3": ('self._full("W3")\n', "pass\n"),
-    "fence-R2": ('order("R2")  # payload', "pass  # payload"),
     "fence-R5": ('make_fence()("R5")', "pass"),
     "fence-R5-of-an-array-in-place": ("return [store, acquire, release]", "return [store]"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import threading
 import time
@@ -181,6 +182,33 @@ def test_two_tasks_on_one_reader_are_told(name: str, transport: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_no_task_of_its_parent(name: str, transport: str) -> None:
+    async def main() -> None:
+        with NdShArray(name, np.arange(2), "w", transport=transport):
+            with NdShArray(name, r_w="r", transport=transport) as reader:
+                assert reader.read()[0]
+                task = asyncio.ensure_future(reader.read_async())
+                await asyncio.sleep(0.01)
+                child = os.fork()
+                if child == 0:
+                    try:
+                        os._exit(0 if reader.read()[1].tolist() == [0, 1] else 1)
+                    finally:
+                        os._exit(2)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+                with pytest.raises(RuntimeError, match="read_async"):
+                    reader.read()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert not reader.read()[0]
+
+    asyncio.run(main())
+    assert threads() == []
+
+
 def test_close_while_it_waits(name: str, transport: str) -> None:
     async def main() -> None:
         with NdShArray(name, np.arange(2), "w", transport=transport):
@@ -222,7 +250,7 @@ def test_without_futexes_it_polls_in_the_loop(name: str, transport: str) -> None
         with NdShArray(name, np.arange(2), "w", transport=transport) as writer:
             with NdShArray(name, r_w="r", transport=transport) as reader:
                 assert (await reader.read_async(5))[0]
-                waiter = reader._reader._follower.waiter  # type: ignore[union-attr]
+                waiter = reader._reader._source.cursor.waiter  # type: ignore[union-attr]
                 waiter._futex = None
                 task = asyncio.ensure_future(reader.read_async(5))
                 await asyncio.sleep(0.05)

@@ -129,8 +129,8 @@ def test_nothing_new_means_that(
         reader.read(copy=copy)
         core: Any = reader._reader
         for _ in range(times):
-            follower = core._follower
-            there = follower.side.newest() >> 1 != follower.last_read[0]
+            follower = core._source.cursor
+            there = follower.side.newest() >> 1 != follower.position
             valid, _ = reader.read(copy=copy)
             wrong += there and not valid
     assert wrong == 0

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
-from ndsharray._reader import reader as reader_module
+from ndsharray._reader import waiting as waiting_module
 from ndsharray._registry.names import address_of
 from ndsharray._system import root_watch, wait_async
 from ndsharray._system.root_watch import RootTime, Watch, touch
@@ -51,7 +51,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put off the looks by the clock, four of them a second, for as long as a test may take."""
-    monkeypatch.setattr(reader_module, "_NAP", 600.0)
+    monkeypatch.setattr(waiting_module, "_NAP", 600.0)
 
 
 @pytest.fixture
@@ -94,9 +94,13 @@ class Waiting:
         self.thread.start()
         side = inner(reader)
         if how == "read_async":
-            until(lambda: side._shared is not None and side._shared._sleeping)
+            until(
+                lambda: (
+                    side._waiting._loop_watch is not None and side._waiting._loop_watch._sleeping
+                )
+            )
         else:
-            until(lambda: side._watch is not None and side._watch._begun)
+            until(lambda: side._waiting._watch is not None and side._waiting._watch._begun)
 
     def _run(self) -> None:
         try:
@@ -131,7 +135,7 @@ def test_a_writer_that_comes_is_noticed(
             root.rmdir()
         elif before == "a lock file":
             # As a writer leaves it that is killed before it made anything.
-            path = Path(address_of(inner(reader)._address.transport, name).writer_lock())
+            path = Path(address_of(reader._address.transport, name).writer_lock())
             path.touch(mode=0o600)
         elif before == "a closed writer":
             child.run("w = make(np.zeros(1))")
@@ -153,7 +157,7 @@ def test_a_writer_that_waits_with_its_first_frame_is_followed(
     with NdShArray(name, r_w="r", transport=transport) as reader:
         waiting = Waiting(reader, "read")
         child.run(f"w = NdShArray({name!r}, r_w='w', transport={transport!r})")
-        until(lambda: inner(reader)._follower)
+        until(lambda: inner(reader)._source.cursor)
         child.run("w.write(np.arange(4))")
         assert waiting.result() == [0, 1, 2, 3]
         child.run("w.close()")
@@ -220,7 +224,7 @@ def test_a_wait_without_a_writer_looks_up_the_name_four_times_a_second(
             with NdShArray(name, np.zeros(1), "w", transport=transport):
                 assert reader.read()[0]
             list(reader.frames(0))
-        root = inner(reader)._address.transport.root
+        root = reader._address.transport.root
         os.utime(root, (0, 0.5))  # long ago: nothing came lately
         opened.clear()
         if how == "read":
@@ -238,7 +242,7 @@ def test_where_others_come_and_go_it_looks_every_10_ms_at_most(
     name: str, transport: str, opened: list[str], how: str
 ) -> None:
     with NdShArray(name, r_w="r", transport=transport) as reader:
-        root, over = inner(reader)._address.transport.root, threading.Event()
+        root, over = reader._address.transport.root, threading.Event()
 
         def crowd() -> None:
             while not over.wait(0.0005):
@@ -328,7 +332,7 @@ def test_a_task_whose_writer_is_silent_starts_a_thread_every_two_seconds(
     with NdShArray(name, np.zeros(3), "w", transport=transport):
         with NdShArray(name, r_w="r", transport=transport) as reader:
             assert reader.read()[0]
-            if not inner(reader)._follower.can_sleep():
+            if not inner(reader)._source.cursor.can_sleep():
                 pytest.skip("no futex here: it polls in the loop")
             monkeypatch.setattr(
                 threading.Thread, "start", lambda self: (started.append(self.name), real(self))[1]
@@ -528,9 +532,10 @@ def test_twenty_tasks_have_one_instance_and_leave_none(name: str, transport: str
     async def main() -> None:
         for _ in range(3):
             tasks = [asyncio.ensure_future(reader.read_async()) for reader in readers]
-            until_sleeping = [lambda r=r: inner(r)._shared._sleeping for r in readers]
+            until_sleeping = [lambda r=r: inner(r)._waiting._loop_watch._sleeping for r in readers]
             while not all(
-                inner(r)._shared and sleeping() for r, sleeping in zip(readers, until_sleeping)
+                inner(r)._waiting._loop_watch and sleeping()
+                for r, sleeping in zip(readers, until_sleeping)
             ):
                 await asyncio.sleep(0.001)
             assert instances() == before + 1

@@ -323,7 +323,7 @@ def test_a_forked_child_does_not_disturb_its_parents_pins(name: str, transport: 
 
 def in_child(reader: NdShArray, name: str, transport: str) -> int:
     """Let all go that was inherited, read anew; return 0 if the parent's pin stands alone."""
-    cells = reader._reader._follower.attached.memory.bytes  # type: ignore[union-attr]
+    cells = reader._reader._source.cursor.instance.memory.bytes  # type: ignore[union-attr]
 
     def pins() -> int:
         return sum(1 for pin in cells[PINS_BYTE:PINS_END] if pin)
@@ -337,7 +337,7 @@ def in_child(reader: NdShArray, name: str, transport: str) -> int:
         del mine
     if pins() != 1:
         return 3
-    reader._reader._follower.last_read = (0, 0, 0)  # type: ignore
+    reader._reader._source.cursor.position = 0  # type: ignore
     if not reader.read(copy=False)[0] or pins() != 2:  # with an entry of the child's own
         return 4
     reader.close()

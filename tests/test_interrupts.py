@@ -22,8 +22,8 @@ from console import Failed
 import ndsharray._protocol.reading
 import ndsharray._protocol.seqlock
 import ndsharray._protocol.writing
+import ndsharray._reader.cursor
 import ndsharray._reader.pins
-import ndsharray._reader.reader
 import ndsharray._registry.entries
 import ndsharray._registry.sweep
 import ndsharray._system.clock
@@ -181,7 +181,7 @@ def test_an_interrupted_read_gives_the_frame_again(
         with NdShArray(name, r_w="r", transport=transport) as reader:
             core = reader._reader
             assert core is not None
-            once(monkeypatch, ndsharray._reader.reader.clock, "now_ns", stop)
+            once(monkeypatch, ndsharray._reader.cursor.clock, "now_ns", stop)
             with pytest.raises(Stop):
                 reader.read()
             assert reader.read() == (True, reader.read()[1])
@@ -196,9 +196,9 @@ def test_a_pin_that_a_broken_off_try_left_goes_with_the_next_read(
             assert reader.read(copy=False)[0]
             writer.write(np.full(9, 2))
             core: Any = reader._reader
-            pins = core._follower.pins
+            pins = core._source.cursor.pins
             with monkeypatch.context() as patch:
-                once(patch, type(core._follower.side), "attempt", stop)
+                once(patch, type(core._source.cursor.side), "head", stop)
                 once(patch, type(pins), "settle", stop)  # before it could let the pin go
                 with pytest.raises(Stop):
                     reader.read(copy=False)
@@ -216,20 +216,20 @@ def test_a_forked_reader_leaves_its_parents_pins_alone(name: str, transport: str
     with NdShArray(name, r_w="r", transport=transport) as reader:
         assert reader.read()[0]
         core: Any = reader._reader
-        pins = 832 + 4 * core._follower.pins.entry.number
-        core._follower.attached.memory.bytes[pins] = 3
+        pins = 832 + 4 * core._source.cursor.pins.entry.number
+        core._source.cursor.instance.memory.bytes[pins] = 3
         child = os.fork()
         if child == 0:
-            core._attach(core._follower.attached)  # as for another instance
-            os._exit(core._follower.attached.memory.bytes[pins])
+            core._source._attach(core._source.cursor.instance)  # as for another instance
+            os._exit(core._source.cursor.instance.memory.bytes[pins])
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-        core._follower.attached.memory.bytes[pins] = 0
+        core._source.cursor.instance.memory.bytes[pins] = 0
     writer.close()
 
 
 def read_pinned(reader: NdShArray) -> None:
     core: Any = reader._reader
-    assert core._follower._held_pins().entry.held  # as a second try does
+    assert core._source.cursor._held_pins().entry.held  # as a second try does
     kept.append(reader)
 
 
@@ -367,7 +367,7 @@ def test_a_close_that_comes_inside_a_read_does_not_replace_its_frame(
     with NdShArray(name, np.arange(3), "w", transport=transport):
         reader = NdShArray(name, r_w="r", transport=transport)
         once(
-            monkeypatch, ndsharray._reader.reader.clock, "now_ns", reader.close
+            monkeypatch, ndsharray._reader.cursor.clock, "now_ns", reader.close
         )  # a signal handler's
         valid, frame = reader.read()
         assert (valid, frame.tolist()) == (True, [0, 1, 2])
@@ -602,10 +602,10 @@ def test_the_waiting_byte_of_an_interrupted_wait_is_cleared(
         with NdShArray(name, r_w="r", transport=transport) as reader:
             reader.read()
             core: Any = reader._reader
-            follower = core._follower
+            follower = core._source.cursor
             if not follower.can_sleep():
                 pytest.skip("nobody sleeps on this system")
-            memory, byte = follower.attached.memory, 768 + follower.pins.entry.number
+            memory, byte = follower.instance.memory, 768 + follower.pins.entry.number
             once(monkeypatch, type(follower.side), "end_waiting", stop)
             with pytest.raises(Stop):
                 reader.read(timeout=0.001)

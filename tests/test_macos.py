@@ -42,7 +42,7 @@ def test_an_array_lives_grows_and_survives_a_kill(name: str, transport: str, mac
     reader.run(f"r = NdShArray({name!r}, r_w='r', {options})")
     writer.run(f"w = NdShArray({name!r}, np.arange(5), 'w', {options})")
     assert reader.run("r.read(timeout=10)[1].tolist()") == [0, 1, 2, 3, 4]
-    assert not reader.run("r._reader._follower.waiter.sleeps")  # there is no futex
+    assert not reader.run("r._reader._source.cursor.waiter.sleeps")  # there is no futex
     for size in (2_000, 70_000):
         writer.run(f"w.write(np.full({size}, 7, np.int16))")
         assert reader.run("(a := r.read(timeout=10)[1]).shape + (int(a.sum()),)") == (

@@ -550,7 +550,7 @@ def test_several_threads_may_write(sides: Sides) -> None:
         thread.join()
     assert errors == []
     reader.read()
-    assert reader._reader.frame == 1200  # type: ignore[union-attr]
+    assert reader._reader.last.frame_id == 1200  # type: ignore[union-attr]
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX signals")
@@ -639,7 +639,7 @@ def test_more_layouts_than_a_reader_remembers(sides: Sides) -> None:
         assert (valid, frame.shape) == (True, shape)
         assert (frame == shape[0]).all()
     core: Any = reader._reader
-    assert len(core._follower.attached._layouts) <= _LAYOUTS
+    assert len(core._source.cursor.instance._layouts) <= _LAYOUTS
 
 
 def test_a_reader_can_be_pickled(sides: Sides) -> None:
@@ -664,12 +664,12 @@ def test_frame_numbers_go_on_through_a_take_over(name: str, transport: str, cons
     child.run(f"w = NdShArray({name!r}, r_w='w', transport={transport!r})")
     child.run("[w.write(np.arange(3)) for _ in range(7)][:0]")
     assert reader.read()[0]
-    assert reader._reader.frame == 7  # type: ignore[union-attr]
+    assert reader._reader.last.frame_id == 7  # type: ignore[union-attr]
     child.kill()
     with NdShArray(name, np.arange(4), "w", transport=transport):
         assert reader.read()[0]
-        assert reader._reader.frame == 8  # type: ignore[union-attr]
-        word = reader._reader._follower.side.newest()  # type: ignore[union-attr]
+        assert reader._reader.last.frame_id == 8  # type: ignore[union-attr]
+        word = reader._reader._source.cursor.side.newest()  # type: ignore[union-attr]
         assert word >> 1 == 7 + 2**16 + 1
-        assert reader._reader._follower.attached.memory.words[NEWEST_WORD] == word  # type: ignore[union-attr]
+        assert reader._reader._source.cursor.instance.memory.words[NEWEST_WORD] == word  # type: ignore[union-attr]
     reader.close()

@@ -717,7 +717,7 @@ def test_a_child_that_lives_long_keeps_nothing_of_a_killed_parent(
 
 def write_pid(reader: NdShArray, pid: int) -> None:
     """Have a dead writer's process id be somebody else's by now."""
-    reader._reader._follower.attached.memory.words[74] = pid  # type: ignore[union-attr]
+    reader._reader._source.cursor.instance.memory.words[74] = pid  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("whose", ["the next writer's", "a bystander's", "nobody's", "process 1"])
@@ -1026,8 +1026,8 @@ def test_a_writer_that_was_replaced_inside_a_write_makes_no_wrong_frame(
 # --- stopped readers
 
 READER_STEPS = [
-    ("ndsharray._protocol.reading.ReadSide", "attempt", "r.read()"),
-    ("ndsharray._protocol.reading.ReadSide", "attempt", "r.read(copy=False)"),
+    ("ndsharray._protocol.reading.ReadSide", "head", "r.read()"),
+    ("ndsharray._protocol.reading.ReadSide", "confirm", "r.read(copy=False)"),
     ("ndsharray._reader.instance.Instance", "decode", "r.read()"),
     ("ndsharray._reader.instance.Instance", "follow", "r.read()"),
     ("ndsharray._reader.instance.Instance", "table", "r.read()"),
@@ -1036,7 +1036,11 @@ READER_STEPS = [
     ("ndsharray._protocol.reading.ReadSide", "begin_waiting", "r.read(timeout=30)"),
     ("ndsharray._system.wait.Waiter", "sleep", "r.read(timeout=30)"),
     ("ndsharray._protocol.reading.ReadSide", "end_waiting", "r.read(timeout=30)"),
-    ("ndsharray._reader.pins", "claim", "NdShArray(r.name, r_w='r', transport=r.transport).read()"),
+    (
+        "ndsharray._reader.own_entry",
+        "claim",
+        "NdShArray(r.name, r_w='r', transport=r.transport).read()",
+    ),
 ]
 
 

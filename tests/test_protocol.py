@@ -336,8 +336,8 @@ def test_a_copy_that_was_overrun_is_thrown_away(pair: Pair) -> None:
 
     pair.recorder.before["copy out slot2"] = overrun
     assert reader.read(reader.by_copy)[0]
-    assert (reader.last == A + 4).all()
-    assert reader.frame == 8
+    assert (reader.last.array == A + 4).all()
+    assert reader.last.frame_id == 8
 
 
 @pytest.mark.parametrize("access", ["load slot2.frame", "load slot2.uuid2", "fence R2"])
@@ -346,7 +346,7 @@ def test_an_overrun_at_any_access_is_noticed(pair: Pair, access: str) -> None:
     writer.write(A + 1)
     pair.recorder.before[access] = lambda: [writer.write(A + 9) for _ in range(3)]
     assert reader.read(reader.by_copy)[0]
-    assert (reader.last == A + 9).all()
+    assert (reader.last.array == A + 9).all()
 
 
 def test_a_header_that_makes_no_sense_as_it_is_being_overwritten_is_no_error(pair: Pair) -> None:
@@ -379,7 +379,7 @@ def test_a_pinned_slot_is_passed_by(pair: Pair) -> None:
 
     pair.recorder.before["copy out slot2"] = overrun
     assert reader.read(reader.by_copy)[0]
-    assert (reader.last == A + 4).all()
+    assert (reader.last.array == A + 4).all()
     assert (pair.control().bytes[832:1080].tobytes()) == bytes(248)  # the pin is gone again
 
 
@@ -407,7 +407,7 @@ def test_a_pin_set_just_before_the_mark_is_seen_by_the_second_look(pair: Pair) -
 
 def test_a_pin_set_after_the_second_look_finds_an_odd_seq(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
-    side = reader._follower.side
+    side = reader._source.cursor.side
 
     def late() -> None:
         side.pin(5, 0, 2)
@@ -470,7 +470,7 @@ def test_a_second_growth_into_the_followed_copy_is_noticed(pair: Pair) -> None:
     writer.write(BIG)  # copy 0
     writer.write(np.zeros(5000, np.uint8) + 3)  # copy 1 again, for another segment
     assert reader.read(reader.by_copy)[0]
-    assert reader.last.shape == (5000,)
+    assert reader.last.array.shape == (5000,)
 
 
 def test_newest_that_moves_while_the_table_is_read_begins_again(pair: Pair) -> None:
@@ -478,7 +478,7 @@ def test_newest_that_moves_while_the_table_is_read_begins_again(pair: Pair) -> N
     writer.write(BIG)
     pair.recorder.before["load table0.stride"] = lambda: writer.write(np.zeros(5000, np.uint8))
     assert reader.read(reader.by_copy)[0]
-    assert reader.last.shape == (5000,)
+    assert reader.last.array.shape == (5000,)
 
 
 def move_newest(pair: Pair, line: str, times: int, write: Callable[[], object]) -> None:
@@ -506,8 +506,8 @@ def test_a_table_that_is_overtaken_does_not_make_an_array_invalid(pair: Pair) ->
     writer = pair.writer()
     writer.write(A)
     reader = pair.reader()
-    reader._follower = None
-    reader._finder._looked = 0
+    reader._source.cursor = None
+    reader._source.finder._looked = 0
     move_newest(pair, "load table1.stride", 20, lambda: writer.write(A))
     assert reader.is_valid()
 
@@ -562,8 +562,8 @@ def test_an_interrupted_write_leaves_the_writer_usable(pair: Pair, step: str) ->
     for value in range(60, 70):
         writer.write(A + value)
         assert reader.read(reader.by_copy)[0]
-        assert (reader.last == A + value).all()
-    assert reader.frame == writer.newest_frame[1]
+        assert (reader.last.array == A + value).all()
+    assert reader.last.frame_id == writer.newest_frame[1]
     assert writer.newest_frame[1] in (14, 15)  # no number was left out
 
 
@@ -580,12 +580,12 @@ def test_an_interrupted_grow_leaves_the_last_frame_and_no_segment(pair: Pair, st
         writer.write(BIG)
     pair.recorder.stride = 384
     assert late.read(late.by_copy)[0]
-    assert late.frame == (5 if step == "fence W3" else 4)
+    assert late.last.frame_id == (5 if step == "fence W3" else 4)
     for _ in range(3):
         writer.write(BIG + 1)
         assert reader.read(reader.by_copy)[0]
-    assert (reader.last == 1).all()
-    assert reader.frame == writer.newest_frame[1] in (7, 8)
+    assert (reader.last.array == 1).all()
+    assert reader.last.frame_id == writer.newest_frame[1] in (7, 8)
     writer.write(np.zeros(5000, np.uint8))
     assert len(pair.address.transport.segments) == 2
 
@@ -599,7 +599,7 @@ def test_a_frame_that_was_whole_but_not_published_is_never_delivered(pair: Pair)
     assert not reader.read(reader.by_copy)[0]
     writer.write(A + 1)
     assert reader.read(reader.by_copy)[0]
-    assert (reader.last == A + 1).all()
+    assert (reader.last.array == A + 1).all()
 
 
 def test_after_an_interrupt_newest_is_stored_again_before_a_slot_is_taken(pair: Pair) -> None:
@@ -613,7 +613,7 @@ def test_after_an_interrupt_newest_is_stored_again_before_a_slot_is_taken(pair: 
     def look() -> None:  # slot 0 is being overwritten now
         reader = pair.reader()
         assert reader.read(reader.by_copy)[0]
-        late.extend(reader.last)
+        late.extend(reader.last.array)
 
     pair.recorder.before["copy in slot0"] = look
     writer.write(A + 2)
@@ -645,11 +645,11 @@ def test_steps_on_any_buffer() -> None:
     writing.publish(position, 7)
     assert reading.holds(position)
     assert reading.newest() == 2 * position + 1
-    assert reading.still_valid(position)
+    assert reading.confirm(position)
     for _ in range(3):
         position = writing.begin()
         writing.publish(position, 8)
-    assert not reading.still_valid(1)
+    assert not reading.confirm(1)
     reading.pin(61, 3, position % 3)
     assert writing.pinned() == 1
     reading.unpin(61, 3)

@@ -63,7 +63,7 @@ def test_letting_go_fences_before_it_unpins(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer.write(A)
     assert reader.read(reader.in_place)[0]
-    part = reader.last[2:5]
+    part = reader.last.array[2:5]
     writer.write(A)
     assert reader.read(reader.by_copy)[0]
     pair.recorded()
@@ -79,11 +79,11 @@ def test_the_pin_comes_first(pair: Pair) -> None:
 
     def read() -> None:
         seen.append(reader.read(reader.in_place)[0])
-        seen.append(reader.last)
+        seen.append(reader.last.array)
 
     for _ in range(2):
         writer.write(A + 5)  # positions 5 and 6; the next is 7, slot 1
-    reader._follower.last_read = (0, 0, 0)  # type: ignore[union-attr]
+    reader._source.cursor.position = 0  # type: ignore[union-attr]
     pair.recorder.before["store slot1.seq = 13"] = read
     writer.write(A + 9)
     assert seen[0]
@@ -98,11 +98,11 @@ def test_the_mark_comes_first(pair: Pair) -> None:
     writer.write(A + 1)  # position 5, slot 2
     pair.recorder.before["store pin0 = 3"] = lambda: [writer.write(A + v) for v in (2, 3, 4)]
     assert reader.read(reader.in_place)[0]
-    assert (reader.last == A + 4).all()
+    assert (reader.last.array == A + 4).all()
     assert len(pins(pair)) == 1
     for value in range(20):
         writer.write(A + value)
-        assert (reader.last == A + 4).all()
+        assert (reader.last.array == A + 4).all()
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_a_flood_at_any_access_changes_no_array_in_place(pair: Pair, access: str
     writer.write(A + 1)
     pair.recorder.before[access] = lambda: [writer.write(A + v) for v in range(2, 12)]
     assert reader.read(reader.in_place)[0]
-    value = int(reader.last[0])
+    value = int(reader.last.array[0])
     for other in range(20, 40):
         writer.write(A + other)
-        assert (reader.last == A + value).all()
+        assert (reader.last.array == A + value).all()
 
 
 def test_every_slot_pinned_in_turn_and_no_slot_lost(pair: Pair) -> None:
@@ -125,7 +125,7 @@ def test_every_slot_pinned_in_turn_and_no_slot_lost(pair: Pair) -> None:
     for value in range(40):
         writer.write(A + value)
         assert reader.read(reader.in_place)[0]
-        held.append((value, reader.last))
+        held.append((value, reader.last.array))
         del held[:-3]
         for expected, array in held:
             assert (array == A + expected).all()
@@ -174,7 +174,7 @@ def test_out_without_an_entry_is_touched_by_whole_frames_only(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer, reader = attached_reader(pair)
-    monkeypatch.setattr(reader._follower, "_held_pins", lambda: None)
+    monkeypatch.setattr(reader._source.cursor, "_held_pins", lambda: None)
     out = np.zeros_like(A)
     overrun = {"left": 3}
 
@@ -204,7 +204,7 @@ def test_the_next_frame_is_looked_for_in_the_slots_after_newest(pair: Pair) -> N
     writer.write(A + 2)  # positions 5 and 6
     pair.recorded()
     assert reader.next(reader.by_copy, 0.0)[0]
-    assert (reader.last == A + 1).all()
+    assert (reader.last.array == A + 1).all()
     lines = pair.recorded()
     assert lines[:13] == [
         "load state",
@@ -219,7 +219,7 @@ def test_the_next_frame_is_looked_for_in_the_slots_after_newest(pair: Pair) -> N
     ]
     assert lines[12] == "load slot2.seq"  # position 5 follows 4: no other slot is looked at
     assert reader.next(reader.by_copy, 0.0)[0]
-    assert (reader.last == A + 2).all()
+    assert (reader.last.array == A + 2).all()
     assert not reader.next(reader.by_copy, 0.0)[0]
 
 
@@ -230,7 +230,7 @@ def test_positions_have_gaps_and_frames_have_none(pair: Pair) -> None:
         cells[900] = value % 3 + 1  # somebody pins this slot and that
         writer.write(A + value)
         assert reader.next(reader.by_copy, 0.0)[0]
-        assert (reader.last == A + value).all()
+        assert (reader.last.array == A + value).all()
     cells[900] = 0
     assert reader.missed == 0
 
@@ -255,7 +255,7 @@ def test_a_segment_left_behind_gives_what_was_published_there_and_no_more(pair: 
         new.write(A + value)
     got = []
     while reader.next(reader.by_copy, 0.0)[0]:
-        got.append(int(reader.last[0]))
+        got.append(int(reader.last.array[0]))
     assert got == [1, 3, 4, 5]
     assert reader.missed == 0
 
@@ -270,7 +270,7 @@ def test_frames_before_a_grow_come_first(pair: Pair) -> None:
     pair.recorder.stride = 384
     got = []
     while reader.next(reader.by_copy, 0.0)[0]:
-        got.append(int(reader.last[0]))
+        got.append(int(reader.last.array[0]))
         pair.recorder.stride = BIG_STRIDE
     assert got == [1, 2, 3, 4]
     assert reader.missed == 0
@@ -282,7 +282,7 @@ def test_two_grows_lose_what_lies_between_and_it_is_counted(pair: Pair) -> None:
         writer.write(np.full(size, size % 251, np.uint8))
     got = []
     while reader.next(reader.by_copy, 0.0)[0]:
-        got.append(reader.last.size)
+        got.append(reader.last.array.size)
     assert got == [10000]
     assert reader.missed == 2
 
@@ -300,7 +300,7 @@ def test_frames_in_the_wrong_segment_of_the_same_copy_are_not_delivered(pair: Pa
     pair.recorder.stride = BIG_STRIDE
     got = []
     while reader.next(reader.by_copy, 0.0)[0]:
-        got.append(int(reader.last[0]))
+        got.append(int(reader.last.array[0]))
     assert got == [3]
     assert reader.missed == 1
 
@@ -311,7 +311,7 @@ def test_an_overrun_in_order_goes_on_with_the_next_that_is_left(pair: Pair) -> N
     pair.recorder.before["copy out slot2"] = lambda: [writer.write(A + v) for v in (2, 3, 4)]
     got = []
     while reader.next(reader.by_copy, 0.0)[0]:
-        got.append(int(reader.last[0]))
+        got.append(int(reader.last.array[0]))
     assert got == [2, 3, 4]
     assert reader.missed == 1
 
@@ -359,7 +359,7 @@ def test_a_waiting_read_says_so_before_it_looks_once_more(pair: Pair) -> None:
     written = lines[7:at]
     assert written[-3:] == ["fence W3", "load waiting", "wake"]
     assert lines[at + 1] == "store waiting = 0"
-    assert (reader.last == A + 1).all()
+    assert (reader.last.array == A + 1).all()
 
 
 @pytest.mark.parametrize("access", ["store waiting = 1", "fence R4", "load newest"])
@@ -383,7 +383,7 @@ def test_a_frame_published_before_the_last_look_is_not_slept_over(pair: Pair, ac
 def test_a_reader_that_goes_to_sleep_while_a_frame_is_published(pair: Pair, access: str) -> None:
     """It sees the frame, or the writer sees it: never neither."""
     writer, reader = sleeping_reader(pair)
-    side = reader._follower.side
+    side = reader._source.cursor.side
     seen: list[int] = []
     pair.recorder.before[access] = lambda: seen.append(side.begin_waiting(0))
     writer.write(A + 1)
@@ -480,4 +480,4 @@ def test_a_loan_has_the_order_of_a_write(pair: Pair, monkeypatch: pytest.MonkeyP
         "load waiting",
     ]
     assert reader.read(reader.by_copy)[0]
-    assert (reader.last == A + 3).all()
+    assert (reader.last.array == A + 3).all()

@@ -168,7 +168,7 @@ def look_now(side: NdShArray) -> None:
     if side.access == "w":
         inner._writer._look_at = inner._writer._looked_at_names = 0
     else:
-        inner._reader._finder._looked = -finder.LOOK_NS
+        inner._reader._source.finder._looked = -finder.LOOK_NS
 
 
 # --- descriptors
@@ -339,15 +339,15 @@ with mock.patch.object(lockfile.LockFile, "_open", no_descriptor):  # only here:
     r = {make(name, transport, "r")}
     valid, held = r.read(copy=False)
     assert valid and held.tolist() == [0, 1, 2] and not held.flags.writeable
-    assert r._reader._entry._entry is None
+    assert r._reader._source._entry._entry is None
 """,
         )
         for value in range(10):
             writer.write(np.full(3, value))
         assert child.run("held.tolist()") == [0, 1, 2]  # a private copy
-        child.run("r._reader._entry._tried -= 10**9")  # a second later
+        child.run("r._reader._source._entry._tried -= 10**9")  # a second later
         assert child.run("r.read(copy=False)[1].tolist()") == [9, 9, 9]
-        assert child.run("r._reader._entry._entry.number") == 0
+        assert child.run("r._reader._source._entry._entry.number") == 0
         child.run("r.close()")
 
 
@@ -552,7 +552,7 @@ def test_a_root_that_loses_write_permission_leaves_readers_and_small_writes(
     foreign.chmod(0o500)
     child.run(f"r = {make(name, transport, 'r')}")  # cannot make the lock file of an entry
     assert child.run("r.read()[1].tolist()") == [0, 1, 2]
-    assert child.run("r.read(copy=False)[0], r._reader._entry._entry") == (False, None)
+    assert child.run("r.read(copy=False)[0], r._reader._source._entry._entry") == (False, None)
     child.run("w._writer._look_at = 0; w.write(np.full(3, 5)); valid, held = r.read(copy=False)")
     assert child.run("held.tolist()") == [5, 5, 5]
     if transport == "mmap":
@@ -685,7 +685,7 @@ def fill():
         assert child.run(f"names({name + '2'!r})") == []
         if free == 0:  # readers need no file
             child.run(f"r = {make(name, transport, 'r')}; valid, held = r.read(copy=False)")
-            assert child.run("held.tolist(), r._reader._entry._entry") == ([0, 1, 2], None)
+            assert child.run("held.tolist(), r._reader._source._entry._entry") == ([0, 1, 2], None)
             assert child.run("attempt(lambda: w.write(np.zeros(5000)))") == "ENOSPC"
             child.run("w.write(np.arange(3) + 1)")
             assert child.run("r.read(timeout=10)[1].tolist()") == [1, 2, 3]
@@ -720,7 +720,7 @@ class Files:
         }
         self.lock_files = {
             "writer's lock file": address.writer_lock(),
-            "entry's lock file": address.entry_lock(inner[1]._reader._entry._entry.number),
+            "entry's lock file": address.entry_lock(inner[1]._reader._source._entry._entry.number),
         }
 
     def remove(self, *kinds: str) -> None:
@@ -827,7 +827,7 @@ def test_frames_in_place_outlive_their_entry_lock_file(
         child.run(f"w.write(np.full(50, {value}))")
         held.append(reader.read(copy=False)[1])
     inner: Any = reader
-    os.unlink(address.entry_lock(inner._reader._entry._entry.number))  # a cleaner
+    os.unlink(address.entry_lock(inner._reader._source._entry._entry.number))  # a cleaner
 
     def assert_unchanged() -> None:
         assert [frame.tolist() for frame in held] == [[value] * 50 for value in range(3)]

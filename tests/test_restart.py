@@ -71,7 +71,7 @@ def test_a_writer_restarted_20_times_under_a_running_reader(
         assert valid
         assert found.tolist() == [run, 99]
         assert not reader.read()[0]
-        numbers.append(reader._reader.frame)  # type: ignore[union-attr]
+        numbers.append(reader._reader.last.frame_id)  # type: ignore[union-attr]
     # a new instance counts from 1 again; a taker goes on
     assert numbers == ([2 * run + 2 for run in range(20)] if kill else [2] * 20)
     reader.close()
@@ -177,7 +177,7 @@ def test_memory_of_another_boot_counts_as_absent(
         assert reader.read()[0] is False
         with NdShArray(name, np.arange(4), "w", transport=transport):
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
-            assert reader._reader.frame == 1  # type: ignore[union-attr]  # made anew
+            assert reader._reader.last.frame_id == 1  # type: ignore[union-attr]  # made anew
 
 
 class Watched:

@@ -195,7 +195,7 @@ def test_an_instance_id_that_is_scribbled_over_costs_no_pin(name: str, transport
                 words[INSTANCE_WORD] = value
                 writer.write(np.full(50, value))
                 reader.read()
-                reader._reader._finder._looked = 0  # type: ignore[union-attr]  # time to look
+                reader._reader._source.finder._looked = 0  # type: ignore[union-attr]  # time to look
                 reader.read()  # nothing new: so it looks
                 assert (held == 1).all()
             words[INSTANCE_WORD] = own
@@ -209,8 +209,8 @@ def test_an_entry_that_is_claimed_twice_in_one_memory_keeps_its_pins(
         with NdShArray(name, r_w="r", transport=transport) as reader:
             _, held = reader.read(copy=False)
             inner: Any = reader._reader
-            pins = inner._follower.pins
-            assert pins.entry.claim(inner._follower.attached.memory)
+            pins = inner._source.cursor.pins
+            assert pins.entry.claim(inner._source.cursor.instance.memory)
             for value in range(2, 9):
                 writer.write(np.full(50, value))
             assert (held == 1).all()

@@ -459,7 +459,7 @@ def test_two_users_of_a_group_share_an_array(get: Get, team: Path, name: str) ->
     alice.run("w = opened('w', *where)")
     alice.run("w.write(np.arange(3))")
     assert bob.run("r.read(copy=False)[1].tolist()") == [0, 1, 2]
-    assert bob.run("r._reader._entry._entry.number") == 0
+    assert bob.run("r._reader._source._entry._entry.number") == 0
     files = list(team.iterdir())
     assert sorted(path.stat().st_uid for path in files) == [alice.uid] * 3 + [bob.uid]
     assert {(bits(path), path.stat().st_gid) for path in files} == {(0o660, TEAM)}
@@ -753,7 +753,7 @@ def test_a_reader_with_read_only_rights_cannot_store(
     maps = bob.run(f"[e.split()[1] for e in open('/proc/self/maps') if re.search({OURS!r}, e)]")
     assert maps == ["r--s", "r--s"]  # the control and the frame segment
     for segment in ("attached.memory", "side.frames"):
-        bob.run(f"memory = r._reader._follower.{segment}")
+        bob.run(f"memory = r._reader._source.cursor.{segment}")
         bob.refused("exec('memory.words[0] = 1')", "TypeError")
         bob.refused("exec('memory.bytes[0] = 1')", "TypeError")
         bob.refused("exec('np.frombuffer(memory.bytes, np.uint8)[0] = 1')", "ValueError")

@@ -107,7 +107,7 @@ def test_an_array_on_another_transport_is_hinted_at_once(name: str, transport: s
             reader = NdShArray(name, r_w="r", transport=other)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            reader._reader._finder._hinted = 0  # type: ignore[union-attr]
+            reader._reader._source.finder._hinted = 0  # type: ignore[union-attr]
             assert reader.read()[0] is False
         reader.close()
 

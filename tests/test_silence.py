@@ -203,7 +203,7 @@ def test_python_prints_it_where_nothing_is_configured(
     child.run(f"r = NdShArray({name!r}, r_w='r')")
     child.run(
         "from ndsharray._registry import mismatch; "
-        "mismatch._SILENCE_NS = 0; r._reader._finder._hinted = 0"
+        "mismatch._SILENCE_NS = 0; r._reader._source.finder._hinted = 0"
     )
     child.run("r.read()")
     child.run("r.close()")

@@ -70,7 +70,7 @@ def test_a_timeout_holds_while_every_try_fails(
 ) -> None:
     with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
-            follower: Any = reader._reader._follower  # type: ignore[union-attr]
+            follower: Any = reader._reader._source.cursor  # type: ignore[union-attr]
             real = ndsharray._reader.delivery.Copy.copy
 
             def overrun(*arguments: Any) -> Any:
@@ -183,7 +183,7 @@ def test_without_an_entry_a_reader_polls(
         child = console()
         child.run(f"w = NdShArray({name!r}, np.arange(2), 'w', transport={transport!r})")
         assert reader.read(timeout=10)[0]
-        reader._reader._follower._held_pins = lambda: None  # type: ignore
+        reader._reader._source.cursor._held_pins = lambda: None  # type: ignore
         naps: list[float] = []
         with monkeypatch.context() as patch:
             patch.setattr(
@@ -228,7 +228,7 @@ def test_without_futexes_waiting_polls(name: str, transport: str, console: Any) 
         begin = time.monotonic()
         assert not reader.read(timeout=0.1)[0]
         assert 0.1 - STEP <= time.monotonic() - begin < 0.3
-        assert not reader._reader._follower.waiter.sleeps  # type: ignore[union-attr]
+        assert not reader._reader._source.cursor.waiter.sleeps  # type: ignore[union-attr]
         child.begin("w.write(np.arange(3))")
         assert reader.read(timeout=10)[1].tolist() == [0, 1, 2]
         child.result()

@@ -1,7 +1,7 @@
-"""A reader's loads, stores and fences over one instance; why they suffice: ``seqlock``.
+"""A reader's loads, stores and fences over one instance; ``seqlock`` says why they suffice.
 
 What may live here: the steps of reading, each callable by itself, so that a test interleaves a
-writer and a reader by hand. Not here: what becomes of a payload, or when to try again.
+writer and a reader by hand. Not here: how a payload is loaded, or when to try again.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from ..errors import FormatError
 from . import format
 from .format import (
     FRAME_WORD,
@@ -32,18 +31,18 @@ from .memory import Fences, Memory, fence_callbacks, make_fence
 
 __all__ = ["ReadSide", "Watch"]
 
-_T = TypeVar("_T")
-
 
 class ReadSide:
-    """A reader's steps over one control segment and the frame segment that it follows.
+    """A reader's steps over one control segment and one frame segment.
 
     Attributes
     ----------
+    segment : Memory or None
+        The frame segment.
     table : Table
-        The followed frame segment's.
-    copy : int
-        The table copy it was read from; -1: none is followed.
+        Its table.
+    table_index : int
+        Which of the two tables that is; -1: no frame segment is mapped.
     """
 
     __slots__ = (
@@ -55,25 +54,25 @@ class ReadSide:
         "_order",
         "_slots",
         "_step",
-        "copy",
-        "frames",
+        "segment",
         "table",
+        "table_index",
     )
 
     def __init__(self, control: Memory, fences: Fences) -> None:
         self._memory = control
         self._control, self._bytes = control.words, control.bytes
         self._full, self._order = fences
-        self.frames: Memory | None = None
-        self.table, self.copy = format.NO_TABLE, -1
+        self.segment: Memory | None = None
+        self.table, self.table_index = format.NO_TABLE, -1
         self._frame_words: Any = None
         self._slots: int = 0
         self._step: int = 0
 
     def is_live(self) -> bool:
-        """Tell whether the writer has not closed the array (it may have been killed).
+        """Tell whether the array is not closed; a killed writer leaves it live.
 
-        If not, whatever is loaded afterwards is from after the writer's last publish.
+        If it is closed, everything loaded afterwards is from after the writer's last publish.
         """
         if self._control[STATE_WORD] == LIVE:
             return True
@@ -82,11 +81,11 @@ class ReadSide:
         return False
 
     def last_frame(self) -> int:
-        """Return the number of the last frame of all, once `is_live` said that it is closed."""
+        """Return the number of the array's last frame; only once `is_live` has returned False."""
         return int(self._control[LAST_FRAME_WORD])
 
     def newest_if_live(self) -> int:
-        """Do the same, and return the newest word; -1 if the writer has closed the array."""
+        """Return the newest word; -1 if the array is closed."""
         control = self._control
         if control[STATE_WORD] != LIVE and not self.is_live():
             return -1
@@ -94,24 +93,24 @@ class ReadSide:
         return word
 
     def newest(self) -> int:
-        """Return the newest word: ``2 * position + table copy``."""
+        """Return the newest word: ``2 * position + table index``."""
         word: int = self._control[NEWEST_WORD]
         return word
 
     def newest_word(self) -> Any:
-        """Return the 8 bytes of the newest word, for whoever sleeps on them."""
+        """Return the 8 bytes of the newest word, for a `Waiter`."""
         return self._memory.group(*NEWEST_BYTES)
 
     def load_table(self) -> tuple[int, Table] | None:
-        """Return the newest word and the table copy that it names.
+        """Return the newest word and the table that it names.
 
-        Nothing else is done between the two loads of newest: what takes longer than a writer's
-        frame would be overtaken each time.
+        Nothing else happens between the two loads of newest: if they were a frame's time apart, a
+        busy writer would move newest each time.
 
         Returns
         -------
         tuple or None
-            None: newest moved meanwhile, so that the copy may be half changed.
+            None: newest moved meanwhile, so the table may be half changed.
         """
         words, order = self._control, self._order
         word: int = words[NEWEST_WORD]
@@ -124,10 +123,10 @@ class ReadSide:
         # guard: newest-again-after-the-table
         return (word, Table(*table)) if words[NEWEST_WORD] == word else None
 
-    def follow(self, frames: Memory, table: Table, copy: int) -> None:
-        """Look for frames in another segment from now on."""
-        self.frames, self.table, self.copy = frames, table, copy
-        self._frame_words = frames.words
+    def follow(self, segment: Memory, table: Table, table_index: int) -> None:
+        """Read frames from this segment from now on."""
+        self.segment, self.table, self.table_index = segment, table, table_index
+        self._frame_words = segment.words
         self._slots, self._step = table.slots, table.stride // 8
 
     def oldest(self, above: int, limit: int) -> int:
@@ -147,69 +146,35 @@ class ReadSide:
         stable = [seq for seq in seqs if 2 * above < seq <= 2 * limit and not seq & 1]
         return min(stable, default=0) >> 1
 
-    def attempt(
-        self,
-        position: int,
-        known: list[Any],
-        decode: Callable[[int, tuple[int, int]], Any],
-        take: Callable[[Memory, Any], _T],
-    ) -> tuple[_T, int, int, int, Any] | None:
-        """Load the frame of a position, if its slot holds it whole from first to last.
-
-        Parameters
-        ----------
-        position : int
-            Its position.
-        known : list
-            For each slot what `decode` returned there last: a tuple that begins with the uuid.
-        decode : callable
-            Called with the slot's number and the uuid that stands there, if that is another one.
-        take : callable
-            Called with the memory and what was decoded; loads the payload.
+    def head(self, position: int) -> tuple[int, int, tuple[int, int], int] | None:
+        """Load the head of a position's slot; the payload may be loaded afterwards.
 
         Returns
         -------
         tuple or None
-            What `take` returned, the frame's number, when it was written, its slot, and what was
-            decoded. None: the frame was not there, or was overrun meanwhile.
-
-        Raises
-        ------
-        FormatError
-            If `decode` did, and the frame was there all the time.
+            The frame's number, the time of its write, its layout's uuid, and the slot. None: the
+            slot does not hold the frame of that position.
         """
-        words, order, seq = self._frame_words, self._order, 2 * position
+        words = self._frame_words
         index = position % self._slots
         at = index * self._step
-        if words[at] != seq:  # the first word; guard: first-look-at-seq
+        if words[at] != 2 * position:  # the first word; guard: first-look-at-seq
             return None
-        if order is not None:
-            order("R1")  # seq before payload; W2
-        number, written = words[at + FRAME_WORD], words[at + TIME_WORD]
-        uuid = (words[at + UUID_WORD], words[at + UUID_WORD + 1])
-        try:
-            view = known[index]
-            if view[0] != uuid:
-                view = decode(index, uuid)
-            taken = take(self.frames, view)  # type: ignore[arg-type]
-        except FormatError:
-            if self.still_valid(position):  # guard: second-look-at-seq-before-an-error
-                raise
-            return None  # it was only an unfinished frame
-        if order is not None:
-            order("R2")  # payload before seq; W1
-        # guard: second-look-at-seq
-        return (taken, number, written, index, view) if words[at] == seq else None
+        if self._order is not None:
+            self._order("R1")  # seq before payload; W2
+        frame_id, written = words[at + FRAME_WORD], words[at + TIME_WORD]
+        return frame_id, written, (words[at + UUID_WORD], words[at + UUID_WORD + 1]), index
+
+    def confirm(self, position: int) -> bool:
+        """Tell whether all that was loaded since `head` is of that one frame."""
+        if self._order is not None:
+            self._order("R2")  # payload before seq; W1
+        seq: int = self._frame_words[position % self._slots * self._step]
+        return seq == 2 * position  # guard: second-look-at-seq
 
     def holds(self, position: int) -> bool:
         """Tell whether the slot of a position holds its frame whole."""
         return bool(self._frame_words[position % self._slots * self._step] == 2 * position)
-
-    def still_valid(self, position: int) -> bool:
-        """Tell whether all that was loaded since it was held is of that one frame."""
-        if self._order is not None:
-            self._order("R2")  # as in `attempt`: W1
-        return self.holds(position)
 
     def own_pins(self, entry: int) -> Any:
         """Return a view of an entry's pins, by whose ``tobytes()`` the free ones are found."""
@@ -217,25 +182,25 @@ class ReadSide:
         return self._memory.group(at, at + PINS_PER_ENTRY)
 
     def pin(self, entry: int, which: int, index: int) -> None:
-        """Mark slot `index` as looked at, by one of the four pins of an entry."""
+        """Set one of the four pins of an entry on slot `index` (a hazard pointer)."""
         self._bytes[PINS_BYTE + entry * PINS_PER_ENTRY + which] = index + 1
         self._full("R3")  # the pin before seq; W1
 
     def unpin(self, entry: int, which: int) -> None:
-        """Take a pin away.
+        """Clear a pin.
 
-        This may run in any thread and inside another fence (a finalizer's callback), so
-        its fence has a lock of its own.
+        This may run in any thread and inside another fence (from a finalizer), so its fence has a
+        lock of its own.
         """
         if self._order is not None:
             make_fence()("R5")  # the last loads of the payload before the unpin; W4
         self._bytes[PINS_BYTE + entry * PINS_PER_ENTRY + which] = 0
 
     def unpin_callbacks(self, entry: int, which: int) -> list[Callable[[Any], Any]]:
-        """Return what takes a pin away: callbacks for `Watch` references, to be made in this order.
+        """Return callbacks that clear a pin: for `Watch` references, to be made in this order.
 
-        Nothing of it is Python code, so that no signal handler runs in the middle: one that
-        raises there would lose both its exception and the pin.
+        None of them is Python code, so no signal handler runs inside: its exception would be lost,
+        and the pin would stay.
         """
         at = PINS_BYTE + entry * PINS_PER_ENTRY + which
         store: Callable[[Any], Any] = partial(self._bytes.__setitem__, at)
@@ -247,18 +212,18 @@ class ReadSide:
         return [store, acquire, release]
 
     def begin_waiting(self, entry: int) -> int:
-        """Say that this reader is going to sleep; return the newest word that it may sleep on."""
+        """Set the waiting byte; return the newest word that the reader may sleep on."""
         self._bytes[WAITING_BYTE + entry] = 1  # guard: waiting-byte
         self._full("R4")  # waiting before newest; W3
         return self.newest()
 
     def end_waiting(self, entry: int) -> None:
-        """Say that this reader is awake."""
+        """Clear the waiting byte."""
         self._bytes[WAITING_BYTE + entry] = 0  # guard: waiting-byte-cleared
 
 
 class Watch(weakref.ref[Any]):
-    """A weak reference that is the number 0 where one is asked for: in C, ``int()`` is called."""
+    """A weak reference that counts as the number 0: ``int()`` is called, in C."""
 
     __slots__ = ()
     __index__ = int

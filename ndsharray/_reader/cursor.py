@@ -1,185 +1,251 @@
-"""What a reader has had of one instance, and how it takes what comes next: newest, or in order.
+"""How a reader gets the next frame of one instance: the newest, or the oldest undelivered one.
 
-What may live here: which position is next, when to try again, when to pin, when to go to sleep. Not
-here: which instance is followed (``reader``), the order of the loads (``seqlock``), what a
-frame becomes (``delivery``).
+What may live here: which position is next, the steps of reading it, when to try again, when to pin
+the slot, when to sleep. Not here: which instance is read (``reader``), the order of the loads
+(``seqlock``), what a frame becomes for the caller (``delivery``).
 
-A try can fail only because the writer went on meanwhile. The first one just looks; from the second
-on the slot is pinned, so what was overrun once is not overrun again.
+A try fails only because the writer published meanwhile. The first try only looks; from the second
+one on the slot is pinned, so the writer cannot overrun that try as well.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._registry.names import Address
+from .._system import clock
 from .._system.wait import Waiter
-from .delivery import Delivery
-from .instance import Frame, Instance
-from .pins import OwnEntry, Pins
+from ..errors import FormatError
+from .delivery import Delivery, LastFrame
+from .instance import LOOKS, Instance, View
+from .own_entry import OwnEntry
+from .pins import Pins
 
 __all__ = ["Cursor"]
 
-_COPIES = 3  # without a pin, each of which may cost a whole frame and be overrun
-# What the writer overtakes before anything is copied: a table, a slot that was to be pinned. It
-# costs some 10 us; so many in a row mean that somebody scribbles over the control segment.
-_LOOKS = 100
+_COPIES = 3  # without a pin; each may cost a whole frame and be overrun
 
 
 class Cursor:
-    """One instance of an array, followed.
+    """A reader's place in one instance of an array.
+
+    Parameters
+    ----------
+    last : LastFrame
+        Where each delivered frame is recorded.
 
     Attributes
     ----------
-    attached : Attached
-        The instance.
     side : ReadSide
-        The steps of reading it.
+        The steps of reading the instance.
     pins : Pins or None
         The reader's pins there; None: it has no entry.
-    had : tuple of int
-        Position and number of the last frame that was had, and how many passed unseen since the
-        first one. One tuple, so that no interrupt comes between its parts.
+    position : int
+        That of the last frame; 0: none of this instance was delivered.
+    missed : int
+        How many frames passed unseen since the first one that was delivered.
     """
 
-    def __init__(self, address: Address, attached: Instance, entry: OwnEntry) -> None:
+    def __init__(
+        self, address: Address, instance: Instance, entry: OwnEntry, last: LastFrame
+    ) -> None:
         self._address = address
         self._entry = entry
-        self.attached = attached
-        self.side = attached.side
-        self.pins = entry.pins(attached, None)
-        self.last_read: tuple[int, int, int] = (0, 0, 0)
-        self._seen = 0  # the newest word that was looked at last
+        self._last = last
+        self.instance = instance
+        self.side = instance.side
+        self.pins = entry.pins(instance, None)
+        self.position = self.missed = 0
+        self._frame_id = 0  # the number of the last frame of this instance
+        self._seen = 0  # the newest word, as it was loaded last
         self._table_word = -1  # the newest word whose table was read last
-        self._failed = False  # whether the try before failed
+        self._failed = False  # whether the last try failed
         self._copied = 0  # copies without a pin in this call
         self._waiting = False  # whether the waiting byte may be set
-        self.waiter = Waiter(attached.side.newest_word())
+        self.waiter = Waiter(instance.side.newest_word())
 
     def detach(self) -> None:
-        """In a forked child: go on without what is the parent's, after the last frame."""
-        self.attached.detach()
-        self.side = self.attached.side
+        """In a forked child: drop what is the parent's, and keep the place."""
+        self.instance.detach()
+        self.side = self.instance.side
         self._waiting = False  # the byte is the parent's
 
-    def newest(self, take: Delivery, word: int) -> tuple[int, Frame] | None:
-        """Take the newest frame, with its position; None: nothing new, or every try failed.
+    def newest(self, delivery: Delivery, word: int) -> bool:
+        """Deliver the newest frame; False: nothing is new, or every try failed.
 
         Parameters
         ----------
-        take : Take
-            What becomes of it.
+        delivery : Delivery
+            What the frame becomes.
         word : int
-            The newest word, as it was loaded just now.
+            The newest word, loaded just now.
         """
-        self._seen, position, side = word, word >> 1, self.side
-        if position == self.last_read[0] or position == 0:
-            return None
-        again, self._failed = self._failed, True  # until a try succeeds, however it ends
-        # After a try that failed or was broken off the table may be another one, and a pin stand.
-        if again or word & 1 != side.copy:  # guard: table-after-a-failed-try
-            return self._try(take, 0)
-        # The short way: all is as it was when the last frame was taken.
-        if take.pinned_from:
-            attached = self.attached
-            frame = side.attempt(position, attached.views, attached.decode, take.copy)
-            if attached.fresh is not None:
-                attached.keep(frame)
-        else:
-            frame = self._take_pinned(position, take)
-        if frame is None:
-            return self._try(take, 1)
-        self._failed = False
-        return position, frame
+        self._seen, position = word, word >> 1
+        if position == self.position or position == 0:
+            return False
+        again, self._failed = self._failed, True  # until a try succeeds, however this one ends
+        # After a failed or interrupted try the table may be another one, and a pin may stand.
+        if again or word & 1 != self.side.table_index:  # guard: table-after-a-failed-try
+            return self._try(delivery, 0)
+        # The short way: the segment is the one that the last frame was read from.
+        if delivery.pinned_from:
+            return self._read(position, delivery, None) or self._try(delivery, 1)
+        return self._read_pinned(position, delivery) or self._try(delivery, 1)
 
-    def _try(self, take: Delivery, copied: int) -> tuple[int, Frame] | None:
-        """Take the newest frame, after so many copies that were overrun."""
+    def _try(self, delivery: Delivery, copied: int) -> bool:
+        """Deliver the newest frame, after `copied` copies that the writer overran."""
         self._copied = copied
         self.settle()
-        attached = self.attached
-        for _ in range(_LOOKS):
-            # After two grows the same copy stands for another segment: hence each time.
-            loaded = attached.table()
+        instance = self.instance
+        for _ in range(LOOKS):
+            # Each time: after two grows the same table index stands for another segment.
+            loaded = instance.table()
             if loaded is None:
                 continue
             word, table = loaded
             self._seen, position = word, word >> 1
-            if position == self.last_read[0] or position == 0:
-                return None
-            if attached.follow(self._address, table, word & 1):
-                frame = self._take_or_pin(position, take)
-                if frame is not None:
-                    return position, frame
+            if position == self.position or position == 0:
+                return False
+            if instance.follow(self._address, table, word & 1):
+                if self._read_or_pin(position, delivery):
+                    return True
                 if self._copied >= _COPIES:
-                    return None
-        return None
-
-    def _take_or_pin(self, position: int, take: Delivery) -> Frame | None:
-        """Take the frame of a position, pinned from the copy on that `take` says."""
-        pinned = self._copied >= take.pinned_from
-        frame = (self._take_pinned if pinned else self._take)(position, take)
-        if frame is not None:
-            self._failed = False
-        return frame
-
-    def follow_newest(self) -> bool:
-        """Follow the segment that newest names; tell whether there is one."""
-        attached = self.attached
-        for _ in range(_LOOKS):
-            loaded = attached.table()
-            if loaded is not None and attached.follow(self._address, loaded[1], loaded[0] & 1):
-                return True
+                    return False
         return False
 
-    def next(self, take: Delivery) -> tuple[int, Frame] | None:
-        """Do the same with the oldest frame that was not had, as far as the slots reach back."""
+    def next(self, delivery: Delivery) -> bool:
+        """Deliver the oldest undelivered frame that a slot still holds; False as for `newest`."""
         side = self.side
         self.settle()
         self._copied = 0
-        for _ in range(_LOOKS):
+        for _ in range(LOOKS):
             word = self._seen = side.newest()
-            if word >> 1 == self.last_read[0] or word >> 1 == 0:
-                return None
+            if word >> 1 == self.position or word >> 1 == 0:
+                return False
             # guard: in-order-table-tells
-            limit = word >> 1 if word == self._table_word else self._go_on_in_order()
-            position = side.oldest(self.last_read[0], limit) if limit else 0
+            limit = word >> 1 if word == self._table_word else self._follow_in_order()
+            position = side.oldest(self.position, limit) if limit else 0
             if not position:
                 continue
-            frame = self._take_or_pin(position, take)
-            if frame is not None:
-                return position, frame
+            if self._read_or_pin(position, delivery):
+                return True
             if self._copied >= _COPIES:
-                return None
-        return None
+                return False
+        return False
 
-    def _go_on_in_order(self) -> int:
-        """Follow the segment that newest names, when all before it was had.
+    def _follow_in_order(self) -> int:
+        """Map the segment that newest names, once all frames before it were delivered.
 
-        Whenever newest moved, also within one copy: in a segment that the writer has left there
-        may be a stable slot that was never published, and only the table tells.
+        The table is read whenever newest has moved, also within one segment: a segment that the
+        writer has left may hold a stable slot that was never published, and only the table tells.
 
         Returns
         -------
         int
-            The last position to be taken from the segment that is followed now; 0: begin again.
+            The last position to be read from the mapped segment; 0: look again.
         """
-        attached, side = self.attached, self.side
-        loaded = attached.table()
+        instance, side = self.instance, self.side
+        loaded = instance.table()
         if loaded is None:
             return 0
         word, table = loaded
         self._seen = word
         if (
-            side.frames is not None  # guard: in-order-left-segment-first
+            side.segment is not None  # guard: in-order-left-segment-first
             and side.table.segment == table.previous != table.segment
-            and side.oldest(self.last_read[0], table.before)
+            and side.oldest(self.position, table.before)
         ):
             return table.before
-        if not attached.follow(self._address, table, word & 1):
+        if not instance.follow(self._address, table, word & 1):
             return 0
         self._table_word = word
         return word >> 1
 
+    def _read_or_pin(self, position: int, delivery: Delivery) -> bool:
+        """Deliver the frame of a position, with its slot pinned from the try on that needs it."""
+        if self._copied >= delivery.pinned_from:
+            return self._read_pinned(position, delivery)
+        self._copied += 1
+        return self._read(position, delivery, None)
+
+    def _read_pinned(self, position: int, delivery: Delivery) -> bool:
+        """Deliver the frame of a position with its slot pinned, or without if no pin is free."""
+        pins = self._held_pins()
+        if pins is not None:
+            self._failed = True  # until the end: an interrupt may leave a pin
+            try:
+                if pins.pin(position % self.side.table[1]):
+                    return self._read(position, delivery, pins)
+            finally:
+                if pins.open is not None:
+                    pins.settle()
+        self._copied += 1
+        return self._read(position, delivery, None)
+
+    def _read(self, position: int, delivery: Delivery, pins: Pins | None) -> bool:
+        """Deliver the frame of a position; False: its slot did not hold it whole all the time.
+
+        Parameters
+        ----------
+        position : int
+            The position.
+        delivery : Delivery
+            What the frame becomes.
+        pins : Pins or None
+            One of them is on the slot; None: the slot is not pinned.
+        """
+        side, instance = self.side, self.instance
+        head = side.head(position)
+        if head is None:
+            return False
+        frame_id, written, uuid, index = head
+        view = known = instance.views[index]
+        if view[0] != uuid:
+            decoded = self._decode(position, index, uuid)
+            if decoded is None:
+                return False
+            view = decoded
+        segment: Any = side.segment
+        array = (delivery.copy if pins is None else delivery.deliver)(segment, view)
+        if not side.confirm(position):
+            return False
+        if view is not known:
+            instance.remember(index, view)
+        if pins is None:
+            if delivery.finishes:
+                array = delivery.finish(array)
+        elif delivery.stays and array.nbytes:
+            pins.guard(array)
+        else:
+            pins.settle()
+        last = self._last
+        last.array, last.frame_id, last.layout = array, frame_id, view[1]
+        last.age_ns = clock.now_ns() - written
+        missed = self.missed
+        if self.position and frame_id > self._frame_id + 1:
+            missed += frame_id - self._frame_id - 1
+        # At the end: if an interrupt comes before, the frame is delivered again.
+        self.position, self._frame_id, self.missed = position, frame_id, missed
+        self._failed = False
+        return True
+
+    def _decode(self, position: int, index: int, uuid: tuple[int, int]) -> View | None:
+        """Decode the layout in a slot; None: the slot does not hold the frame any more.
+
+        Raises
+        ------
+        FormatError
+            If the layout cannot be true, and the slot held the frame all the time.
+        """
+        try:
+            return self.instance.decode(index, uuid)
+        except FormatError:
+            if self.side.confirm(position):  # guard: second-look-at-seq-before-an-error
+                raise
+            return None  # it was only an unfinished frame
+
     def settle(self) -> None:
-        """Let go of what an interrupt left: a pin of a try, the waiting byte of a sleep."""
+        """Clear what an interrupt left: the pin of a try, the waiting byte of a sleep."""
         pins = self.pins
         if pins is not None and pins.ours:
             if pins.open is not None:
@@ -188,58 +254,29 @@ class Cursor:
                 self.side.end_waiting(pins.entry.number)
                 self._waiting = False
 
-    def _take(self, position: int, take: Delivery) -> Frame | None:
-        """Take the frame of a position by copying it, without a pin."""
-        attached = self.attached
-        self._copied += 1
-        frame = self.side.attempt(position, attached.views, attached.decode, take.copy)
-        if attached.fresh is not None:
-            attached.keep(frame)
-        return frame if frame is None or not take.finishes else (take.finish(frame[0]), *frame[1:])
-
-    def _take_pinned(self, position: int, take: Delivery) -> Frame | None:
-        """Take it with its slot pinned, if a pin is to be had."""
-        attached, side, pins = self.attached, self.side, self._held_pins()
-        if pins is None:
-            return self._take(position, take)
-        self._failed = True  # until all has ended well: an interrupt may leave a pin
-        try:
-            which = pins.pin(position % side.table[1])
-            if which < 0:
-                return self._take(position, take)
-            frame = side.attempt(position, attached.views, attached.decode, take.take)
-            if attached.fresh is not None:
-                attached.keep(frame)
-            if take.stays and frame is not None and frame[0].nbytes:
-                pins.guard(which, frame[0])
-            return frame
-        finally:
-            if pins.open is not None:
-                pins.settle()
-
     def end(self) -> None:
-        """Count what was published before the end and could not be had any more."""
-        position, number, missed = self.last_read
-        if position:
-            last = max(number, self.side.last_frame())
-            self.last_read = (position, last, missed + last - number)
+        """Count as missed what was published before the array's end and not delivered."""
+        if self.position:
+            last = max(self._frame_id, self.side.last_frame())
+            missed = self.missed + last - self._frame_id
+            self._frame_id, self.missed = last, missed
 
     def _held_pins(self) -> Pins | None:
         pins = self.pins
         if pins is None or not pins.ours:
-            pins = self.pins = self._entry.pins(self.attached, pins)
+            pins = self.pins = self._entry.pins(self.instance, pins)
         return pins
 
     def can_sleep(self) -> bool:
-        """Tell whether the writer would wake us."""
+        """Tell whether the writer would wake this reader."""
         return self.waiter.sleeps and self._held_pins() is not None
 
     def has_news(self) -> bool:
-        """Tell whether newest moved since it was looked at."""
+        """Tell whether newest has moved since it was loaded last."""
         return self.side.newest() != self._seen
 
     def sleep(self, seconds: float) -> None:
-        """Sleep until newest may have moved since it was looked at, for so long at most."""
+        """Sleep until newest may have moved since it was loaded last, for `seconds` at most."""
         if self.waiter.spin(self._seen):
             return
         side, pins = self.side, self._held_pins()
@@ -247,12 +284,12 @@ class Cursor:
             self.waiter.poll(self._seen, seconds)
             return
         entry = pins.entry.number
-        # Until all has ended well; `settle` looks at the one, and a new frame leads there by the
-        # other.
+        # Until the end: `settle` looks at the first one, and the second one makes the next new
+        # frame call `settle`.
         self._waiting, failed, self._failed = True, self._failed, True
         try:
-            # The word itself as it is now, not the last frame's: one that cannot be read yet
-            # must not keep us awake.
+            # The word as it is now, not that of the last frame: a frame that cannot be read yet
+            # must not keep the reader awake.
             word = side.begin_waiting(entry)
             # guard: newest-again-before-sleeping, state-before-sleeping
             if word == self._seen and side.is_live():

@@ -1,6 +1,6 @@
-"""What a frame becomes for the caller: an array of its own, the caller's `out`, or one in place.
+"""What a frame becomes for the caller: a private array, the caller's `out`, or an array in place.
 
-Not here: which frame, and whether it was whole (``cursor``).
+Not here: which frame it is, and whether it was whole (``cursor``).
 """
 
 from __future__ import annotations
@@ -11,25 +11,54 @@ import numpy as np
 import numpy.typing as npt
 
 from .._protocol.dtypes import own_dtype
+from .._protocol.format import Layout
 from .._protocol.memory import Memory
 from .buffers import SMALLEST, Buffers
 from .instance import View
 
-__all__ = ["Copy", "Delivery", "InPlace", "Into"]
+__all__ = ["Copy", "Delivery", "InPlace", "Into", "LastFrame"]
+
+
+class LastFrame:
+    """The frame that a reader delivered last, of any instance.
+
+    Attributes
+    ----------
+    array : numpy.ndarray
+        What the caller got.
+    frame_id : int
+        Its number; 0 before the first frame.
+    age_ns : int
+        Nanoseconds from its write to the end of its read.
+    layout : Layout or None
+        Its layout.
+    """
+
+    __slots__ = ("age_ns", "array", "frame_id", "layout")
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.array = array
+        self.frame_id = self.age_ns = 0
+        self.layout: Layout | None = None
+
+    @property
+    def uuid(self) -> bytes:
+        """The uuid of its layout; zeros before the first frame."""
+        return bytes(16) if self.layout is None else self.layout.uuid
 
 
 class Delivery:
-    """A way to take a frame out of its slot: into an array of the caller's own.
+    """Deliver a frame as a private, writable array.
 
     Attributes
     ----------
     pinned_from : int
-        The first try that pins the slot. Pinning at once costs a fence; so a plain copy does it
-        only after it was overrun.
+        The first try that pins the slot. A pin costs a fence, so a private copy does without one
+        until the writer has overrun it once.
     finishes : bool
-        Whether something is to be done with a whole frame that was copied without a pin.
+        Whether `finish` has work to do.
     stays : bool
-        Whether the array stays in the slot, so that the pin has to stand as long as it lives.
+        Whether the array stays in the slot, so the pin must stand as long as the array lives.
     """
 
     pinned_from = 1  # guard: second-try-pinned
@@ -39,12 +68,12 @@ class Delivery:
     def __init__(self, buffers: Buffers) -> None:
         self._buffers = buffers
 
-    def take(self, frames: Memory, view: View) -> npt.NDArray[Any]:
-        """Take what stands in the slot (pinned, from the try on that says so)."""
-        return self.copy(frames, view)
+    def deliver(self, segment: Memory, view: View) -> npt.NDArray[Any]:
+        """Return the array for a frame whose slot is pinned."""
+        return self.copy(segment, view)
 
-    def copy(self, frames: Memory, view: View) -> npt.NDArray[Any]:
-        """Copy what stands in the slot: all that can be done without a pin."""
+    def copy(self, segment: Memory, view: View) -> npt.NDArray[Any]:
+        """Return a copy of the frame, whose slot need not be pinned."""
         array: npt.NDArray[Any]
         if view.is_small:
             array = view.array.copy()
@@ -54,11 +83,11 @@ class Delivery:
             array = view.array.copy()
         else:
             array = self._buffers.empty(layout.shape, layout.dtype, layout.nbytes)
-            frames.copy(array, view.array)
+            segment.copy(array, view.array)
         return array if layout.dtype.names is None else _with_own_names(array)
 
     def finish(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return what the caller gets for a whole frame that was copied without a pin."""
+        """Return the array for a copy that was made without a pin and proved whole."""
         return array
 
 
@@ -66,29 +95,29 @@ Copy = Delivery
 
 
 class Into(Delivery):
-    """Into an array that the caller gave.
+    """Deliver a frame into the caller's array.
 
     Parameters
     ----------
     out : numpy.ndarray
-        Of the frame's shape and dtype, else ValueError is raised.
+        The caller's; ValueError is raised unless it has the frame's shape and dtype.
     """
 
     finishes = True
-    pinned_from = 0  # so that `out` never holds parts of a frame; guard: out-pinned-at-once
+    pinned_from = 0  # so `out` never holds parts of a frame; guard: out-pinned-at-once
 
     def __init__(self, buffers: Buffers, out: npt.NDArray[Any]) -> None:
         super().__init__(buffers)
         self._out = out
 
-    def take(self, frames: Memory, view: View) -> npt.NDArray[Any]:
+    def deliver(self, segment: Memory, view: View) -> npt.NDArray[Any]:
         """Copy straight into `out`."""
         self._check(view.array)
-        frames.copy(self._out, view.array)
+        segment.copy(self._out, view.array)
         return self._out
 
     def finish(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Copy once more: without a pin it was not known that the frame is whole."""
+        """Copy once more, into `out`: only now the frame is known to be whole."""
         self._check(array)
         self._out[...] = array
         return self._out
@@ -103,30 +132,28 @@ class Into(Delivery):
 
 
 class InPlace(Delivery):
-    """Where it lies: read-only, in shared memory."""
+    """Deliver a frame in place: a read-only array over shared memory."""
 
     finishes = True
     pinned_from = 0
     stays = True
 
-    def take(self, frames: Memory, view: View) -> npt.NDArray[Any]:
-        """Return a new array over the slot."""
+    def deliver(self, segment: Memory, view: View) -> npt.NDArray[Any]:
+        """Return a new array over the slot, read-only as the memory is."""
         layout = view.layout
         if not layout.nbytes:
             return self.finish(view.array.copy())
-        array: npt.NDArray[Any] = np.frombuffer(
-            view.payload, layout.dtype
-        )  # read-only, as the memory
+        array: npt.NDArray[Any] = np.frombuffer(view.payload, layout.dtype)
         if len(layout.shape) != 1:
             array = array.reshape(layout.shape)
         return array if layout.dtype.names is None else _with_own_names(array)
 
     def finish(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a private copy, read-only as well."""
+        """Return the private copy, read-only as well."""
         array.flags.writeable = False
         return array
 
 
 def _with_own_names(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the array with a dtype of its own: the fields of one can be renamed in place."""
+    """Return the array with a dtype of its own, as field names can be changed in place."""
     return array if array.dtype.names is None else array.view(own_dtype(array.dtype))

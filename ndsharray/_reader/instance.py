@@ -1,13 +1,11 @@
-"""One instance of an array as a reader sees it: control segment, frame segment, decoded slots.
+"""One instance of an array as a reader maps it: control segment, frame segment, decoded layouts.
 
-What may live here: following the frame segment that newest names, and taking one frame out of a
-slot. Not here: when to try again and when to look for another instance (``reader``), nor the
-order of the loads (``seqlock``).
+What may live here: mapping the frame segment that newest names, decoding the layout in a slot. Not
+here: which frame is next (``cursor``), nor the order of the loads (``seqlock``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -21,28 +19,25 @@ from ..backends.base import Segment
 from ..errors import FormatError
 from .buffers import SMALLEST
 
-__all__ = ["Delivery", "Frame", "Instance", "View"]
+__all__ = ["LOOKS", "Instance", "View"]
 
+# A look fails if the writer moves on before anything is copied: from a table, or from a slot that
+# is to be pinned. It takes about 10 us. If 100 fail in a row, another process damages the segment.
+LOOKS = 100
 _LAYOUTS = 64  # decoded layouts that are remembered
-
-Delivery = Callable[[Memory, "View"], npt.NDArray[Any]]
 
 
 class View(NamedTuple):
-    """What a slot holds: a layout and its uuid, an array over the payload, the payload's bytes."""
+    """A slot decoded: its layout and uuid, an array over the payload, the payload's bytes."""
 
-    words: tuple[int, int]
+    words: tuple[int, int]  # the uuid
     layout: Layout
     array: npt.NDArray[Any]
     payload: memoryview
-    is_small: bool  # and without names: a plain copy is all it takes
+    is_small: bool  # and has no field names: a plain copy is enough
 
 
-_NO_VIEW: Any = ((),)  # of a slot that nothing is known of: no uuid
-
-# A whole frame that was taken: array, frame number, when it was written, slot, view of the slot. A
-# plain tuple, as every read makes one.
-Frame = tuple[npt.NDArray[Any], int, int, int, View]
+_NO_VIEW: Any = ((),)  # of a slot that was not decoded: no uuid equals this one
 
 
 class Instance:
@@ -57,7 +52,7 @@ class Instance:
     side : ReadSide
         The steps of reading it.
     views : list of View
-        What is known of each slot of the segment that is followed.
+        The slots of the mapped frame segment, as far as they were decoded.
     """
 
     def __init__(self, segment: Segment, memory: Memory, instance: int, fences: Fences) -> None:
@@ -66,15 +61,14 @@ class Instance:
         self.instance = instance
         self.side = ReadSide(memory, fences)
         self.views: list[View] = []
-        self.fresh: View | None = None  # decoded last, and not known to be true yet
         self._layouts: dict[tuple[int, int], Layout] = {}  # by uuid
 
     def detach(self) -> None:
-        """In a forked child: go on in memory of its own, as that of its parent is detached."""
+        """In a forked child: use a `Memory` of its own, as that of the parent is detached."""
         side, self.memory = self.side, Memory(self._segment.buf)
         self.side = ReadSide(self.memory, make_fences())
-        if side.frames is not None:
-            self.side.follow(side.frames, side.table, side.copy)
+        if side.segment is not None:
+            self.side.follow(side.segment, side.table, side.table_index)
 
     @property
     def has_frame(self) -> bool:
@@ -82,16 +76,16 @@ class Instance:
         return format.check_newest(self.side.newest()) > 0
 
     def is_instance(self, instance: int) -> bool:
-        """Tell whether an id is this one's, also if somebody has scribbled over it meanwhile.
+        """Tell whether an id is that of this instance, even if the id in memory was damaged.
 
-        To take the same memory for another instance would let go of pins in it.
+        If the same memory counted as another instance, pins in it would be released.
         """
         return instance in (self.instance, self.memory.words[format.INSTANCE_WORD])
 
     def table(self) -> tuple[int, Table] | None:
-        """Return the newest word and the table copy that it names; None: begin again.
+        """Return the newest word and the table that it names; None: newest moved, look again.
 
-        Before the first frame the table is no table.
+        Before the first frame the table means nothing.
 
         Raises
         ------
@@ -103,8 +97,8 @@ class Instance:
             format.check_table(loaded[1])
         return loaded
 
-    def follow(self, address: Address, table: Table, copy: int) -> bool:
-        """Follow the segment of a table; False: begin again.
+    def follow(self, address: Address, table: Table, table_index: int) -> bool:
+        """Map the frame segment that a table names; False: it is gone, look again.
 
         Raises
         ------
@@ -112,47 +106,56 @@ class Instance:
             If the segment is smaller than the table says.
         """
         side = self.side
-        if side.frames is not None and table[:3] == side.table[:3]:
-            side.follow(side.frames, table, copy)
+        if side.segment is not None and table[:3] == side.table[:3]:
+            side.follow(side.segment, table, table_index)
             return True
         name = address.frames(self.instance, table.segment)
         try:
             segment = address.transport.open(name, writable=False)
         except FileNotFoundError:
-            return False  # the writer went on to another one, or closed
+            return False  # the writer uses another one by now, or has closed the array
         if segment.size < table.size:
             raise FormatError("frame segment", f"{segment.size} of {table.size} bytes")
         self.views, self._layouts = [_NO_VIEW] * table.slots, {}
-        side.follow(Memory(segment.buf), table, copy)
+        side.follow(Memory(segment.buf), table, table_index)
         return True
 
-    def decode(self, index: int, uuid: tuple[int, int]) -> View:
-        """Return the layout of a slot and an array over its payload, for `ReadSide.attempt`.
+    def follow_newest(self, address: Address) -> bool:
+        """Map the frame segment that newest names; False: there is none."""
+        for _ in range(LOOKS):
+            loaded = self.table()
+            if loaded is not None and self.follow(address, loaded[1], loaded[0] & 1):
+                return True
+        return False
 
-        Everything is checked before memory is touched by it; but what is loaded here may be
-        half of one frame and half of another, so nothing is kept before seq was looked at again.
+    def decode(self, index: int, uuid: tuple[int, int]) -> View:
+        """Return the layout in a slot and an array over its payload.
+
+        Everything is checked before it is used as a size or an offset. But what is loaded here may
+        be half of one frame and half of another: so the caller passes the view to `remember` only
+        after `ReadSide.confirm`.
+
+        Raises
+        ------
+        FormatError
+            If the layout cannot be true.
         """
-        frames: Any = self.side.frames
+        segment: Any = self.side.segment
         stride = self.side.table.stride
-        words, at = frames.words, index * stride // 8
+        words, at = segment.words, index * stride // 8
         header, payload = words[at + HEADER_WORD], words[at + PAYLOAD_WORD]
         format.check_slot_sizes(header, payload, stride)
         record = index * stride + RECORD_BYTE
         layout = self._layouts.get(uuid)
         if layout is None or (len(layout.header), layout.nbytes) != (header, payload):
-            encoded = frames.group(record, record + header).tobytes()
+            encoded = segment.group(record, record + header).tobytes()
             layout = format.decode_layout(format.uuid_bytes(uuid), encoded, payload)
         start, small = record + header, payload < SMALLEST and layout.dtype.names is None
-        bytes_ = frames.bytes[start : start + payload]
-        self.fresh = View(layout.words, layout, layout.view(frames, record), bytes_, small)
-        return self.fresh
+        bytes_ = segment.bytes[start : start + payload]
+        return View(layout.words, layout, layout.view(segment, record), bytes_, small)
 
-    def keep(self, frame: Frame | None) -> None:
-        """Keep what was decoded for a frame, if that was whole; forget it if not."""
-        fresh, self.fresh = self.fresh, None
-        if frame is None or frame[4] is not fresh:
-            return
-        index, view = frame[3:]
+    def remember(self, index: int, view: View) -> None:
+        """Remember the view of a slot, and its layout."""
         self.views[index] = view
         if view.layout.words not in self._layouts:
             if len(self._layouts) >= _LAYOUTS:

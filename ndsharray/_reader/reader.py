@@ -1,96 +1,73 @@
-"""A reader: it finds an array, follows its writer through every restart, takes frames, and waits.
+"""A reader: its calls, which exclude each other, and its end.
 
-What may live here: which instance is followed, whose turn it is, how long to wait. Not here: what a
-name stands for (``finder``), which frame is next and when to try again (``cursor``), the order of
-loads (``seqlock``).
-
-Some 400 lines, as one object has one turn: read, wait, attach and close exclude each other.
-
-It never waits for the writer to do anything but publish, and never stores anything that the
-writer depends on, but for its own entry.
+Not here: which instance is read (``source``), which frame is next (``cursor``), how to sleep
+(``waiting``). A reader never waits for the writer to do anything but publish, and stores nothing
+that the writer depends on except its own entry.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import os
+import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import numpy as np
 import numpy.typing as npt
 
-from .._protocol.format import Layout
 from .._registry.names import Address
-from .._system import at_exit, clock
+from .._system import at_exit
 from .._system.foreign import require_asyncio
 from .._system.fork import SIDES, detach_in_child
-from .._system.root_watch import Watch
-from .._system.turn import CALLS, Turn, refuse_nested, refuse_thread
+from .._system.turn import refuse_nested, refuse_thread
 from ..errors import ClosedError, FormatError
 from .buffers import Buffers
-from .cursor import Cursor
 from .delivery import Copy, Delivery, InPlace, Into
-from .finder import LOOK_NS, Finder
-from .instance import Frame, Instance
-from .pins import OwnEntry
+from .own_entry import OwnEntry
+from .source import NEW, NOTHING, Outcome, Source
+from .waiting import Waiting
 
 __all__ = ["Reader"]
 
-log = logging.getLogger("ndsharray")
-
-_NAP = LOOK_NS / 1e9  # seconds of sleep at most before the name is looked up again
-_NAPS = 8  # of one thread that sleeps for an event loop
-
-_NOTHING: npt.NDArray[Any] = np.empty((0,), np.uint8)
-
 
 class Reader:
-    """One reader of an array, whether the array is there already or not.
+    """One reader of an array, whether the array exists yet or not.
 
     Parameters
     ----------
     address : Address
         The array's.
     array : numpy.ndarray
-        What `last` is before any frame.
+        What `read` returns before the first frame.
     hint : callable
-        Called at most once a second while the array is not there, and told whether it was.
+        Called at most once a second while the array does not exist, with whether it did before.
 
     Attributes
     ----------
-    last : numpy.ndarray
+    by_copy, in_place : Delivery
+        What `read` can make of a frame; `into` makes a third one.
+    last : LastFrame
         The last frame.
-    frame : int
-        Its number, 0 before any.
-    age_ns : int
-        Nanoseconds from its writing to the end of its read.
+    closed : bool
+        Whether `close` was called.
     """
 
     def __init__(
         self, address: Address, array: npt.NDArray[Any], hint: Callable[[bool], None]
     ) -> None:
-        self._address = address
-        self._finder = Finder(address, hint)
-        self._turn = Turn()
+        # Held during a call. Not by `with`, which would wait for a call of another thread and costs
+        # more. An RLock tells its own thread (`_is_owned`), and no other thread can release it.
+        self._lock: Any = threading.RLock()
+        self._task: object = None  # stands for the read_async that is under way
         self._buffers = Buffers()
         self.by_copy = Copy(self._buffers)
         self.in_place = InPlace(self._buffers)
-        self._follower: Cursor | None = None
-        self._ended: Cursor | None = None  # whose end was told
-        self._reserved: tuple[weakref.ref[_Mark], int] | None = None  # by a read_async
-        self._watch: Watch | None = None  # of the root, while no writer lives
-        self._shared: Any = None  # a LoopWatch, during a read_async while no writer lives
-        self._entry = OwnEntry(address, self)
-        self._forked = False  # by a fork inside a call, which goes on in the parent
+        self._source = Source(address, array, hint, OwnEntry(address, self))
+        self.last = self._source.last
+        self._waiting = Waiting(address.transport.root, self._source.finder)
+        self._forked = False  # inside a call, which the parent continues
         self.closed = False
         self._left = False  # closed by the end of the process, or with the last reference
-        self.last = array
-        self.frame = self.age_ns = 0
-        self._layout: Layout | None = None
         detach_in_child(SIDES, self)
         try:
             self.is_valid()
@@ -98,362 +75,223 @@ class Reader:
             self.close(asked=True)  # or the lock file of its entry would stay
             raise
 
+    @property
+    def missed(self) -> int:
+        """How many frames of this instance passed unseen since the first one that was seen."""
+        cursor = self._source.cursor
+        return 0 if cursor is None else cursor.missed
+
     def into(self, out: npt.NDArray[Any]) -> Delivery:
-        """Return the way to take a frame that copies it into `out`."""
+        """Return the delivery that copies a frame into `out`."""
         return Into(self._buffers, out)
 
-    def read(self, take: Delivery, timeout: float | None = 0.0) -> tuple[bool, npt.NDArray[Any]]:
-        """Take the newest frame, or wait for it; return whether there was a new one, and the last.
+    def read(
+        self,
+        delivery: Delivery,
+        timeout: float | None = 0.0,
+        *,
+        look: Callable[[Source, Delivery], Outcome] = Source.newest,
+        task: object = None,
+    ) -> tuple[bool, npt.NDArray[Any]]:
+        """Deliver a frame, or wait for it; return whether there was one, and the last array.
 
         Parameters
         ----------
-        take : Take
-            What becomes of it.
+        delivery : Delivery
+            What the frame becomes.
         timeout : float or None
             Seconds to wait at most; None: for ever.
+        look : callable
+            Looks for the frame: for the newest one, or as in `next`.
+        task : object
+            The read_async that calls.
 
         Raises
         ------
         ClosedError
-            After `close`, also if that comes while it waits.
+            After `close`, also if `close` is called during the wait.
         FormatError
-            If shared memory is not what it says.
+            If shared memory contradicts itself.
         RuntimeError
-            If another thread is reading, or inside another call of this one.
+            If another thread or task is reading, or inside another call of this thread.
         """
-        if self._reserved is not None:
-            self._refuse_reserved()
-        try:
-            return self._call(self._newest, take, timeout)
-        except ClosedError:
-            self._stop_daemon()
-            raise
-
-    def next(self, take: Delivery, timeout: float | None) -> tuple[bool, npt.NDArray[Any]]:
-        """Do the same with the oldest frame that was not had.
-
-        False also when the writer has closed the array and all of it was had; then the next call
-        waits for another writer.
-        """
-        if self._reserved is not None:
-            self._refuse_reserved()
-        try:
-            return self._call(self._oldest, take, timeout)
-        except ClosedError:
-            self._stop_daemon()
-            raise
-
-    def _call(
-        self, attempt: Callable[[Delivery], bool | None], take: Delivery, timeout: float | None
-    ) -> tuple[bool, npt.NDArray[Any]]:
-        turn = self._turn  # the name that `Turn.is_nested` looks for
-        lock = turn.lock
-        try:
-            if turn.busy and turn.is_nested():  # guard: nested-call-refused
-                refuse_nested()
+        if self._task is not task:
+            self._refuse_beside_task()
+        lock = self._lock
+        if lock._is_owned():  # guard: nested-call-refused
+            refuse_nested()
+        refused = False
+        try:  # around `acquire`: a signal handler may raise just after it
             if not lock.acquire(False):  # guard: other-thread-refused
-                self._refuse_thread()
-            try:
-                turn.busy = True
-                if self.closed:
-                    self._check_open()
-                found = attempt(take)
-                if found is None and timeout != 0.0:
-                    found = self._wait_for(attempt, take, _deadline(timeout))
-                return found is True, self.last  # here, where nobody else can change it
-            finally:
-                turn.busy = False
-                lock.release()
-                if self.closed:  # by another thread or a signal handler, meanwhile
-                    self.close(asked=True)
+                refused = True
+                self._refuse_beside_thread(task)
+            if self.closed:
+                raise ClosedError("the reader was closed")
+            outcome = look(self._source, delivery)
+            if outcome is NOTHING and timeout != 0.0:
+                outcome = self._wait(look, delivery, _deadline(timeout))
+            return outcome is NEW, self.last.array  # here, where no other call can change it
         except BaseException as error:
-            turn.repair()
             if self._forked:
                 self._end_in_child(error)
             raise
+        finally:
+            if not refused:
+                lock.release()
+                if self.closed:  # perhaps during this call, by another thread or a signal handler
+                    self.close(asked=True)
+                    self._stop_daemon(task)
+
+    def next(self, delivery: Delivery, timeout: float | None) -> tuple[bool, npt.NDArray[Any]]:
+        """Deliver the oldest undelivered frame; parameters and exceptions are those of `read`.
+
+        False also if the array was closed and its last frame delivered; the next call then waits
+        for another writer.
+        """
+        return self.read(delivery, timeout, look=Source.oldest)
+
+    def _wait(
+        self, look: Callable[[Source, Delivery], Outcome], delivery: Delivery, deadline: float
+    ) -> Outcome:
+        try:
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return NOTHING
+                try:
+                    self._waiting.sleep(self._source.cursor, left)
+                except BaseException:
+                    if not self._forked:
+                        self._source.settle()  # or the writer would wake it at every frame
+                    raise
+                if self.closed:
+                    raise ClosedError("the reader was closed while it waited")
+                outcome = look(self._source, delivery)
+                if outcome is not NOTHING:
+                    return outcome
+        finally:
+            self._waiting.end()
+
+    async def read_async(
+        self, delivery: Delivery, timeout: float | None
+    ) -> tuple[bool, npt.NDArray[Any]]:
+        """Deliver the newest frame as `read` does, while the event loop runs other tasks."""
+        require_asyncio()
+        try:
+            return await self._read_async(delivery, timeout)
+        except ClosedError:
+            if self._left and at_exit.in_daemon():
+                from .._system.wait_async import stop_task
+
+                await stop_task()  # other tasks of the loop may have to end something
+            raise
+
+    async def _read_async(
+        self, delivery: Delivery, timeout: float | None
+    ) -> tuple[bool, npt.NDArray[Any]]:
+        if self._task is not None:
+            self._refuse_beside_task()
+        task = object()
+        try:
+            self._task = task
+            deadline = _deadline(timeout)
+            while True:
+                found = self.read(delivery, task=task)
+                left = deadline - time.monotonic()
+                if found[0] or left <= 0:
+                    return found
+                await self._waiting.sleep_async(self._source.cursor, left)
+        finally:
+            if self._task is task:  # in a forked child it may be another one
+                self._task = None
+                self._waiting.end_async()
+                if self.closed:
+                    self.close(asked=True)
+
+    def _refuse_beside_task(self) -> None:
+        if self._task is not None:  # a forked child may continue a task that its parent has
+            raise RuntimeError("a read_async of this reader is under way: give each task its own")
+
+    def _refuse_beside_thread(self, task: object) -> NoReturn:
+        if self.closed:  # by that thread, just now
+            self._stop_daemon(task)
+            raise ClosedError("the reader was closed")
+        refuse_thread()
+
+    def is_valid(self) -> bool:
+        """Tell whether the reader has an array with a frame; look the name up if it is time to."""
+        if self._task is not None:  # it looks the name up itself
+            try:
+                return self._source.cursor is not None and self._source.cursor.instance.has_frame
+            except FormatError:
+                return False
+        return not self.closed and self.read(self.by_copy, look=Source.has_frame)[0]
 
     def detach(self) -> None:
-        """In a forked child: go on after the last frame, with nothing that is the parent's."""
-        self._forked = self._turn.is_nested()
-        self._turn.renew()
-        if self._follower is not None:
-            self._follower.detach()
+        """In a forked child: keep the place in the array, and drop all that is the parent's."""
+        self._forked = self._lock._is_owned()
+        if not self._forked:  # a thread of the parent may hold it
+            self._lock = threading.RLock()
+        self._task = None
+        self._waiting.forget_async()
+        self._source.detach()
 
     def _end_in_child(self, error: BaseException) -> None:
         """End a call that a fork interrupted: its pins and marks are the parent's."""
         self._forked = False
-        self._follower = None  # the call may have attached what the fork detached
+        self._source.cursor = None  # the call may have made it after the fork detached the last one
         if isinstance(error, (AttributeError, LookupError, OSError, TypeError, ValueError)):
             raise RuntimeError(
                 "a fork interrupted this call: it goes on in the parent process; call again"
             ) from error
 
-    def _stop_daemon(self) -> None:
-        if self._left:
-            at_exit.stop_daemon()
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ClosedError("the reader was closed")
-
-    def _refuse_thread(self) -> NoReturn:
-        self._check_open()  # by that thread, just now
-        refuse_thread()
-
-    def _wait_for(
-        self, attempt: Callable[[Delivery], bool | None], take: Delivery, deadline: float
-    ) -> bool:
-        found = None
-        try:
-            while found is None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                try:
-                    self._sleep(min(left, _NAP))
-                except BaseException:
-                    if self._follower is not None and not self._forked:
-                        self._follower.settle()  # or the writer would wake it at every frame
-                    raise
-                if self.closed:
-                    raise ClosedError("the reader was closed while it waited")
-                found = attempt(take)
-            return found
-        finally:
-            if self._watch is not None:
-                self._watch.rest()
-
-    async def read_async(
-        self, take: Delivery, timeout: float | None
-    ) -> tuple[bool, npt.NDArray[Any]]:
-        """Do the same as `read` in an event loop, which goes on meanwhile."""
-        require_asyncio()
-        try:
-            return await self._read_async(take, timeout)
-        except ClosedError:
-            if self._left and at_exit.in_daemon():
-                from .._system.wait_async import stop_task
-
-                await stop_task()  # others of the loop may have to end something
-            raise
-
-    async def _read_async(
-        self, take: Delivery, timeout: float | None
-    ) -> tuple[bool, npt.NDArray[Any]]:
-        mark = _Mark()  # dies with this call, however it ends
-        if self._reserved is not None:
-            self._refuse_reserved()
-        self._reserved = weakref.ref(mark), os.getpid()
-        self._shared = None  # a forked child finds its parent's
-        try:
-            deadline = _deadline(timeout)
-            while True:
-                got = self._call(self._newest, take, 0.0)
-                left = deadline - time.monotonic()
-                if got[0] or left <= 0:
-                    return got
-                await self._sleep_async(left)
-        finally:
-            shared, self._shared = self._shared, None
-            if shared is not None:
-                shared.close()
-            self._reserved = None
-            if self.closed:
-                self.close(asked=True)
-
-    def _refuse_reserved(self) -> None:
-        if self._is_reserved():
-            raise RuntimeError("a read_async of this reader is under way: give each task its own")
-
-    def _is_reserved(self) -> bool:
-        reserved = self._reserved  # a forked child inherits no task
-        return reserved is not None and reserved[0]() is not None and reserved[1] == os.getpid()
-
-    # Where no writer lives: a watch of the root begins, then comes one more look, then sleep. So no
-    # writer can come between.
-
-    def _sleep(self, seconds: float) -> None:
-        follower, watch = self._follower, self._watch
-        if follower is None or not follower.side.is_live():
-            if watch is None:
-                watch = self._watch = Watch(self._address.transport.root)
-            watch.sleep(seconds)
-        else:
-            follower.sleep(seconds)
-
-    async def _sleep_async(self, seconds: float) -> None:
-        from .._system.wait_async import LoopWatch, in_thread, sleep_until
-
-        follower, nap = self._follower, min(seconds, _NAP)
-        if follower is None or not follower.side.is_live():
-            if self._shared is None:
-                self._shared = LoopWatch.join(self._address.transport.root)
-            else:
-                await self._shared.sleep(nap)
-        elif follower.can_sleep():
-
-            def awake() -> bool:
-                return follower.has_news() or not follower.side.is_live() or self._finder.is_old()
-
-            wake = follower.waiter.wake
-            await in_thread(follower.sleep, _NAP, min(seconds, _NAPS * _NAP), awake, wake)
-        else:
-            await sleep_until(follower.has_news, nap)
-
-    def _newest(self, take: Delivery) -> bool | None:
-        """Take the newest frame of whatever the name stands for: True; None if there is none."""
-        follower = self._follower
-        if follower is not None:
-            word = follower.side.newest_if_live()
-            if word >= 0:
-                taken = follower.newest(take, word)
-                if taken is not None:
-                    return self._accept(follower, taken)
-                if not self._finder.is_due():
-                    return None
-        found = self._look_up()
-        # The final frame of the closed instance, while no other one has any.
-        stays = follower is not None and (found is None or not found.has_frame)
-        if follower is not None and stays and self._take_newest(follower, take):
-            return True
-        return None if found is None else self._take_newest(self._attach(found), take)
-
-    def _take_newest(self, follower: Cursor, take: Delivery) -> bool | None:
-        return self._accept(follower, follower.newest(take, follower.side.newest()))
-
-    def _oldest(self, take: Delivery) -> bool | None:
-        """Take the next frame: True; None if there is none yet, False if the array has ended."""
-        follower = self._follower
-        if follower is not None:
-            live = follower.side.is_live()
-            if self._accept(follower, follower.next(take)):
-                self._ended = None  # perhaps once more: a closed control segment can be adopted
-                return True
-            if live and not self._finder.is_due():
-                return None
-            if not live and self._ended is not follower:
-                follower.end()
-                self._ended = follower
-                return False
-        found = self._look_up()
-        if found is None:
-            return None
-        follower = self._attach(found)
-        return self._accept(follower, follower.next(take))
-
-    def is_valid(self) -> bool:
-        """Tell whether an array with a frame is attached; look it up if it is time to."""
-        if self._is_reserved():  # a task waits with it, and looks up the name itself
-            try:
-                return self._follower is not None and self._follower.attached.has_frame
-            except FormatError:
-                return False
-        return not self.closed and self._call(self._is_valid, self.by_copy, 0.0)[0]
-
-    def _is_valid(self, _take: Delivery) -> bool:
-        try:
-            follower = self._follower
-            if follower is None or not follower.side.is_live() or self._finder.is_due():
-                found = self._look_up()
-                if found is not None and (follower is None or found.has_frame):
-                    self._attach(found)
-            follower = self._follower
-            if follower is None or not follower.attached.has_frame:
-                return False
-            attached = follower.attached
-            if attached.side.frames is not None:
-                return True
-            return follower.follow_newest()
-        except FormatError:
-            return False
-
-    def _look_up(self) -> Instance | None:
-        follower = self._follower
-        return self._finder.find(follower.attached if follower is not None else None)
-
-    def _attach(self, attached: Instance) -> Cursor:
-        follower = self._follower = Cursor(self._address, attached, self._entry)
-        log.debug("%r attached: instance %016x", self._address.name, attached.instance)
-        return follower
-
-    def _accept(self, follower: Cursor, taken: tuple[int, Frame] | None) -> bool | None:
-        if taken is None:
-            return None
-        position, (self.last, number, written, _, view) = taken
-        self.frame, self._layout = number, view[1]
-        self.age_ns = clock.now_ns() - written
-        before, last, missed = follower.last_read
-        if before and number > last + 1:
-            missed += number - last - 1
-        follower.last_read = (
-            position,
-            number,
-            missed,
-        )  # last: an interrupt before makes it come again
-        return True
-
-    @property
-    def uuid(self) -> bytes:
-        """The last frame's layout's uuid."""
-        return bytes(16) if self._layout is None else self._layout.uuid
-
-    @property
-    def missed(self) -> int:
-        """How many frames of this instance passed unseen since the first one that was seen."""
-        return 0 if self._follower is None else self._follower.last_read[2]
-
     def close(self, *, asked: bool = False) -> None:
-        """Let the array go. Harmless when repeated; ends a wait of another thread or task.
+        """Release the array. Harmless when repeated; ends a wait of another thread or task.
 
-        Arrays in place stay as they are; the entry goes with the last of them.
+        Arrays in place stay as they are; the entry is released with the last of them.
 
         Parameters
         ----------
         asked : bool
-            Whether the user called it; else the last reference or the process goes, and a daemon
-            thread that reads then is stopped.
+            Whether the user called it. If not, the last reference or the process ends, and a daemon
+            thread that reads afterwards is stopped.
         """
         self._left = self._left or not asked
         self.closed = True
-        if self._turn.lock.acquire(False):
-            try:
-                if not self._turn.is_nested() and not self._is_reserved():
-                    self._let_go()
-                    return
-            finally:
-                self._turn.lock.release()
-        follower = self._follower  # whoever is inside lets go at its end
-        if follower is not None:
-            follower.waiter.wake()
-        for watch in (self._watch, self._shared):
-            if watch is not None:
-                watch.wake()
-        at_exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
+        # A call or a task that is under way releases the array at its end.
+        if self._task is not None or not self._release():
+            self._waiting.wake(self._source.cursor)
+            at_exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
 
     def let_go(self, patience: float) -> None:
-        """Let go when the thread that is inside a call has ended it, if that is soon."""
-        if self._turn.lock.acquire(timeout=patience):
-            try:
-                if not self._turn.is_nested():
-                    self._let_go()
-            finally:
-                self._turn.lock.release()
+        """Release the array once no call is under way, if that is within `patience` seconds.
 
-    def _let_go(self) -> None:
-        self.last = _NOTHING  # it may be an array in place
-        follower = self._follower
-        self._entry.release(follower.pins if follower is not None else None)
-        self._follower = self._ended = None
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.rest()
+        At the end of the process: a task that is under way may never run again.
+        """
+        end = time.monotonic() + patience
+        while not self._release() and time.monotonic() < end:
+            time.sleep(0.001)
 
+    def _release(self) -> bool:
+        """Release the array; False if a call is under way."""
+        lock = self._lock
+        if lock._is_owned():
+            return False
+        refused = False
+        try:  # as in `read`
+            refused = not lock.acquire(False)
+            if not refused:
+                self._source.release()
+                self._waiting.end()
+                self._forked = False
+        finally:
+            if not refused:
+                lock.release()
+        return not refused
 
-CALLS.add(Reader._call.__code__)
-
-
-class _Mark:
-    """Something that a weak reference can tell to be alive."""
+    def _stop_daemon(self, task: object) -> None:
+        if self._left and task is None:  # a task is stopped by `read_async`
+            at_exit.stop_daemon()
 
 
 def _deadline(timeout: float | None) -> float:
