@@ -22,9 +22,9 @@ from ._protocol.format import Layout
 from ._protocol.memory import require_whole_words
 from ._reader.delivery import Delivery
 from ._reader.reader import Reader
+from ._registry.cleanup import sweep
 from ._registry.mismatch import Hint
 from ._registry.names import address_of
-from ._registry.sweep import sweep
 from ._writer.loan import Loan
 from ._writer.writer import NO_LAYOUT, Writer
 from .backends.base import Transport, check_name

@@ -956,12 +956,12 @@ def child_result(child: Console, reader: NdShArray, second: NdShArray) -> Any:
 # Where a writer is stopped inside a write that fits, and inside one that grows.
 STEPS = [
     ("ndsharray._protocol.writing.WriteSide", "begin", 9),
-    ("ndsharray._writer.segment.Frames", "fill", 9),
+    ("ndsharray._writer.segment.FrameSegment", "fill", 9),
     ("ndsharray._protocol.writing.WriteSide", "publish", 9),
-    ("ndsharray._writer.control.OwnedControl", "next_segment", 9000),
-    ("ndsharray._writer.control.OwnedControl", "set_table", 9000),
+    ("ndsharray._writer.control.ControlSegment", "next_segment", 9000),
+    ("ndsharray._writer.control.ControlSegment", "set_table", 9000),
     ("ndsharray._protocol.writing.WriteSide", "publish", 9000),
-    ("ndsharray._writer.control.OwnedControl", "remove_frames", 9000),
+    ("ndsharray._writer.control.ControlSegment", "remove_frames", 9000),
 ]
 
 

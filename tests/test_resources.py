@@ -408,7 +408,7 @@ def test_no_descriptor_makes_a_lock_file_look_held_and_a_sweep_spare_everything(
         child.run("from ndsharray._system.lockfile import probe")
         child.run(f"starve(0); answer = probe({lock_file!r}); feed()")
         assert child.run("answer") is True  # who cannot look must not remove anything
-        child.run("from ndsharray._registry.sweep import sweep, _swept")
+        child.run("from ndsharray._registry.cleanup import sweep, _swept")
         root = os.environ["NDSHARRAY_DIR"]
         for left in range(4):
             child.run(f"_swept.clear(); starve({left})")

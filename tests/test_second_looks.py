@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ndsharray._registry.cleanup
 import ndsharray._registry.entries
-import ndsharray._registry.sweep
 import ndsharray._system.clock
 import ndsharray._system.lockfile
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
@@ -114,7 +114,7 @@ def test_lock_files_of_strangers_choose_nothing_that_is_swept(name: str, root: P
         control = writer._address.control_name
         bait = shared / f"{control}-posix_shm-w"
         bait.touch()
-        ndsharray._registry.sweep._swept.clear()
+        ndsharray._registry.cleanup._swept.clear()
         NdShArray(name, np.zeros(3), "w", transport=MmapTransport(shared, mode=0o660)).close()
         with NdShArray(name, r_w="r", transport=private) as late:
             assert late.read()[0]

@@ -15,7 +15,7 @@ import warnings
 from .. import backends
 from .._system import clock, lockfile
 from ..backends.base import DIR_VARIABLE
-from .arrays import arrays
+from .lookup import State, arrays, look
 from .names import Address, address_of
 
 __all__ = ["Hint"]
@@ -107,11 +107,8 @@ def _neighbours(address: Address) -> str:
 
 def _is_written(address: Address) -> bool:
     """Tell whether an array is there and has a living writer."""
-    try:
-        address.transport.open(address.control_name, writable=False)
-    except OSError:
-        return False
-    return lockfile.probe(address.writer_lock())
+    there = look(address).state not in (State.MISSING, State.UNREADABLE)
+    return there and lockfile.probe(address.writer_lock())
 
 
 def _level_of_caller() -> int:

@@ -1,8 +1,9 @@
-"""What stands in a control segment, for those who do not own it: looking, and removing it whole.
+"""Removing an array: all its names, and what killed writers left behind.
 
-What may live here: finding out whose an array is, and taking all its names away. Removing needs the
-writer's lock file to be held. Nothing here trusts what it reads further than to build names from
-it. Not here: when an array counts as left (``sweep``), and what its owner knows (``control``).
+An array is stale if it has a lock file, no process holds its writer's lock file, and none of its
+readers lives. A sweep removes such arrays, under the writer's lock file; it need not know their
+names. Nothing here trusts what it reads further than to build names from it. Not here: what a
+writer removes by its own record (``control``).
 """
 
 from __future__ import annotations
@@ -10,83 +11,25 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable
 
 from .._protocol import format
 from .._protocol.memory import Memory
+from .._system import lockfile
 from .._system.lockfile import LockFile
-from ..backends.base import Segment
-from ..errors import ClosedError, WriterExistsError
-from .names import Address
+from ..backends.base import Segment, Transport, check_root
+from ..errors import ClosedError
+from . import entries
+from .lookup import State, look
+from .names import Address, parse_lock
 
-__all__ = [
-    "exists",
-    "is_foreign",
-    "mark_closed",
-    "recorded_pid",
-    "refuse_in_child",
-    "remove_array",
-    "unlink",
-    "writer_exists",
-]
+__all__ = ["refuse_in_child", "remove_array", "sweep", "unlink"]
 
 log = logging.getLogger("ndsharray")
 
-
-def exists(address: Address) -> bool | None:
-    """Tell whether the control segment's name is there, whatever it stands for; None: unknown."""
-    try:
-        address.transport.open(address.control_name, writable=False)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def is_foreign(address: Address) -> bool:
-    """Tell whether the name belongs to a whole array of another format version."""
-    try:
-        segment = address.transport.open(address.control_name, writable=False)
-    except OSError:
-        return False
-    if segment.size < format.CONTROL_SIZE:
-        return False
-    words = Memory(segment.buf).words
-    found: list[int] = [
-        words[i] for i in (format.MAGIC_WORD, format.VERSION_WORD, format.READY_WORD)
-    ]
-    whole = found[0] == format.MAGIC and found[2] == 1
-    return whole and found[1] != format.FORMAT_VERSION
-
-
-def recorded_pid(address: Address) -> int:
-    """Return the process id that the array's writer wrote down; 0 if there is none."""
-    try:
-        segment = address.transport.open(address.control_name, writable=False)
-    except OSError:
-        return 0
-    whole = segment.size >= format.CONTROL_SIZE
-    return int(Memory(segment.buf).words[format.PID_WORD]) if whole else 0
-
-
-def writer_exists(address: Address) -> WriterExistsError:
-    """Return the error for an array whose writer's lock file somebody else holds."""
-    pid = recorded_pid(address)
-    return WriterExistsError(address.name, pid, ended=_has_ended(pid))
-
-
-def _has_ended(pid: int) -> bool:
-    """Tell whether a process has ended for certain (one of another namespace is not to be seen)."""
-    if pid == 0 or sys.platform == "win32":
-        return False
-    try:
-        os.kill(pid, 0)
-        with open(f"/proc/{pid}/stat", "rb") as file:  # a zombie can be signalled
-            return file.read().rpartition(b")")[2].split()[0] == b"Z"
-    except ProcessLookupError:
-        return True
-    except (OSError, LookupError):
-        return False
+_EVERY = 1.0  # seconds: a process that makes many writers sweeps now and then
+_swept: dict[str, float] = {}
 
 
 def refuse_in_child(lock_file: LockFile) -> None:
@@ -105,12 +48,11 @@ def refuse_in_child(lock_file: LockFile) -> None:
         raise ClosedError("a fork interrupted this call: it goes on in the parent process")
 
 
-def mark_closed(segment: Segment, lock_file: LockFile) -> None:
+def _mark_closed(memory: Memory, lock_file: LockFile) -> None:
     """Tell readers that still look at it: they leave it once another instance has the name."""
-    if segment.size >= format.CONTROL_SIZE:
-        words = Memory(segment.buf).words
+    if len(memory.bytes) >= format.CONTROL_SIZE:
         refuse_in_child(lock_file)
-        words[format.STATE_WORD] = format.CLOSED
+        memory.words[format.STATE_WORD] = format.CLOSED
 
 
 def unlink(address: Address, name: str, lock_file: LockFile) -> bool:
@@ -158,8 +100,8 @@ def remove_array(address: Address, lock_file: LockFile, kept: list[Segment]) -> 
             _keep(address, name, kept)
         if not unlink(address, name, lock_file):
             stay.append(name)
-    control = _unlink(address, address.control_name, lock_file) or exists(address) is False
-    return control and not stay
+    gone = _unlink(address, address.control_name, lock_file)
+    return (gone or look(address).state is State.MISSING) and not stay
 
 
 def _keep(address: Address, name: str, kept: list[Segment]) -> None:
@@ -185,22 +127,64 @@ def _frame_names(address: Address, lock_file: LockFile) -> set[str]:
 
 
 def _recorded_frames(address: Address, lock_file: LockFile) -> set[str]:
-    try:
-        segment = address.transport.open(address.control_name, writable=True)
-    except OSError:
+    found = look(address, writable=True)
+    if found.memory is None:
         return set()
-    mark_closed(segment, lock_file)
-    if segment.size < format.CONTROL_SIZE:
-        return set()
-    words = Memory(segment.buf).words
-    instance = words[format.INSTANCE_WORD]
-    ids = {words[format.NEXT_WORD]}
+    _mark_closed(found.memory, lock_file)
+    instance = found.word(format.INSTANCE_WORD)
+    ids = {found.word(format.NEXT_WORD)}
     for start in format.TABLE_WORDS:
-        ids |= {words[start], words[start + 4]}
-    del words
-    segment.close()
+        ids |= {found.word(start), found.word(start + 4)}
     return {
         address.frames(instance, segment_id)
         for segment_id in ids - {0}
         if segment_id <= format.MAX_SEGMENT
     }
+
+
+def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
+    """Remove the stale arrays under a root.
+
+    Parameters
+    ----------
+    root : str
+        Where the lock files are.
+    transport_of : callable
+        Returns the transport of a name; None: unknown here, its arrays are left alone.
+    """
+    now = time.monotonic()
+    if now - _swept.get(root, -_EVERY) < _EVERY:
+        return
+    _swept[root] = now
+    try:
+        files = os.listdir(root)
+    except OSError:
+        return
+    lock_files = {lock_file[:2] for lock_file in map(parse_lock, files) if lock_file}
+    for control, name in sorted(lock_files):
+        transport = transport_of(name)
+        if transport is not None:
+            try:
+                # Who else can put lock files there must not choose what we remove elsewhere.
+                check_root(root, transport.mode)
+                _sweep_one(Address(transport, "", control))
+            except OSError as error:
+                log.debug("%s was not swept: %s", control, error)
+
+
+def _sweep_one(address: Address) -> None:
+    if lockfile.probe(address.writer_lock()) or entries.has_readers(address):
+        return
+    lock_file = lockfile.take(address.writer_lock(), address.transport.mode)
+    if lock_file is None:
+        return
+    if look(address).state is State.FOREIGN or entries.has_readers(address):
+        lock_file.abandon()  # not ours to judge; or a reader came between
+        return
+    kept: list[Segment] = []
+    if not remove_array(address, lock_file, kept):  # mapped, on Windows: next time
+        lock_file.abandon()
+        return
+    entries.clear_dead(address)
+    lock_file.release()  # before what is kept: its writer may be on its way back
+    log.info("swept %s, which a killed writer left", address.control_name)
