@@ -117,7 +117,6 @@ class NdShArray:
                 self._writer = Writer(self._address, slots)
                 self._finalizer = weakref.finalize(self, self._writer.close)
                 sweep(self._transport.root, self._transport_of)
-                Hint(self._address, "w")()
                 if array is not _NO_ARRAY:
                     self._writer.write(array)
             except BaseException:
@@ -125,7 +124,7 @@ class NdShArray:
                     self._writer.give_up()  # the last frame of a writer before us stays readable
                 raise
         else:
-            self._reader = Reader(self._address, array, Hint(self._address, "r"))
+            self._reader = Reader(self._address, array, Hint(self._address))
             self._finalizer = weakref.finalize(self, self._reader.close)
 
     @property

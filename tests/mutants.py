@@ -68,7 +68,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "no-new-file-for-a-entry-with-an-owner": ("make=[^)]*", "make=True"),
     "path-after-claim": DROP,
     "entry-let-go-has-no-owner": DROP,
-    "entry-cleared-once-it-is-ours": ("^ *", r"\g<0>_clear(control, self.number); "),
+    "entry-cleared-once-it-is-ours": ("^ *", r"\g<0>_clear(control, self.index); "),
     "next-recorded-before-it-is-made": DROP,
     "table-copy-not-named": ("1 - ", ""),
     "followed-segment-stays": (r"\(.*\)", "()"),

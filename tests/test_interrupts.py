@@ -217,7 +217,7 @@ def test_a_forked_reader_leaves_its_parents_pins_alone(name: str, transport: str
     with NdShArray(name, r_w="r", transport=transport) as reader:
         assert reader.read()[0]
         core: Any = reader._reader
-        pins = 832 + 4 * core._follower.pins.entry.number
+        pins = 832 + 4 * core._follower.pins.entry.index
         core._follower.attached.memory.bytes[pins] = 3
         child = os.fork()
         if child == 0:
@@ -580,7 +580,7 @@ def test_a_descriptor_of_an_interrupted_lock_file_is_closed(name: str, transport
     line = 1
     before = descriptors()
     path = os.path.join(os.environ["NDSHARRAY_DIR"], "lease")
-    while raise_at(line, lambda: taken.append(ndsharray._system.lockfile.take(path))):
+    while raise_at(line, lambda: taken.append(ndsharray._system.lockfile.acquire(path))):
         gc.collect()
         assert descriptors() == before, f"line {line}"
         line += 1
@@ -606,7 +606,7 @@ def test_the_waiting_byte_of_an_interrupted_wait_is_cleared(
             follower = core._follower
             if not follower.can_sleep():
                 pytest.skip("nobody sleeps on this system")
-            memory, byte = follower.attached.memory, 768 + follower.pins.entry.number
+            memory, byte = follower.attached.memory, 768 + follower.pins.entry.index
             once(monkeypatch, type(follower.side), "end_waiting", stop)
             with pytest.raises(Stop):
                 reader.read(timeout=0.001)

@@ -451,7 +451,7 @@ def test_a_killed_reader_gives_its_entry_back(
         for _ in range(3):
             child = console()
             child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
-            child.run("r._reader._follower.side.pin(r._reader._follower.pins.entry.number, 0, 1)")
+            child.run("r._reader._follower.side.pin(r._reader._follower.pins.entry.index, 0, 1)")
             child.kill()
         assert len([entry for entry in left(root) if "-r" in entry]) == 1  # each claimed entry 0
     assert left(root) == []
@@ -463,9 +463,9 @@ def test_a_taker_clears_the_pins_of_dead_readers(
     child = console()
     child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
     child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
-    child.run("r._reader._follower.side.pin(r._reader._follower.pins.entry.number, 0, 1)")
+    child.run("r._reader._follower.side.pin(r._reader._follower.pins.entry.index, 0, 1)")
     with NdShArray(name, r_w="r", transport=transport) as living:
-        living._reader._follower.side.pin(living._reader._follower.pins.entry.number, 2, 2)  # type: ignore
+        living._reader._follower.side.pin(living._reader._follower.pins.entry.index, 2, 2)  # type: ignore
         child.kill()
         with NdShArray(name, r_w="w", transport=transport) as writer:
             control = writer._writer._control.memory  # type: ignore[union-attr]

@@ -252,7 +252,7 @@ def test_a_refusal_does_not_call_a_dead_process_living(
     child.process.kill()
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie
     core = NdShArray(name + " other", r_w="r", transport=transport)
-    lock_file = lockfile.take(address_of(core.transport, name).writer_lock())
+    lock_file = lockfile.acquire(address_of(core.transport, name).writer_lock())
     assert lock_file is not None  # as a sweep has it
     for reap in (False, True):
         if reap:

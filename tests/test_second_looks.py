@@ -52,7 +52,7 @@ def test_memory_of_another_boot_is_absent_whoever_holds_the_lock_file(
     page = address.transport.open(address.control_name, writable=True)
     page.buf[BOOT_BYTE : BOOT_BYTE + 16] = bytes(range(16))
     page.close()
-    lock_file = ndsharray._system.lockfile.take(
+    lock_file = ndsharray._system.lockfile.acquire(
         address.writer_lock()
     )  # a sweep, or a writer that begins
     with NdShArray(name, r_w="r", transport=transport) as reader:
@@ -132,7 +132,7 @@ def test_a_lock_file_whose_mode_cannot_be_set_leaves_nothing(
     monkeypatch.setattr(os, "fchmod", refuse)
     try:
         with pytest.raises(PermissionError):
-            ndsharray._system.lockfile.take(str(root / "lease"))
+            ndsharray._system.lockfile.acquire(str(root / "lease"))
     finally:
         os.umask(old)
     assert list(root.iterdir()) == []  # the descriptor: the fixture looks

@@ -185,7 +185,7 @@ class Cursor:
             if pins.open is not None:
                 pins.settle()
             if self._waiting:
-                self.side.end_waiting(pins.entry.number)
+                self.side.end_waiting(pins.entry.index)
                 self._waiting = False
 
     def _take(self, position: int, take: Delivery) -> Frame | None:
@@ -246,7 +246,7 @@ class Cursor:
         if pins is None or not self.waiter.sleeps:
             self.waiter.poll(self._seen, seconds)
             return
-        entry = pins.entry.number
+        entry = pins.entry.index
         # Until all has ended well; `settle` looks at the one, and a new frame leads there by the
         # other.
         self._waiting, failed, self._failed = True, self._failed, True

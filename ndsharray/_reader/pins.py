@@ -66,10 +66,10 @@ class Pins:
         self._side = side
         self.ours = True
         self.open: int | None = None
-        self._own = side.own_pins(entry.number)
+        self._own = side.own_pins(entry.index)
         # For each pin what let it go last, or will.
         self._watches: list[list[weakref.ref[Any]] | None] = [None] * PINS_PER_ENTRY
-        self._unpin = [side.unpin_callbacks(entry.number, pin) for pin in range(PINS_PER_ENTRY)]
+        self._unpin = [side.unpin_callbacks(entry.index, pin) for pin in range(PINS_PER_ENTRY)]
         self._closing = [entry]
         detach_in_child(PINS, self)
 
@@ -80,7 +80,7 @@ class Pins:
         which: int = self._own.tobytes().find(0)
         if which >= 0:
             self.open = which
-            self._side.pin(self.entry.number, which, index)
+            self._side.pin(self.entry.index, which, index)
         return which
 
     def guard(self, which: int, array: npt.NDArray[Any]) -> None:
@@ -98,7 +98,7 @@ class Pins:
         if which is not None:
             watches = self._watches[which]
             if watches is None or watches[0]() is None:
-                self._side.unpin(self.entry.number, which)
+                self._side.unpin(self.entry.index, which)
             self.open = None
 
     def retire(self) -> None:
@@ -117,7 +117,7 @@ class Pins:
             self.close()
 
     def _let_go(self, which: int, _dead: object) -> None:
-        self._side.unpin(self.entry.number, which)
+        self._side.unpin(self.entry.index, which)
         if not any(watches and watches[0]() is not None for watches in self._watches):
             self.close()
 
@@ -131,7 +131,7 @@ class Pins:
             return
         if entry.held:
             for which in range(PINS_PER_ENTRY):
-                self._side.unpin(entry.number, which)
+                self._side.unpin(entry.index, which)
             entry.release()
 
     def detach(self) -> None:

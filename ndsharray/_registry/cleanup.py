@@ -175,7 +175,7 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
 def _sweep_one(address: Address) -> None:
     if lockfile.probe(address.writer_lock()) or entries.has_readers(address):
         return
-    lock_file = lockfile.take(address.writer_lock(), address.transport.mode)
+    lock_file = lockfile.acquire(address.writer_lock(), address.transport.mode)
     if lock_file is None:
         return
     if look(address).state is State.FOREIGN or entries.has_readers(address):

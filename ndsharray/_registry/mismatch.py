@@ -32,17 +32,12 @@ class Hint:
     And tells a reader once, in the log, that it waits for what is not there.
     """
 
-    def __init__(self, address: Address, role: str) -> None:
+    def __init__(self, address: Address) -> None:
         self._address = address
-        self._problem = (
-            "is not on transport {own!r}, it is on {other!r}"
-            if role == "r"
-            else "has another living writer, on transport {other!r} (this one is on {own!r})"
-        )
         self._warned = False
         self._began = 0  # when a reader first looked in vain
 
-    def __call__(self, seen: bool = True) -> None:
+    def __call__(self, seen: bool) -> None:
         """Look at the other transports with the same root; without success, at this one.
 
         Parameters
@@ -61,9 +56,9 @@ class Hint:
             other = None if name == own.name else backends.beside(own, name)
             if other is not None and _is_written(address_of(other, self._address.name)):
                 self._warned = True
-                problem = self._problem.format(own=own.name, other=other.name)
                 warnings.warn(
-                    f"array {self._address.name!r} {problem}: give both sides the same one "
+                    f"array {self._address.name!r} is not on transport {own.name!r}, it is on "
+                    f"{other.name!r}: give both sides the same one "
                     f"(transport=, {backends.TRANSPORT_VARIABLE})",
                     stacklevel=_level_of_caller(),
                 )

@@ -34,24 +34,19 @@ __all__ = ["LONGEST_PAUSE", "Waiter", "pause"]
 
 LONGEST_PAUSE = 0.005  # seconds
 _SHORTEST_PAUSE = 0.00005
-_LONG = 0.1  # seconds: in shorter sleeps a lost wake-up costs little, and is not to be told
 _QUICK, _SPIN = 0.0003, 0.0001  # seconds: a wait that counts as short, and for how long to spin
 # Not time.sleep(0): that is a sleep of 85 us on Linux since Python 3.11 (cpython gh-125997).
 _yield = getattr(os, "sched_yield", None)
 
 # The number of the futex call. By the process's own ABI: a 32-bit process on a 64-bit kernel is
-# told the kernel's machine. From the kernel's tables, arch/*/**/syscall*.tbl; aarch64 and
-# loongarch64: include/uapi/asm-generic/unistd.h. On 32-bit systems the call of old, with a timespec
-# of two longs: its successor (futex_time64) is unknown to older sandboxes.
+# told the kernel's machine. From the kernel's tables, arch/*/**/syscall*.tbl; aarch64:
+# include/uapi/asm-generic/unistd.h. Only processors on which the tests ran: others poll. On 32-bit
+# systems the legacy call, with a timespec of two longs: older sandboxes do not know its successor
+# (futex_time64).
 _FUTEX_64 = {
     "x86_64": 202,
     "aarch64": 98,
-    "loongarch64": 98,
-    "ppc64": 221,
-    "ppc64le": 221,
     "s390x": 238,
-    "sparc64": 142,
-    "mips64": 5194,
 }
 _FUTEX_32 = {
     "x86_64": 240,
@@ -63,10 +58,6 @@ _FUTEX_32 = {
     "armv6l": 240,
     "armv7l": 240,
     "armv8l": 240,
-    "ppc": 221,
-    "ppc64": 221,
-    "mips": 4238,
-    "mips64": 4238,
 }
 _WAIT, _WAKE = 0, 1  # without the "private" flag: the word is shared between processes
 _EVERYBODY = 2**31 - 1
@@ -161,7 +152,6 @@ class Waiter:
         if futex is not None:
             self._address = futex.long(array.__array_interface__["data"][0] + 4 * self._low)
             self._timespec = futex.timespec()  # seconds and nanoseconds
-        self._missed = 0
         self._began, self._quick = 0.0, False  # when the last wait began; whether it was short
 
     @property
@@ -203,15 +193,7 @@ class Waiter:
         timespec[0] = whole = int(seconds)
         timespec[1] = int((seconds - whole) * 1e9)
         answer = futex.wait(self._address, low, timespec)
-        moved = self._halves[self._low] != low
-        if answer == errno.ETIMEDOUT and moved and seconds >= _LONG:
-            # It moved, and nobody woke us: the other side may be unable to (another sandbox).
-            self._missed += 1
-            if self._missed > 1:  # once can happen: it moved just when the time was up
-                self._futex = None
-        elif answer in _NOTHING_WRONG:
-            self._missed = self._missed if seconds < _LONG else 0
-        else:  # forbidden since the first try
+        if answer not in _NOTHING_WRONG:  # forbidden since the first try
             self._futex = None
             self.poll(low, seconds)
 

@@ -122,7 +122,7 @@ class Writer:
             old.hand_over(self)
             self._handed_over = self._lock_file is not None
         if self._lock_file is None:
-            self._lock_file = lockfile.take(
+            self._lock_file = lockfile.acquire(
                 address.writer_lock(), address.transport.mode, _PATIENCE
             )
         if self._lock_file is None:
@@ -442,7 +442,9 @@ class Writer:
         self._look_at = now + _LOOK_NS
         if self._lock_file.standing() != "held":
             make_root(self._address.transport.root, self._address.transport.mode)
-            lock_file = lockfile.take(self._lock_file.path, self._address.transport.mode, _PATIENCE)
+            lock_file = lockfile.acquire(
+                self._lock_file.path, self._address.transport.mode, _PATIENCE
+            )
             if lock_file is None:
                 self._gone = "its lock file was removed, and another writer took the array"
                 self._let_go()
