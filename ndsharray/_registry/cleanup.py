@@ -33,11 +33,10 @@ _swept: dict[str, float] = {}
 
 
 def refuse_in_child(lock_file: LockFile) -> None:
-    """Refuse to go on in a child that a fork inside this call has made.
+    """Stop a call in a child that a fork inside it has made: the lock file is the parent's.
 
-    The lock file is its parent's. To be called after memory was mapped and before anything is
-    stored there: what is mapped before a fork is detached by it, and what is mapped later is caught
-    here.
+    Called after memory is mapped and before anything is stored there. The fork itself detaches what
+    was mapped before it, and this call catches what is mapped later.
 
     Raises
     ------
@@ -49,7 +48,7 @@ def refuse_in_child(lock_file: LockFile) -> None:
 
 
 def _mark_closed(memory: Memory, lock_file: LockFile) -> None:
-    """Tell readers that still look at it: they leave it once another instance has the name."""
+    """Tell the readers that map it: they leave it once another instance has the name."""
     if len(memory.bytes) >= format.CONTROL_SIZE:
         refuse_in_child(lock_file)
         memory.words[format.STATE_WORD] = format.CLOSED
@@ -63,10 +62,8 @@ def unlink(address: Address, name: str, lock_file: LockFile) -> bool:
 def _unlink(address: Address, name: str, lock_file: LockFile) -> bool | None:
     """Remove a name; None if that cannot be done now, else what the transport says."""
     try:
-        # guard: no-unlink-in-a-child
-        return lock_file.forked or address.transport.unlink(
-            name
-        )  # a parent's name is not a child's
+        # The names are the parent's, not the child's.
+        return lock_file.forked or address.transport.unlink(name)  # guard: no-unlink-in-a-child
     except OSError as error:
         log.debug("%s stays for now: %s", name, error)
         return None
@@ -75,19 +72,19 @@ def _unlink(address: Address, name: str, lock_file: LockFile) -> bool | None:
 def remove_array(address: Address, lock_file: LockFile, kept: list[Segment]) -> bool:
     """Remove every name of an array that can be found: frames first, the control segment last.
 
-    The array's own name may be unknown. What cannot be removed now (Windows) stays: the memory of
-    an array that somebody holds, or of a segment that a reader has open.
+    The array's own name may be unknown. What cannot be removed now (Windows) stays: a segment that
+    any process maps.
 
     Parameters
     ----------
     address : Address
         The array's.
-    lock file : LockFile
+    lock_file : LockFile
         Its writer's, held.
     kept : list of Segment
-        Is given what keeps the memory. The system frees the memory of a name that nobody maps
-        together with the name, which takes a second for some GiB: so the caller lets the lock file
-        go first, and then these.
+        Receives the segments that keep the memory. The system frees the memory of a segment that no
+        process maps together with its name, which takes a second for some GiB: so the caller
+        releases the lock file first, and then drops these.
 
     Returns
     -------
@@ -108,11 +105,11 @@ def _keep(address: Address, name: str, kept: list[Segment]) -> None:
     try:
         kept.append(address.transport.open(name, writable=False))
     except OSError:
-        pass  # gone, or no descriptor left: it takes its time
+        pass  # gone, or no descriptor is left: then removing takes longer
 
 
 def _frame_names(address: Address, lock_file: LockFile) -> set[str]:
-    """Mark what the name stands for as closed; return the frame names that it records."""
+    """Mark the array as closed; return the names of its frame segments."""
     # Files that lie in the root under the array's name (the mmap transport's) need no record.
     try:
         files = os.listdir(address.transport.root)
@@ -148,9 +145,9 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
     Parameters
     ----------
     root : str
-        Where the lock files are.
+        The directory of the lock files.
     transport_of : callable
-        Returns the transport of a name; None: unknown here, its arrays are left alone.
+        Returns the transport of a name; None: it is unknown here, and its arrays are left alone.
     """
     now = time.monotonic()
     if now - _swept.get(root, -_EVERY) < _EVERY:
@@ -165,7 +162,7 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
         transport = transport_of(name)
         if transport is not None:
             try:
-                # Who else can put lock files there must not choose what we remove elsewhere.
+                # Another user who can put lock files there must not choose what we remove elsewhere.
                 check_root(root, transport.mode)
                 _sweep_one(Address(transport, "", control))
             except OSError as error:
@@ -179,7 +176,7 @@ def _sweep_one(address: Address) -> None:
     if lock_file is None:
         return
     if look(address).state is State.FOREIGN or entries.has_readers(address):
-        lock_file.abandon()  # not ours to judge; or a reader came between
+        lock_file.abandon()  # not ours to judge; or a reader came in the meantime
         return
     kept: list[Segment] = []
     if not remove_array(address, lock_file, kept):  # mapped, on Windows: next time

@@ -1,8 +1,7 @@
 """Telling a user why an array is not found: it is on another transport, or nobody writes it.
 
-What may live here: looking for the same name on the other transports, and the warning; looking for
-names that are nearly the same, and the line in the log. Not here: when that is worth a look
-(``finder``, the facade). It changes nothing.
+A warning names the transport that has it; a line in the log names arrays that are nearly called so.
+Not here: when to look (``finder``). It changes nothing.
 """
 
 from __future__ import annotations
@@ -22,14 +21,15 @@ __all__ = ["Hint"]
 
 log = logging.getLogger("ndsharray")
 
-_SILENCE_NS = 5_000_000_000  # after so long a reader that never saw its array is told
+_SILENCE_NS = 5_000_000_000  # a reader that has not seen its array for so long is told
 _NAMED = 5  # arrays that are named at most
 
 
 class Hint:
-    """Warns once when an array of that name is written on another transport.
+    """Tells a reader, once, why it finds no array.
 
-    And tells a reader once, in the log, that it waits for what is not there.
+    It warns if another transport has a living writer of that name; else it logs that nobody
+    writes the array.
     """
 
     def __init__(self, address: Address) -> None:
@@ -38,12 +38,12 @@ class Hint:
         self._began = 0  # when a reader first looked in vain
 
     def __call__(self, seen: bool) -> None:
-        """Look at the other transports with the same root; without success, at this one.
+        """Look at the other transports with the same root, and then at this one.
 
         Parameters
         ----------
         seen : bool
-            Whether the array was ever there: then silence is its writer's.
+            Whether the array was ever there: then its writer has only stopped.
         """
         if not self._warned:
             self._look_beside()

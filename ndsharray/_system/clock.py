@@ -48,7 +48,7 @@ def _darwin_boot_session() -> bytes:
 
 
 def is_sure(recorded: bytes) -> bool:
-    """Tell whether `same_boot` knows, and does not only guess by the clocks."""
+    """Tell whether `same_boot` decides by boot ids, and does not guess by the clocks."""
     return _NO_BOOT_ID not in (recorded, boot_id())
 
 
@@ -56,9 +56,9 @@ def same_boot(recorded: bytes, clock_ns: int, wall_ns: int) -> bool:
     """Tell whether memory that carries these three was written since the last boot.
 
     After a power cut a disk may hold a control page that looks whole beside payload that never
-    reached it; so memory of another boot counts as absent. Where no boot id is to be had, a
-    clock that went backwards, or that moved against the wall clock by over ten minutes, stands
-    for a boot.
+    reached it; so memory of another boot counts as absent. Where the system has no boot id, a
+    clock that went backwards, or that moved against the wall clock by over ten minutes, counts as
+    a boot.
     """
     now_boot = boot_id()
     if now_boot != _NO_BOOT_ID:

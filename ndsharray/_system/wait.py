@@ -1,18 +1,17 @@
 """Sleeping until a word of shared memory moves, and waking those who sleep.
 
-Knows one word and the operating system; nothing of arrays, frames and readers. Whoever sleeps says
-which value of the word's low half (32 bits) it has seen, and returns when the word holds
-another one, or somebody wakes it, or the time is up, or a signal came: the caller looks again. So
-a wake-up that nobody needed costs a look, and one that got lost costs the rest of the time.
+It knows one word and the operating system; nothing of arrays, frames and readers. A caller passes
+the value of the word's low half (32 bits) that it has seen. It sleeps until the word holds another
+value, a wake-up or a signal comes, or the time is up, and then looks again. So a spurious wake-up
+costs a look, and a lost one costs the rest of the time.
 
-* Linux: a *futex*. The kernel compares the word and puts the caller to sleep in one step, so a
-  store followed by a wake-up cannot fall in between.
-  Before that it looks again and again for 0.1 ms, if the wait before was shorter than 0.3 ms: a
-  partner that answers at once is then met awake.
-* Everywhere else, where a sandbox forbids futexes, and where greenlets have to go on meanwhile
-  (gevent's and eventlet's ``time.sleep`` lets them): looking now and then. The pauses grow with
-  the time waited, to an eighth of it, and are 0.05 to 5 ms long: so that is how late a frame can
-  be noticed (Windows before Python 3.11: 15.6 ms, the step of its timer).
+* Linux: a *futex*. FUTEX_WAIT re-checks the word atomically before sleeping, so no store with its
+  wake-up falls in between. If the last wait was shorter than 0.3 ms, the caller first spins for
+  0.1 ms: it meets a partner that answers at once awake.
+* Elsewhere, where a sandbox forbids futexes, and where greenlets have to run meanwhile (gevent's
+  and eventlet's ``time.sleep`` lets them): polling. The pauses grow with the time waited, to an
+  eighth of it, and are 0.05 to 5 ms long: a frame is noticed that late (Windows before Python 3.11:
+  15.6 ms, the step of its timer).
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ class Futex:
         return 0
 
     def wake(self, address: Any) -> None:
-        """Wake all who sleep on the word at `address`."""
+        """Wake all that sleep on the word at `address`."""
         self._syscall(self._number, address, self._wake, self._everybody)
 
 
@@ -126,7 +125,7 @@ def working_futex() -> Futex | None:
 
 
 def pause(waited: float) -> float:
-    """Return how long to pause before the next look, after so many seconds without news."""
+    """Return how long to pause before the next look, after `waited` seconds without news."""
     return min(max(waited / 8, _SHORTEST_PAUSE), LONGEST_PAUSE)
 
 
@@ -141,7 +140,7 @@ class Waiter:
     Attributes
     ----------
     sleeps : bool
-        Whether somebody can be woken; False: it looks now and then.
+        Whether a sleeper can be woken; False: it polls.
     """
 
     def __init__(self, word: memoryview) -> None:
@@ -159,10 +158,10 @@ class Waiter:
         return self._futex is not None and not in_greenlets()
 
     def spin(self, value: int) -> bool:
-        """Look again and again for a moment, if the last wait was a short one.
+        """Spin for a moment, if the last wait was a short one.
 
-        A partner that answers at once is met awake, at half the time of going to sleep and being
-        woken; whoever waits for the next picture of a camera never spins.
+        A partner that answers at once is met awake, in half the time that sleeping and waking
+        takes; a reader that waits for the next picture of a camera never spins.
 
         Returns
         -------
@@ -180,7 +179,7 @@ class Waiter:
         return True
 
     def sleep(self, value: int, seconds: float) -> None:
-        """Sleep while the low half of the word is that of `value`, for so long at most."""
+        """Sleep while the low half of the word is that of `value`, for `seconds` at most."""
         futex = self._futex
         if futex is None or in_greenlets():
             self.poll(value, seconds)
@@ -198,7 +197,7 @@ class Waiter:
             self.poll(low, seconds)
 
     def poll(self, value: int, seconds: float) -> None:
-        """Do the same without help: look now and then."""
+        """Wait as `sleep` does, by polling."""
         low, start = value & 0xFFFFFFFF, time.monotonic()
         while self._halves[self._low] == low:
             waited = time.monotonic() - start
@@ -207,6 +206,6 @@ class Waiter:
             time.sleep(min(pause(waited), seconds - waited))
 
     def wake(self) -> None:
-        """Wake all who sleep on the word; nothing to do where nobody can sleep."""
+        """Wake all that sleep on the word; without a futex nobody sleeps."""
         if self._futex is not None:
             self._futex.wake(self._address)
