@@ -162,7 +162,7 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
         transport = transport_of(name)
         if transport is not None:
             try:
-                # Another user who can put lock files there must not choose what we remove elsewhere.
+                # A user who can put lock files there must not choose what we remove elsewhere.
                 check_root(root, transport.mode)
                 _sweep_one(Address(transport, "", control))
             except OSError as error:
