@@ -1028,9 +1028,9 @@ def test_a_writer_that_was_replaced_inside_a_write_makes_no_wrong_frame(
 READER_STEPS = [
     ("ndsharray._protocol.reading.ReadSide", "attempt", "r.read()"),
     ("ndsharray._protocol.reading.ReadSide", "attempt", "r.read(copy=False)"),
-    ("ndsharray._reader.instance.Attached", "decode", "r.read()"),
-    ("ndsharray._reader.instance.Attached", "follow", "r.read()"),
-    ("ndsharray._reader.instance.Attached", "table", "r.read()"),
+    ("ndsharray._reader.instance.Instance", "decode", "r.read()"),
+    ("ndsharray._reader.instance.Instance", "follow", "r.read()"),
+    ("ndsharray._reader.instance.Instance", "table", "r.read()"),
     ("ndsharray._protocol.reading.ReadSide", "pin", "r.read(copy=False)"),
     ("ndsharray._reader.pins.Pins", "guard", "r.read(copy=False)"),
     ("ndsharray._protocol.reading.ReadSide", "begin_waiting", "r.read(timeout=30)"),

@@ -97,6 +97,8 @@ class LockFile:
     ----------
     path : str
         Its file.
+    made : bool
+        Whether the file was made for it.
     forked : bool
         Whether this is a forked child; the lock is the parent's.
     """
@@ -106,7 +108,7 @@ class LockFile:
     def __init__(self, path: str) -> None:
         self._fds = []  # its descriptor, while it is open
         self.path = path
-        self.forked = False
+        self.made = self.forked = False
         detach_in_child(DESCRIPTORS, self)
 
     @property
@@ -158,6 +160,7 @@ class LockFile:
                 # Without O_CREAT first: in a shared sticky directory it is refused for a file of
                 # another user (fs.protected_regular).
                 self._keep(_FLAGS, 0)
+                self.made = False
                 return True
             except FileNotFoundError:
                 if not make:
@@ -166,6 +169,7 @@ class LockFile:
                 self._keep(_FLAGS | os.O_CREAT | os.O_EXCL, mode)
             except FileExistsError:
                 continue
+            self.made = True
             try:
                 if sys.platform != "win32" and os.fstat(self._fds[0]).st_mode & mode != mode:
                     os.fchmod(self._fds[0], mode)  # the umask took some away

@@ -548,10 +548,12 @@ class Writer:
 
     def _release_unused(self) -> None:
         """Remove the lock file of a writer that could not be made, if there is no array."""
-        missing = look(self._address).state is State.MISSING
-        if missing and self._lock_file.held:
-            unlink(self._address, self._address.control_name, self._lock_file)  # half made, perhaps
-            self._lock_file.release()
+        lock_file, state = self._lock_file, look(self._address).state
+        if lock_file.held and state is State.MISSING:
+            unlink(self._address, self._address.control_name, lock_file)  # it may be half made
+            lock_file.release()
+        elif state is State.UNREADABLE and lock_file.made:  # no descriptor is left, say
+            lock_file.release()  # nothing was made, as the lock file was new
 
     def _let_go(self) -> None:
         """Drop memory and lock file; what is shared stays as it is."""
@@ -573,6 +575,7 @@ class Writer:
             self._ready = self._frames = self._control = None
             lock_file = self._lock_file
             if lock_file is not None and lock_file.standing() == "held":
+                lock_file.made = False  # not for the new one: there may be an array
                 new._lock_file = lock_file
                 self._lock_file = None  # or a late end of ours would let the new one's go
 
