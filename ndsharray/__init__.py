@@ -5,7 +5,6 @@
 from typing import TYPE_CHECKING, Any
 
 from . import backends
-from ._system import interpreter  # noqa: F401  # first: it says more than numpy's refusal
 from .backends import Segment, Transport
 from .errors import (
     AccessError,

@@ -22,9 +22,9 @@ from ._protocol.format import Layout
 from ._protocol.memory import require_whole_words
 from ._reader.delivery import Delivery
 from ._reader.reader import Reader
+from ._registry.cleanup import sweep
 from ._registry.mismatch import Hint
 from ._registry.names import address_of
-from ._registry.sweep import sweep
 from ._writer.loan import Loan
 from ._writer.writer import NO_LAYOUT, Writer
 from .backends.base import Transport, check_name
@@ -117,7 +117,6 @@ class NdShArray:
                 self._writer = Writer(self._address, slots)
                 self._finalizer = weakref.finalize(self, self._writer.close)
                 sweep(self._transport.root, self._transport_of)
-                Hint(self._address, "w")()
                 if array is not _NO_ARRAY:
                     self._writer.write(array)
             except BaseException:
@@ -125,7 +124,7 @@ class NdShArray:
                     self._writer.give_up()  # the last frame of a writer before us stays readable
                 raise
         else:
-            self._reader = Reader(self._address, array, Hint(self._address, "r"))
+            self._reader = Reader(self._address, array, Hint(self._address))
             self._finalizer = weakref.finalize(self, self._reader.close)
 
     @property

@@ -23,7 +23,7 @@ import pytest
 from console import Console
 
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
-from ndsharray._registry import sweep
+from ndsharray._registry import cleanup
 from ndsharray._system import root_watch
 from ndsharray.backends.base import control_name
 
@@ -171,7 +171,7 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     if os.name == "nt" and directory.is_dir():
         monkeypatch.undo()  # other systems' names
         # What was mapped when its writer closed could not be removed then: the next writer does it.
-        sweep._swept.clear()  # at once
+        cleanup._swept.clear()  # at once
         for transport in (MmapTransport(directory), PosixShmTransport(directory)):
             NdShArray("sweeper", np.zeros(1), "w", transport=transport).close()
     left = sorted(os.listdir(directory)) if directory.is_dir() else []

@@ -68,7 +68,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "no-new-file-for-a-entry-with-an-owner": ("make=[^)]*", "make=True"),
     "path-after-claim": DROP,
     "entry-let-go-has-no-owner": DROP,
-    "entry-cleared-once-it-is-ours": ("^ *", r"\g<0>_clear(control, self.number); "),
+    "entry-cleared-once-it-is-ours": ("^ *", r"\g<0>_clear(control, self.index); "),
     "next-recorded-before-it-is-made": DROP,
     "table-copy-not-named": ("1 - ", ""),
     "followed-segment-stays": (r"\(.*\)", "()"),
@@ -94,9 +94,7 @@ FENCES = {
     "fence-R5-of-an-array-in-place": ("return [store, acquire, release]", "return [store]"),
 }
 
-PARTS = (
-    "fork protocol protocol_waiting lock file entries full in_place wait loan lifetime interrupts"
-)
+PARTS = "fork protocol protocol_waiting lease cells full in_place wait loan lifetime interrupts"
 TESTS = [f"tests/test_{part}.py" for part in f"{PARTS} ndsharray crashes".split()]
 _MARK = re.compile(r"# (?:.*; )?guard: ([\w, -]+)$")
 

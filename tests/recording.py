@@ -18,8 +18,10 @@ import ndsharray._protocol.writing
 import ndsharray._reader.cursor
 import ndsharray._reader.finder
 import ndsharray._reader.instance
+import ndsharray._registry.lookup
 import ndsharray._writer.control
 import ndsharray._writer.segment
+import ndsharray._writer.takeover
 import ndsharray._writer.writer
 from ndsharray._protocol import format
 from ndsharray._protocol.memory import Fences, Memory
@@ -85,8 +87,9 @@ class Recorder:
         for module in (
             ndsharray._reader.instance,
             ndsharray._writer.control,
-            ndsharray._reader.finder,
+            ndsharray._registry.lookup,
             ndsharray._writer.segment,
+            ndsharray._writer.takeover,
         ):
             monkeypatch.setattr(module, "Memory", self.memory)
         for module in (ndsharray._writer.writer, ndsharray._reader.finder):

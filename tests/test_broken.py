@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ndsharray._registry.sweep
+import ndsharray._registry.cleanup
 from ndsharray import FormatError, NdShArray
 from ndsharray._protocol import format
 from ndsharray._protocol.memory import Memory
@@ -96,7 +96,7 @@ def test_a_control_segment_of_a_future_version_is_left_alone(address: Address) -
         writer._writer._let_go()  # type: ignore[union-attr]
     with pytest.raises(FormatError, match="format version"):
         new_writer(address)
-    ndsharray._registry.sweep._swept.clear()
+    ndsharray._registry.cleanup._swept.clear()
     NdShArray(address.name + "2", r_w="w", transport=address.transport).close()  # sweeps
     found = Memory(address.transport.open(address.control_name, writable=True).buf)
     assert found.bytes.tobytes() == page  # nothing was touched

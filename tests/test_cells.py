@@ -186,7 +186,7 @@ def test_a_file_that_is_removed_during_the_claim_makes_it_void(
 def test_a_claim_that_comes_too_late_leaves_the_others_pins(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_take = ndsharray._registry.entries._may_take
+    may_take = ndsharray._registry.entries._may_claim
     answers: list[bool] = []
 
     def and_another_comes_first(control: Any, *arguments: Any) -> bool:
@@ -197,7 +197,7 @@ def test_a_claim_that_comes_too_late_leaves_the_others_pins(
         return answers[-1]
 
     with NdShArray(name, np.array(1), "w", transport=transport) as writer:
-        monkeypatch.setattr(ndsharray._registry.entries, "_may_take", and_another_comes_first)
+        monkeypatch.setattr(ndsharray._registry.entries, "_may_claim", and_another_comes_first)
         with NdShArray(name, r_w="r", transport=transport) as reader:
             _, array = reader.read(copy=False)
             assert answers[:2] == [True, True]
@@ -208,7 +208,7 @@ def test_a_claim_that_comes_too_late_leaves_the_others_pins(
 def test_an_entry_that_was_claimed_between_two_looks_is_left_alone(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = ndsharray._system.lockfile.take
+    acquire = ndsharray._system.lockfile.acquire
     asked: list[str] = []
     others: list[NdShArray] = []
     with NdShArray(name, np.array(1), "w", transport=transport) as writer:
@@ -219,10 +219,10 @@ def test_an_entry_that_was_claimed_between_two_looks_is_left_alone(
                 others.append(NdShArray(name, r_w="r", transport=transport))
                 others[0].read(copy=False)
                 clean(root)
-            return take(path, *arguments, **options)
+            return acquire(path, *arguments, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(ndsharray._system.lockfile, "take", after_another)
+            patch.setattr(ndsharray._system.lockfile, "acquire", after_another)
             reader = NdShArray(name, r_w="r", transport=transport)
         reader.read(copy=False)
         assert pins(writer) == [0, 4]

@@ -15,8 +15,8 @@ import pytest
 
 import ndsharray
 from ndsharray import ClosedError, NdShArray
-from ndsharray._registry import removal
-from ndsharray._writer import control
+from ndsharray._registry import cleanup
+from ndsharray._writer import takeover
 from ndsharray._writer.segment import FrameSegment
 from ndsharray.backends.base import control_name
 
@@ -302,15 +302,15 @@ def test_a_child_does_not_remove_the_name_that_its_parent_was_about_to_remove(
 ) -> None:
     """By the time the child goes on, another writer has made that name anew."""
     case, child, parent = Case(name, transport), Child(), os.getpid()
-    control, unlink = control_name(str(root), name), removal._unlink
+    control, unlink = control_name(str(root), name), cleanup._unlink
 
     def fork_and_unlink(address: Any, this: str, lock_file: Any) -> Any:
         if this == control:
-            monkeypatch.setattr(removal, "_unlink", unlink)
+            monkeypatch.setattr(cleanup, "_unlink", unlink)
             child.fork()
         return unlink(address, this, lock_file)
 
-    monkeypatch.setattr(removal, "_unlink", fork_and_unlink)
+    monkeypatch.setattr(cleanup, "_unlink", fork_and_unlink)
     try:
         case.writer.close()
     finally:
@@ -328,7 +328,7 @@ def test_a_child_does_not_make_what_its_parent_was_about_to_make(
     name: str, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The child is the first to go on: a name that it made would be in its parent's way."""
-    child, parent, unlink = Child(), os.getpid(), control.unlink
+    child, parent, unlink = Child(), os.getpid(), takeover.unlink
 
     def unlink_and_fork(*arguments: Any) -> bool:
         removed = unlink(*arguments)
@@ -341,7 +341,7 @@ def test_a_child_does_not_make_what_its_parent_was_about_to_make(
         return removed
 
     said: list[str] = []
-    monkeypatch.setattr(control, "unlink", unlink_and_fork)
+    monkeypatch.setattr(takeover, "unlink", unlink_and_fork)
     end = "returned"
     try:
         with NdShArray(name, SMALL, "w", transport=transport) as writer:

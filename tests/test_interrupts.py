@@ -22,14 +22,16 @@ from console import Failed
 import ndsharray._protocol.reading
 import ndsharray._protocol.seqlock
 import ndsharray._protocol.writing
+import ndsharray._reader.buffers
 import ndsharray._reader.cursor
 import ndsharray._reader.pins
+import ndsharray._registry.cleanup
 import ndsharray._registry.entries
-import ndsharray._registry.sweep
 import ndsharray._system.clock
 import ndsharray._system.lockfile
 import ndsharray._writer.control
 import ndsharray._writer.segment
+import ndsharray._writer.takeover
 import ndsharray._writer.writer
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._reader.buffers import SMALLEST, Buffers
@@ -86,19 +88,19 @@ def test_an_interrupted_close_goes_on_when_it_is_called_again(
     assert left(root, name) == []
 
 
-@pytest.mark.parametrize("step", ["obtain", "entries.clear_dead"])
+@pytest.mark.parametrize("step", ["take_over", "entries.clear_dead"])
 def test_what_an_interrupted_constructor_made_can_be_swept(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     where, attribute = (
         (ndsharray._registry.entries, "clear_dead")
         if "." in step
-        else (ndsharray._writer.control, "set_ready")
+        else (ndsharray._writer.takeover, "set_ready")
     )
     once(monkeypatch, where, attribute, stop)
     with pytest.raises(Stop):
         NdShArray(name, np.zeros(3), "w", transport=transport)
-    ndsharray._registry.sweep._swept.clear()
+    ndsharray._registry.cleanup._swept.clear()
     NdShArray(name + "other", r_w="w", transport=transport).close()
     assert left(root, name) == []
 
@@ -216,7 +218,7 @@ def test_a_forked_reader_leaves_its_parents_pins_alone(name: str, transport: str
     with NdShArray(name, r_w="r", transport=transport) as reader:
         assert reader.read()[0]
         core: Any = reader._reader
-        pins = 832 + 4 * core._source.cursor.pins.entry.number
+        pins = 832 + 4 * core._source.cursor.pins.entry.index
         core._source.cursor.instance.memory.bytes[pins] = 3
         child = os.fork()
         if child == 0:
@@ -281,7 +283,7 @@ def test_a_writer_that_could_not_make_its_control_segment_anew_tries_again(
         raise OSError(errno.ENOSPC, "full")
 
     core._look_at = 0
-    once(monkeypatch, ndsharray._writer.writer, "obtain", full)
+    once(monkeypatch, ndsharray._writer.writer, "take_over", full)
     with pytest.raises(OSError, match="full"):
         writer.write(np.arange(4))
     writer.write(np.arange(5))
@@ -307,7 +309,7 @@ def test_odd_files_in_the_root_disturb_nobody(
         odd.mkdir()
     elif os.name == "posix":
         odd.symlink_to(root / "nowhere")
-    ndsharray._registry.sweep._swept.clear()
+    ndsharray._registry.cleanup._swept.clear()
     with NdShArray(name, np.arange(3), "w", transport=transport):
         with NdShArray(name, r_w="r", transport=transport) as reader:
             assert reader.read()[0]
@@ -579,7 +581,7 @@ def test_a_descriptor_of_an_interrupted_lock_file_is_closed(name: str, transport
     line = 1
     before = descriptors()
     path = os.path.join(os.environ["NDSHARRAY_DIR"], "lease")
-    while raise_at(line, lambda: taken.append(ndsharray._system.lockfile.take(path))):
+    while raise_at(line, lambda: taken.append(ndsharray._system.lockfile.acquire(path))):
         gc.collect()
         assert descriptors() == before, f"line {line}"
         line += 1
@@ -605,7 +607,7 @@ def test_the_waiting_byte_of_an_interrupted_wait_is_cleared(
             follower = core._source.cursor
             if not follower.can_sleep():
                 pytest.skip("nobody sleeps on this system")
-            memory, byte = follower.instance.memory, 768 + follower.pins.entry.number
+            memory, byte = follower.instance.memory, 768 + follower.pins.entry.index
             once(monkeypatch, type(follower.side), "end_waiting", stop)
             with pytest.raises(Stop):
                 reader.read(timeout=0.001)

@@ -166,7 +166,8 @@ def test_sizes_outside_the_slot_are_a_format_error(header: int, payload: int, fi
 def test_control_comes_back() -> None:
     memory = control_memory()
     assert memory.words[format.READY_WORD] == 0
-    assert format.load_control(memory) == ControlHeader(5, b"b" * 16, 1, 2, "Kamera 1/左")
+    assert format.load_version(memory) == format.FORMAT_VERSION
+    assert format.load_header(memory) == ControlHeader(5, b"b" * 16, 1, 2, "Kamera 1/左")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,6 @@ def test_control_comes_back() -> None:
     [
         (format.MAGIC_WORD, 1, "magic"),
         (format.MAGIC_WORD, int.from_bytes(b"\x93NDSHARR", "big"), "magic"),
-        (format.VERSION_WORD, 2, "format version"),
         (format.NAME_LENGTH_WORD, 0, "length of the name"),
         (format.NAME_LENGTH_WORD, 256, "length of the name"),
         (9, 2**64 - 1, "name"),
@@ -186,15 +186,23 @@ def test_a_damaged_control_segment_names_the_field(word: int, value: int, field:
     memory = control_memory()
     memory.words[word] = value
     with pytest.raises(FormatError) as caught:
-        format.load_control(memory)
+        format.load_version(memory)
+        format.load_header(memory)
     assert caught.value.field == field
+
+
+def test_another_format_version_is_told_and_not_judged() -> None:
+    memory = control_memory()
+    memory.words[format.VERSION_WORD] = 2
+    assert format.load_version(memory) == 2
+    assert format.foreign_version(2).field == "format version"
 
 
 def test_a_control_segment_of_another_array_or_size_is_refused() -> None:
     with pytest.raises(FormatError, match="'Kamera 1/左', not 'x'"):
-        format.load_control(control_memory(), "x")
+        format.load_header(control_memory(), "x")
     with pytest.raises(FormatError, match="size"):
-        format.load_control(Memory(memoryview(bytearray(100))))
+        format.load_version(Memory(memoryview(bytearray(100))))
 
 
 GOOD_TABLE = Table(1, 3, 256, 0, 0)

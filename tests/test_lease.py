@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ndsharray._system import lockfile
-from ndsharray._system.lockfile import probe, take
+from ndsharray._system.lockfile import acquire, probe
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
 
@@ -23,17 +23,17 @@ def path(root: Path) -> str:
 
 
 def test_a_lock_file_has_one_holder(path: str) -> None:
-    lock_file = take(path)
+    lock_file = acquire(path)
     assert lock_file is not None
     assert lock_file.held
     assert probe(path)
-    assert take(path) is None
+    assert acquire(path) is None
     lock_file.release()
     lock_file.release()
     assert not lock_file.held
     assert not probe(path)
     assert not os.path.exists(path)
-    again = take(path)
+    again = acquire(path)
     assert again is not None
     again.release()
 
@@ -41,7 +41,7 @@ def test_a_lock_file_has_one_holder(path: str) -> None:
 def test_probing_has_no_side_effect(path: str) -> None:
     assert not probe(path)
     assert not os.path.exists(path)
-    lock_file = take(path)
+    lock_file = acquire(path)
     assert lock_file is not None
     assert probe(path)
     assert lock_file.standing() == "held"
@@ -50,25 +50,25 @@ def test_probing_has_no_side_effect(path: str) -> None:
 
 def test_another_process_sees_it_and_a_kill_frees_it(path: str, console: Any) -> None:
     child = console()
-    child.run("from ndsharray._system.lockfile import take, probe")
-    child.run(f"lock_file = take({path!r})")
+    child.run("from ndsharray._system.lockfile import acquire, probe")
+    child.run(f"lock_file = acquire({path!r})")
     assert probe(path)
-    assert take(path) is None
+    assert acquire(path) is None
     child.kill()
-    lock_file = take(path, patience=5)
+    lock_file = acquire(path, patience=5)
     assert lock_file is not None
     lock_file.release()
 
 
 def test_patience_waits_for_a_holder_that_goes(path: str) -> None:
-    first = take(path)
+    first = acquire(path)
     assert first is not None
     begun = threading.Event()
     taken: list[Any] = []
 
     def wait() -> None:
         begun.set()
-        taken.append(take(path, patience=30))
+        taken.append(acquire(path, patience=30))
 
     thread = threading.Thread(target=wait)
     thread.start()
@@ -81,11 +81,11 @@ def test_patience_waits_for_a_holder_that_goes(path: str) -> None:
 
 @POSIX
 def test_standing_tells_when_the_file_was_removed_or_replaced(path: str) -> None:
-    lock_file = take(path)
+    lock_file = acquire(path)
     assert lock_file is not None
     os.unlink(path)
     assert lock_file.standing() == "gone"
-    other = take(path)
+    other = acquire(path)
     assert other is not None
     assert lock_file.standing() == "other"
     lock_file.release()  # leaves the other one's file
@@ -105,14 +105,14 @@ def test_a_taker_never_keeps_a_file_that_was_just_removed(
         return real(fd)
 
     monkeypatch.setattr(lockfile, "_lock", lock)
-    lock_file = take(path)
+    lock_file = acquire(path)
     assert lock_file is not None
     assert lock_file.standing() == "held"
     lock_file.release()
 
 
 def test_a_lock_file_that_is_dropped_is_free(path: str) -> None:
-    lock_file = take(path)
+    lock_file = acquire(path)
     assert lock_file is not None
     del lock_file
     assert not probe(path)
@@ -121,7 +121,7 @@ def test_a_lock_file_that_is_dropped_is_free(path: str) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 def test_a_forked_child_neither_holds_nor_removes_it(path: str) -> None:
-    lock_file = take(path)
+    lock_file = acquire(path)
     assert lock_file is not None
     child = os.fork()
     if child == 0:
@@ -139,7 +139,7 @@ def test_links_are_not_followed(path: str, tmp_path: Path) -> None:
     target.touch()
     os.symlink(target, path)
     with pytest.raises(OSError, match="symbolic links"):
-        take(path)
+        acquire(path)
     os.unlink(path)
 
 
@@ -161,7 +161,7 @@ def test_the_file_is_for_those_alone_who_may_write_the_array(
     path: str, mode: int, made: int
 ) -> None:
     """Whoever can open it, if only to read, can lock it. The umask cuts nothing."""
-    lock_file = take(path, mode=mode)
+    lock_file = acquire(path, mode=mode)
     assert oct(os.stat(path).st_mode & 0o777) == oct(made)
     assert lock_file is not None
     lock_file.release()
@@ -173,7 +173,7 @@ def test_a_file_that_more_users_can_open_is_tightened_when_it_is_taken(path: str
     Path(path).touch()
     os.chmod(path, 0o644)
     before = os.stat(path).st_mtime_ns
-    lock_file = take(path, mode=0o640)
+    lock_file = acquire(path, mode=0o640)
     assert lock_file is not None
     assert oct(os.stat(path).st_mode & 0o777) == oct(0o600)
     assert os.stat(path).st_mtime_ns == before  # part of its number
@@ -190,6 +190,6 @@ def test_a_file_system_without_modes_is_no_error(
     Path(path).touch()
     os.chmod(path, 0o755)
     monkeypatch.setattr(os, "fchmod", fchmod)
-    lock_file = take(path)
+    lock_file = acquire(path)
     assert lock_file is not None
     lock_file.release()

@@ -17,7 +17,7 @@ import pytest
 from console import Failed
 from processes import OURS
 
-import ndsharray._registry.sweep
+import ndsharray._registry.cleanup
 from ndsharray import ClosedError, MmapTransport, NdShArray
 from ndsharray.backends.base import control_name
 
@@ -370,7 +370,7 @@ def test_what_a_killed_writer_left_is_swept_by_any_later_writer(
     child.run(f"r = NdShArray({name + '0'!r}, r_w='r', transport={transport!r})")
     child.kill()
     assert len(left(root)) >= 4
-    ndsharray._registry.sweep._swept.clear()
+    ndsharray._registry.cleanup._swept.clear()
     with NdShArray(name, r_w="w", transport=sweeper):
         for i in range(3):
             assert segments_of(root, name + str(i)) == []
@@ -396,11 +396,11 @@ def test_names_that_cannot_be_removed_yet_are_swept_later(
     assert len(segments_of(root, name)) == (
         4 if mapped == "all" else 3
     )  # ... frames twice, lock file
-    ndsharray._registry.sweep._swept.clear()
+    ndsharray._registry.cleanup._swept.clear()
     NdShArray(name + "other", r_w="w", transport="mmap").close()
     assert len(segments_of(root, name)) == (4 if mapped == "all" else 3)
     monkeypatch.setattr(MmapTransport, "unlink", real)
-    ndsharray._registry.sweep._swept.clear()
+    ndsharray._registry.cleanup._swept.clear()
     NdShArray(name + "other", r_w="w", transport="mmap").close()
     assert left(root) == []
 
@@ -431,7 +431,7 @@ def test_a_sweep_spares_the_living(name: str, transport: str, console: Any) -> N
     killed.run(f"w = NdShArray({name + 'read'!r}, np.arange(8), 'w', transport={transport!r})")
     child.run(f"r = NdShArray({name + 'read'!r}, r_w='r', transport={transport!r})")
     killed.kill()
-    ndsharray._registry.sweep._swept.clear()
+    ndsharray._registry.cleanup._swept.clear()
     with NdShArray(name + "other", r_w="w", transport=transport):
         child.run("w.write(np.arange(3))")
         with NdShArray(name, r_w="r", transport=transport) as reader:
@@ -440,7 +440,7 @@ def test_a_sweep_spares_the_living(name: str, transport: str, console: Any) -> N
             assert reader.read()[1].tolist() == list(range(8))  # one of its readers lives
         assert child.run("r.read()[1].tolist()") == list(range(8))
     child.end()
-    ndsharray._registry.sweep._swept.clear()
+    ndsharray._registry.cleanup._swept.clear()
     NdShArray(name + "other", r_w="w", transport=transport).close()
 
 
@@ -451,7 +451,7 @@ def test_a_killed_reader_gives_its_entry_back(
         for _ in range(3):
             child = console()
             child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
-            child.run("c = r._reader._source.cursor; c.side.pin(c.pins.entry.number, 0, 1)")
+            child.run("c = r._reader._source.cursor; c.side.pin(c.pins.entry.index, 0, 1)")
             child.kill()
         assert len([entry for entry in left(root) if "-r" in entry]) == 1  # each claimed entry 0
     assert left(root) == []
@@ -463,10 +463,10 @@ def test_a_taker_clears_the_pins_of_dead_readers(
     child = console()
     child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
     child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
-    child.run("r._reader._source.cursor.side.pin(r._reader._source.cursor.pins.entry.number, 0, 1)")
+    child.run("r._reader._source.cursor.side.pin(r._reader._source.cursor.pins.entry.index, 0, 1)")
     with NdShArray(name, r_w="r", transport=transport) as living:
         cursor: Any = living._reader._source.cursor  # type: ignore[union-attr]
-        cursor.side.pin(cursor.pins.entry.number, 2, 2)
+        cursor.side.pin(cursor.pins.entry.index, 2, 2)
         child.kill()
         with NdShArray(name, r_w="w", transport=transport) as writer:
             control = writer._writer._control.memory  # type: ignore[union-attr]

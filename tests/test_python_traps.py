@@ -1,4 +1,4 @@
-"""Traps of Python itself: its resource tracker, living views, subinterpreters, free threads."""
+"""Traps of Python itself: its resource tracker, living views, free threads."""
 
 from __future__ import annotations
 
@@ -261,56 +261,6 @@ def test_a_read_array_outlives_everything(name: str, transport: str) -> None:
     for array in (*copies, out):
         array += 1  # the caller's own
         assert array[-1] == 50_000
-
-
-# --- subinterpreters: numpy is for the main one
-
-SUBINTERPRETER = """
-import os, sys
-try:
-    import _interpreters as interpreters
-except ImportError:
-    import _xxsubinterpreters as interpreters
-import numpy as np
-from ndsharray import NdShArray
-name, transport, where = sys.argv[1:]
-w = NdShArray(name, np.arange(3), "w", transport=transport)
-r = NdShArray(name, r_w="r", transport=transport)
-held = r.read(copy=False)[1]
-code = '''
-import os, sys, warnings
-sys.path.insert(0, %r)
-try:
-    import ndsharray
-except ImportError as error:
-    os.write(1, ("refused: " + str(error) + "\\\\n").encode())
-else:
-    os.write(1, b"imported\\\\n")
-''' % where
-for _ in range(2):
-    one = interpreters.create()
-    failed = interpreters.run_string(one, code)
-    assert failed is None, failed
-    w.write(np.arange(4))
-    assert r.read()[1].tolist() == [0, 1, 2, 3]
-    interpreters.destroy(one)
-    w.write(np.arange(5))
-    assert r.read()[1].tolist() == [0, 1, 2, 3, 4]
-assert held.tolist() == [0, 1, 2]
-print("done")
-"""
-
-
-@pytest.mark.skipif(sys.implementation.name != "cpython", reason="CPython")
-def test_a_subinterpreter_is_refused_and_disturbs_nobody(
-    name: str, transport: str, root: Path
-) -> None:
-    ended = run_script(SUBINTERPRETER, name, transport, LIBRARY)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.endswith("done\n")
-    assert ended.stdout.count("refused: ndsharray works in the main interpreter only") == 2
-    assert "imported" not in ended.stdout
-    assert os.listdir(root) == []
 
 
 # --- threads, with the lock of the interpreter and without it

@@ -347,7 +347,7 @@ with mock.patch.object(lockfile.LockFile, "_open", no_descriptor):  # only here:
         assert child.run("held.tolist()") == [0, 1, 2]  # a private copy
         child.run("r._reader._source._entry._tried -= 10**9")  # a second later
         assert child.run("r.read(copy=False)[1].tolist()") == [9, 9, 9]
-        assert child.run("r._reader._source._entry._entry.number") == 0
+        assert child.run("r._reader._source._entry._entry.index") == 0
         child.run("r.close()")
 
 
@@ -408,7 +408,7 @@ def test_no_descriptor_makes_a_lock_file_look_held_and_a_sweep_spare_everything(
         child.run("from ndsharray._system.lockfile import probe")
         child.run(f"starve(0); answer = probe({lock_file!r}); feed()")
         assert child.run("answer") is True  # who cannot look must not remove anything
-        child.run("from ndsharray._registry.sweep import sweep, _swept")
+        child.run("from ndsharray._registry.cleanup import sweep, _swept")
         root = os.environ["NDSHARRAY_DIR"]
         for left in range(4):
             child.run(f"_swept.clear(); starve({left})")
@@ -720,7 +720,7 @@ class Files:
         }
         self.lock_files = {
             "writer's lock file": address.writer_lock(),
-            "entry's lock file": address.entry_lock(inner[1]._reader._source._entry._entry.number),
+            "entry's lock file": address.entry_lock(inner[1]._reader._source._entry._entry.index),
         }
 
     def remove(self, *kinds: str) -> None:
@@ -827,7 +827,7 @@ def test_frames_in_place_outlive_their_entry_lock_file(
         child.run(f"w.write(np.full(50, {value}))")
         held.append(reader.read(copy=False)[1])
     inner: Any = reader
-    os.unlink(address.entry_lock(inner._reader._source._entry._entry.number))  # a cleaner
+    os.unlink(address.entry_lock(inner._reader._source._entry._entry.index))  # a cleaner
 
     def assert_unchanged() -> None:
         assert [frame.tolist() for frame in held] == [[value] * 50 for value in range(3)]
@@ -1003,17 +1003,3 @@ def test_another_time_namespace_shares_arrays(
         with new(name, transport, "w", np.arange(6)):  # taken over across the namespaces
             assert reader.read(timeout=10)[1].tolist() == [0, 1, 2, 3, 4, 5]
             assert reader.frame_id == 2
-
-
-@pytest.mark.parametrize("seconds", [100_000, -100])
-def test_the_read_time_holds_across_time_namespaces(
-    address: Address, console_in: Callable[[list[str]], Console], seconds: int
-) -> None:
-    name, transport = address.name, address.transport.name
-    if time.monotonic() < 200:
-        seconds = abs(seconds)
-    there = prepared(console_in(["unshare", "--time", "--monotonic", str(seconds)]), transport)
-    with new(name, transport, "w", np.arange(3)):
-        there.run(f"r = {make(name, transport, 'r')}; r.read()")
-        assert 0 <= there.run("r.read_time_ms") < 60_000
-        there.run("r.close()")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport, Segment, WriterExistsError
-from ndsharray._registry import sweep
+from ndsharray._registry import cleanup
 from ndsharray._registry.names import address_of
 from ndsharray._system import lockfile
 
@@ -225,7 +225,7 @@ def test_a_sweep_frees_memory_after_it_let_the_lock_file_go(
     child = console()
     child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
     child.kill()
-    sweep._swept.clear()
+    cleanup._swept.clear()
     NdShArray(name + " other", r_w="w", transport=transport).close()
     assert memory_log == ["unlinked", "freed"]
 
@@ -252,7 +252,7 @@ def test_a_refusal_does_not_call_a_dead_process_living(
     child.process.kill()
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie
     core = NdShArray(name + " other", r_w="r", transport=transport)
-    lock_file = lockfile.take(address_of(core.transport, name).writer_lock())
+    lock_file = lockfile.acquire(address_of(core.transport, name).writer_lock())
     assert lock_file is not None  # as a sweep has it
     for reap in (False, True):
         if reap:

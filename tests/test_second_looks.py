@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ndsharray._registry.cleanup
 import ndsharray._registry.entries
-import ndsharray._registry.sweep
 import ndsharray._system.clock
 import ndsharray._system.lockfile
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
@@ -52,7 +52,7 @@ def test_memory_of_another_boot_is_absent_whoever_holds_the_lock_file(
     page = address.transport.open(address.control_name, writable=True)
     page.buf[BOOT_BYTE : BOOT_BYTE + 16] = bytes(range(16))
     page.close()
-    lock_file = ndsharray._system.lockfile.take(
+    lock_file = ndsharray._system.lockfile.acquire(
         address.writer_lock()
     )  # a sweep, or a writer that begins
     with NdShArray(name, r_w="r", transport=transport) as reader:
@@ -114,7 +114,7 @@ def test_lock_files_of_strangers_choose_nothing_that_is_swept(name: str, root: P
         control = writer._address.control_name
         bait = shared / f"{control}-posix_shm-w"
         bait.touch()
-        ndsharray._registry.sweep._swept.clear()
+        ndsharray._registry.cleanup._swept.clear()
         NdShArray(name, np.zeros(3), "w", transport=MmapTransport(shared, mode=0o660)).close()
         with NdShArray(name, r_w="r", transport=private) as late:
             assert late.read()[0]
@@ -132,7 +132,7 @@ def test_a_lock_file_whose_mode_cannot_be_set_leaves_nothing(
     monkeypatch.setattr(os, "fchmod", refuse)
     try:
         with pytest.raises(PermissionError):
-            ndsharray._system.lockfile.take(str(root / "lease"))
+            ndsharray._system.lockfile.acquire(str(root / "lease"))
     finally:
         os.umask(old)
     assert list(root.iterdir()) == []  # the descriptor: the fixture looks

@@ -459,7 +459,7 @@ def test_two_users_of_a_group_share_an_array(get: Get, team: Path, name: str) ->
     alice.run("w = opened('w', *where)")
     alice.run("w.write(np.arange(3))")
     assert bob.run("r.read(copy=False)[1].tolist()") == [0, 1, 2]
-    assert bob.run("r._reader._source._entry._entry.number") == 0
+    assert bob.run("r._reader._source._entry._entry.index") == 0
     files = list(team.iterdir())
     assert sorted(path.stat().st_uid for path in files) == [alice.uid] * 3 + [bob.uid]
     assert {(bits(path), path.stat().st_gid) for path in files} == {(0o660, TEAM)}
@@ -628,7 +628,7 @@ def test_a_lock_file_that_a_stranger_took_in_a_directory_for_everybody_is_named(
     path = place / (control_name(str(place), name) + "-mmap-w")
     if kind == "held":
         eve.run("from ndsharray._system import lockfile")
-        eve.run(f"lock_file = lockfile.take({str(path)!r}, 0o666)")
+        eve.run(f"lock_file = lockfile.acquire({str(path)!r}, 0o666)")
         message = alice.refused(
             f"opened('w', {name!r}, {str(place)!r}, 0o666)", "WriterExistsError"
         )

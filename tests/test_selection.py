@@ -173,14 +173,6 @@ def test_the_hint_points_at_the_users_line(name: str) -> None:
         reader.close()
 
 
-def test_a_second_writer_on_another_transport_is_warned(name: str) -> None:
-    with NdShArray(name, np.zeros(3), "w", transport="mmap"):
-        with pytest.warns(UserWarning, match="another living writer, on transport 'mmap'") as got:
-            other = NdShArray(name, r_w="w", transport="posix_shm")
-        assert got[0].filename == __file__
-        other.close()
-
-
 def test_no_hint_for_what_a_killed_writer_left(name: str, console: Any) -> None:
     child = console()
     child.run(f"w = NdShArray({name!r}, np.zeros(3), 'w', transport='posix_shm')")

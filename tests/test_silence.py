@@ -15,7 +15,7 @@ from console import Console
 from inprocess import InProcessTransport
 
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
-from ndsharray._registry.arrays import arrays
+from ndsharray._registry.lookup import arrays
 from ndsharray._registry.names import address_of
 from ndsharray._system import clock as system_clock
 from ndsharray.backends import resolve

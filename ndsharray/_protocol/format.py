@@ -104,8 +104,10 @@ __all__ = [
     "Layout",
     "Table",
     "decode_layout",
-    "load_control",
+    "foreign_version",
+    "load_header",
     "load_table",
+    "load_version",
     "store_control",
     "store_table",
     "stride_for",
@@ -295,8 +297,29 @@ def store_control(memory: Memory, control: ControlHeader) -> None:
     words[MAGIC_WORD] = MAGIC
 
 
-def load_control(memory: Memory, name: str | None = None) -> ControlHeader:
-    """Return the static part of a control segment that is ready, checked.
+def load_version(memory: Memory) -> int:
+    """Return the format version of a control segment that is ready.
+
+    Raises
+    ------
+    FormatError
+        If it is no control segment of any version.
+    """
+    words = memory.words
+    if len(memory.bytes) < CONTROL_SIZE:
+        raise FormatError("size", f"{len(memory.bytes)} bytes, a control segment has 4096")
+    if words[MAGIC_WORD] != MAGIC:
+        raise FormatError("magic", f"{words[MAGIC_WORD]:#018x} is not {MAGIC:#018x}")
+    return int(words[VERSION_WORD])
+
+
+def foreign_version(version: int) -> FormatError:
+    """Return the error for a control segment of a version that is not ours."""
+    return FormatError("format version", f"{version} there, this library knows {FORMAT_VERSION}")
+
+
+def load_header(memory: Memory, name: str | None = None) -> ControlHeader:
+    """Return the static part of a control segment of our version, checked.
 
     Raises
     ------
@@ -304,14 +327,6 @@ def load_control(memory: Memory, name: str | None = None) -> ControlHeader:
         Naming the first field that does not fit.
     """
     words = memory.words
-    if len(memory.bytes) < CONTROL_SIZE:
-        raise FormatError("size", f"{len(memory.bytes)} bytes, a control segment has 4096")
-    if words[MAGIC_WORD] != MAGIC:
-        raise FormatError("magic", f"{words[MAGIC_WORD]:#018x} is not {MAGIC:#018x}")
-    if words[VERSION_WORD] != FORMAT_VERSION:
-        raise FormatError(
-            "format version", f"{words[VERSION_WORD]} there, this library knows {FORMAT_VERSION}"
-        )
     length = words[NAME_LENGTH_WORD]
     if not 1 <= length <= MAX_NAME:
         raise FormatError("length of the name", f"{length}")

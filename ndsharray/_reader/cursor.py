@@ -251,7 +251,7 @@ class Cursor:
             if pins.open is not None:
                 pins.settle()
             if self._waiting:
-                self.side.end_waiting(pins.entry.number)
+                self.side.end_waiting(pins.entry.index)
                 self._waiting = False
 
     def end(self) -> None:
@@ -283,7 +283,7 @@ class Cursor:
         if pins is None or not self.waiter.sleeps:
             self.waiter.poll(self._seen, seconds)
             return
-        entry = pins.entry.number
+        entry = pins.entry.index
         # Until the end: `settle` looks at the first one, and the second one makes the next new
         # frame call `settle`.
         self._waiting, failed, self._failed = True, self._failed, True

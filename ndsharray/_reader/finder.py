@@ -1,7 +1,7 @@
 """What an array's name stands for now, as a reader sees it.
 
-What may live here: opening a control segment by name, and whether what it holds counts as there.
-Not here: when that is asked (``reader``).
+What may live here: whether what a lookup found counts as there. Not here: when that is asked
+(``reader``).
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from .._protocol import format
-from .._protocol.memory import Memory, make_fences
-from .._protocol.seqlock import is_ready
+from .._protocol.memory import Fences, make_fences
+from .._registry.lookup import Found, State, look
 from .._registry.names import Address
 from .._system import clock, lockfile
 from .._system.root_watch import RootTime
-from ..backends.base import Segment
 from .instance import Instance
 
 __all__ = ["LOOK_NS", "Finder"]
@@ -55,41 +53,40 @@ class Finder:
         ------
         FormatError
             If the memory of that name is not what it says.
+        OSError
+            If it cannot be opened.
         """
         now = self._looked = clock.now_ns()
         self._root = RootTime(self._address.transport.root)  # first, so that no change goes unseen
-        try:
-            found = self._find(known)
-            missing = found is None and known is None
-        except FileNotFoundError:
-            found, missing = None, True
-        if missing and now - self._hinted >= 4 * LOOK_NS:
+        fences = make_fences()
+        found = self._look(fences)
+        instance = self._instance(found, known, fences)
+        missing = found.state is State.MISSING or known is None
+        if missing and instance is None and now - self._hinted >= 4 * LOOK_NS:
             self._hinted = now
             self._hint(known is not None)
+        return instance
+
+    def _look(self, fences: Fences) -> Found:
+        found = look(self._address, writable=True, fences=fences)
+        # A reader needs no right to store: it has no entry then.
+        if isinstance(found.error, PermissionError) or (
+            isinstance(found.error, OSError) and found.error.errno == errno.EROFS
+        ):
+            return look(self._address, fences=fences)
         return found
 
-    def _find(self, known: Instance | None) -> Instance | None:
-        segment = self._open()
-        memory = Memory(segment.buf)
-        fences = make_fences()
-        if segment.size >= format.CONTROL_SIZE and not is_ready(memory, fences):
-            return None  # being made: opened by name again next time
-        static = format.load_control(memory, self._address.name)
-        if known is not None and known.is_instance(static.instance):
+    def _instance(self, found: Found, known: Instance | None, fences: Fences) -> Instance | None:
+        if found.state in (State.UNREADABLE, State.FOREIGN, State.DAMAGED):
+            raise found.problem()
+        header, segment, memory = found.header, found.segment, found.memory
+        if header is None or segment is None or memory is None:
+            return None  # missing, or being made: it is opened by name again next time
+        if known is not None and known.is_instance(header.instance):
             return None
-        same = clock.same_boot(static.boot, static.clock_ns, static.wall_ns)
         # Where the system has no boot id, a clock that was set looks like another boot.
-        if not same and (
-            clock.is_sure(static.boot) or not lockfile.probe(self._address.writer_lock())
+        if found.state is State.OTHER_BOOT and (
+            clock.is_sure(header.boot) or not lockfile.probe(self._address.writer_lock())
         ):
             return None
-        return Instance(segment, memory, static.instance, fences)
-
-    def _open(self) -> Segment:
-        transport, control = self._address.transport, self._address.control_name
-        try:
-            return transport.open(control, writable=True)
-        except OSError as error:
-            if not isinstance(error, PermissionError) and error.errno != errno.EROFS:
-                raise
-            return transport.open(control, writable=False)
+        return Instance(segment, memory, header.instance, fences)

@@ -63,10 +63,10 @@ class Pins:
         self._side = side
         self.ours = True
         self.open: int | None = None
-        self._own = side.own_pins(entry.number)
+        self._own = side.own_pins(entry.index)
         # For each pin the references whose callbacks clear it.
         self._watches: list[list[weakref.ref[Any]] | None] = [None] * PINS_PER_ENTRY
-        self._unpin = [side.unpin_callbacks(entry.number, pin) for pin in range(PINS_PER_ENTRY)]
+        self._unpin = [side.unpin_callbacks(entry.index, pin) for pin in range(PINS_PER_ENTRY)]
         self._closing = [entry]
         detach_in_child(PINS, self)
 
@@ -78,7 +78,7 @@ class Pins:
         if which < 0:
             return False
         self.open = which
-        self._side.pin(self.entry.number, which, index)
+        self._side.pin(self.entry.index, which, index)
         return True
 
     def guard(self, array: npt.NDArray[Any]) -> None:
@@ -97,7 +97,7 @@ class Pins:
         if which is not None:
             watches = self._watches[which]
             if watches is None or watches[0]() is None:
-                self._side.unpin(self.entry.number, which)
+                self._side.unpin(self.entry.index, which)
             self.open = None
 
     def retire(self) -> None:
@@ -116,7 +116,7 @@ class Pins:
             self.close()
 
     def _unpin_or_close(self, which: int, _dead: object) -> None:
-        self._side.unpin(self.entry.number, which)
+        self._side.unpin(self.entry.index, which)
         if not any(watches and watches[0]() is not None for watches in self._watches):
             self.close()
 
@@ -130,7 +130,7 @@ class Pins:
             return
         if entry.held:
             for which in range(PINS_PER_ENTRY):
-                self._side.unpin(entry.number, which)
+                self._side.unpin(entry.index, which)
             entry.release()
 
     def detach(self) -> None:

@@ -1,15 +1,15 @@
 """Readers' entries: claiming one, and clearing those of readers that died.
 
 An entry is five bytes of the control segment, one *waiting* and four *pins*, and a word that names
-its *owner*. It belongs to whoever holds its lock file; it is cleared only under that lock file, by
-a claimer or by the writer, so nobody ever takes away the pin of a living reader.
+its *owner*. It belongs to the reader that holds its lock file. It is cleared only under that lock
+file, by a reader that claims it or by the writer, so the pins of a living reader stay.
 
-That must hold as well when a cleaner removes the lock file of a living reader, and others take
-a new file of the same path: the owner is the number of the lock file under which the entry was
-claimed, and whoever holds another file than that one leaves the entry alone.
+That holds also when a cleaner removes the lock file of a living reader, and another process makes
+a new file of the same path: the owner is the id of the lock file under which the entry was claimed,
+and a process that holds another file leaves the entry alone.
 
-What may live here: who may use which entry. Not here: what its pins stand for (``pins``), when to
-look for the dead (``writer``), how a lock file is locked (``lockfile``).
+Not here: what the pins stand for (``pins``), when to look for the dead (``writer``), how a file is
+locked (``lockfile``).
 """
 
 from __future__ import annotations
@@ -31,58 +31,55 @@ class Entry:
 
     Parameters
     ----------
-    number : int
+    index : int
         Which of the 62.
-    lock file : LockFile
-        Its lock file.
+    lock_file : LockFile
+        Its lock file, held.
 
     Attributes
     ----------
-    number : int
+    index : int
         Which of the 62.
     """
 
-    __slots__ = ("_control", "_lock_file", "number")
+    __slots__ = ("_control", "_lock_file", "index")
 
-    def __init__(self, number: int, lock_file: lockfile.LockFile) -> None:
-        self.number = number
+    def __init__(self, index: int, lock_file: lockfile.LockFile) -> None:
+        self.index = index
         self._lock_file = lock_file
         self._control: Memory | None = None  # where it is claimed
 
     @property
     def held(self) -> bool:
-        """False once it was let go, and in a forked child: there it is still the parent's."""
+        """False once it was released, and in a forked child, where it is still the parent's."""
         return self._lock_file.held
 
     def claim(self, control: Memory) -> bool:
-        """Make the entry of that number ours in a control segment; False: it may be another's.
-
-        There, the entry is cleared: no pin, not waiting.
-        """
+        """Claim the entry in a control segment and clear it; False: it may be another reader's."""
         lock_file = self._lock_file
-        if not _stands(lock_file) or not _may_take(control, self.number, lock_file):
+        if not _stands(lock_file) or not _may_claim(control, self.index, lock_file):
             return False
         # Only if somebody has scribbled over the instance id can an entry be claimed twice in the
         # same memory; then its pins are our own.
-        ours = self._control is not None and control.words[OWNERS_WORD + self.number] != 0
-        set_owner(control, self.number, lock_file.number)  # guard: entry-cleared-once-it-is-ours
+        ours = self._control is not None and control.words[OWNERS_WORD + self.index] != 0
+        set_owner(control, self.index, lock_file.file_id)  # guard: entry-cleared-once-it-is-ours
         if not _stands(lock_file):
             # guard: path-after-claim
-            return False  # its file was removed: perhaps somebody else came first
+            return False  # its file was removed: another reader may have come first
         if not ours:
-            _clear(control, self.number)  # not before: it would be the other's pins
+            _clear(control, self.index)  # not earlier: these would be the other reader's pins
         self._control = control
         return True
 
     def release(self) -> None:
-        """Let the entry go."""
+        """Free the entry, and remove its lock file."""
         control, self._control = self._control, None
         if control is not None and self.held:
-            clear_owner(control, self.number)  # guard: entry-let-go-has-no-owner
+            clear_owner(control, self.index)  # guard: entry-let-go-has-no-owner
         self._lock_file.release()
 
     def abandon(self) -> None:
-        """Let the lock file go, and leave the entry as it is: it may be another's."""
+        """Unlock the lock file and leave the entry as it is: it may be another reader's."""
         self._lock_file.abandon()
 
 
@@ -93,55 +90,53 @@ def _stands(lock_file: lockfile.LockFile) -> bool:
         return False
 
 
-def _may_take(control: Memory, number: int, lock_file: lockfile.LockFile) -> bool:
-    """Tell whether nobody but the holder of this lock file can be using an entry."""
+def _may_claim(control: Memory, index: int, lock_file: lockfile.LockFile) -> bool:
+    """Tell whether no process but the holder of this lock file can be using an entry."""
     # guard: entry-of-another-owner
-    return control.words[OWNERS_WORD + number] in (0, lock_file.number)
+    return control.words[OWNERS_WORD + index] in (0, lock_file.file_id)
 
 
-def _take_lock_file(address: Address, control: Memory, number: int) -> lockfile.LockFile | None:
-    """Take the lock file of an entry that nobody uses; None if somebody does, or may.
+def _acquire_lock_file(address: Address, control: Memory, index: int) -> lockfile.LockFile | None:
+    """Acquire the lock file of an entry that is not in use; None if it is, or may be.
 
     Raises
     ------
     OSError
-        Without the right to, or on a full file system.
+        Without permission, or on a full file system.
     """
     # No new file for an entry that has an owner: its reader may live, though its file was removed.
-    free = control.words[OWNERS_WORD + number] == 0
+    free = control.words[OWNERS_WORD + index] == 0
     # guard: no-new-file-for-a-entry-with-an-owner
-    lock_file = lockfile.take(address.entry_lock(number), address.transport.mode, make=free)
-    if lock_file is None or _may_take(control, number, lock_file):
+    lock_file = lockfile.acquire(address.entry_lock(index), address.transport.mode, make=free)
+    if lock_file is None or _may_claim(control, index, lock_file):
         return lock_file
     lock_file.abandon()
     return None
 
 
-def _clear(control: Memory, number: int) -> None:
-    control.bytes[WAITING_BYTE + number] = 0
-    for byte in range(
-        PINS_BYTE + number * PINS_PER_ENTRY, PINS_BYTE + (number + 1) * PINS_PER_ENTRY
-    ):
+def _clear(control: Memory, index: int) -> None:
+    control.bytes[WAITING_BYTE + index] = 0
+    for byte in range(PINS_BYTE + index * PINS_PER_ENTRY, PINS_BYTE + (index + 1) * PINS_PER_ENTRY):
         control.bytes[byte] = 0
 
 
-def _is_marked(control: Memory, number: int) -> bool:
-    start = PINS_BYTE + number * PINS_PER_ENTRY
+def _is_marked(control: Memory, index: int) -> bool:
+    start = PINS_BYTE + index * PINS_PER_ENTRY
     pins = control.group(start, start + PINS_PER_ENTRY).tobytes()
-    return bool(any(pins) or control.bytes[WAITING_BYTE + number])
+    return bool(any(pins) or control.bytes[WAITING_BYTE + index])
 
 
 def claim(address: Address, control: Memory) -> Entry | None:
-    """Return a free entry, cleared; None if all are taken, or the root cannot be written to."""
-    for number in range(ENTRIES):
+    """Return a free entry, cleared; None if there is none, or the root cannot be written to."""
+    for index in range(ENTRIES):
         try:
-            lock_file = _take_lock_file(address, control, number)
+            lock_file = _acquire_lock_file(address, control, index)
         except PermissionError:
-            continue  # of this one
+            continue  # another user made this file
         except OSError:  # a full file system: reading works without an entry
             return None
         if lock_file is not None:
-            entry = Entry(number, lock_file)
+            entry = Entry(index, lock_file)
             if entry.claim(control):
                 return entry
             entry.abandon()
@@ -171,7 +166,10 @@ def marked(control: Memory) -> set[int]:
 
 
 def clear_dead(address: Address, control: Memory | None = None) -> None:
-    """Free the entries of readers that died: their bytes, if `control` is given, and lock files."""
+    """Free the entries of readers that died.
+
+    Their lock files go, and if `control` is given, their bytes are cleared.
+    """
     entries = set(_entries_on_file(address))
     if control is not None:
         entries |= marked(control)
@@ -179,20 +177,20 @@ def clear_dead(address: Address, control: Memory | None = None) -> None:
 
 
 def clear_if_dead(address: Address, control: Memory | None, entries: Iterable[int]) -> None:
-    """Free those of some entries whose readers died."""
+    """Free those of `entries` whose readers died."""
     for entry in sorted(entries):
         try:
             if control is None:
-                lock_file = lockfile.take(
+                lock_file = lockfile.acquire(
                     address.entry_lock(entry), address.transport.mode, make=False
                 )
             else:
-                lock_file = _take_lock_file(address, control, entry)
+                lock_file = _acquire_lock_file(address, control, entry)
         except OSError:
-            continue  # another user's: it stays a hint
+            continue  # another user's: it stays
         if lock_file is None:
             continue
-        dead = Entry(entry, lock_file)  # so its reader is
+        dead = Entry(entry, lock_file)  # its reader held the lock while it lived
         if control is None or dead.claim(control):
             dead.release()
         else:

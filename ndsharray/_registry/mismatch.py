@@ -1,8 +1,7 @@
 """Telling a user why an array is not found: it is on another transport, or nobody writes it.
 
-What may live here: looking for the same name on the other transports, and the warning; looking for
-names that are nearly the same, and the line in the log. Not here: when that is worth a look
-(``finder``, the facade). It changes nothing.
+A warning names the transport that has it; a line in the log names arrays that are nearly called so.
+Not here: when to look (``finder``). It changes nothing.
 """
 
 from __future__ import annotations
@@ -16,40 +15,36 @@ from typing import Any
 from .. import backends
 from .._system import clock, lockfile
 from ..backends.base import DIR_VARIABLE
-from .arrays import arrays
+from .lookup import State, arrays, look
 from .names import Address, address_of
 
 __all__ = ["Hint"]
 
 log = logging.getLogger("ndsharray")
 
-_SILENCE_NS = 5_000_000_000  # after so long a reader that never saw its array is told
+_SILENCE_NS = 5_000_000_000  # a reader that has not seen its array for so long is told
 _NAMED = 5  # arrays that are named at most
 
 
 class Hint:
-    """Warns once when an array of that name is written on another transport.
+    """Tells a reader, once, why it finds no array.
 
-    And tells a reader once, in the log, that it waits for what is not there.
+    It warns if another transport has a living writer of that name; else it logs that nobody
+    writes the array.
     """
 
-    def __init__(self, address: Address, role: str) -> None:
+    def __init__(self, address: Address) -> None:
         self._address = address
-        self._problem = (
-            "is not on transport {own!r}, it is on {other!r}"
-            if role == "r"
-            else "has another living writer, on transport {other!r} (this one is on {own!r})"
-        )
         self._warned = False
         self._began = 0  # when a reader first looked in vain
 
-    def __call__(self, seen: bool = True) -> None:
-        """Look at the other transports with the same root; without success, at this one.
+    def __call__(self, seen: bool) -> None:
+        """Look at the other transports with the same root, and then at this one.
 
         Parameters
         ----------
         seen : bool
-            Whether the array was ever there: then silence is its writer's.
+            Whether the array was ever there: then its writer has only stopped.
         """
         if not self._warned:
             self._look_beside()
@@ -62,9 +57,9 @@ class Hint:
             other = None if name == own.name else backends.beside(own, name)
             if other is not None and _is_written(address_of(other, self._address.name)):
                 self._warned = True
-                problem = self._problem.format(own=own.name, other=other.name)
                 warnings.warn(
-                    f"array {self._address.name!r} {problem}: give both sides the same one "
+                    f"array {self._address.name!r} is not on transport {own.name!r}, it is on "
+                    f"{other.name!r}: give both sides the same one "
                     f"(transport=, {backends.TRANSPORT_VARIABLE})",
                     stacklevel=_level_of_caller(),
                 )
@@ -108,11 +103,8 @@ def _neighbours(address: Address) -> str:
 
 def _is_written(address: Address) -> bool:
     """Tell whether an array is there and has a living writer."""
-    try:
-        address.transport.open(address.control_name, writable=False)
-    except OSError:
-        return False
-    return lockfile.probe(address.writer_lock())
+    there = look(address).state not in (State.MISSING, State.UNREADABLE)
+    return there and lockfile.probe(address.writer_lock())
 
 
 def _level_of_caller() -> int:

@@ -2,14 +2,14 @@
 
 A child of ``multiprocessing``, or of its relatives ``multiprocess`` (pathos) and ``billiard``
 (Celery), ends with ``os._exit``: neither ``atexit`` nor finalizers run there, only what is
-registered with that library itself. Everywhere else ``weakref.finalize`` closes
-writers and readers, and what they left for others to end (an entry, while arrays in place are
-alive) ends here, as late as possible: other handlers may still use those arrays.
+registered with that library itself. Everywhere else ``weakref.finalize`` closes writers and
+readers. What has to outlive them (an entry, while arrays in place are alive) ends here, as late as
+possible: other handlers may still use those arrays.
 
-A daemon thread that uses a side which the end of the process has closed is stopped: what it meets
-is no mistake of the user's.
+A daemon thread that uses a writer or a reader which the end of the process has closed is stopped:
+the error that it would meet is no mistake of the user's.
 
-What may live here: who is told of the end, and in which order. Not here: what a close does.
+Not here: what a close does.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ _PARKED = 1.0  # seconds
 
 
 def wait_at_exit(reader: Any) -> None:
-    """Have ``reader.let_go(seconds)`` called at the very end: a thread is inside it just now."""
+    """Have ``reader.let_go(seconds)`` called at the very end: a thread is inside a call of it."""
     _inside.add(reader)
     if _exiting:
         reader.let_go(_PATIENCE)
@@ -108,7 +108,7 @@ def keep_until_exit(thing: Any) -> None:
 
 
 def ended(thing: Any) -> None:
-    """Do not keep it any more."""
+    """Stop keeping `thing`."""
     _kept.discard(thing)
 
 
@@ -133,8 +133,8 @@ def in_daemon() -> bool:
 def stop_daemon() -> None:
     """Stop this thread, if it is a daemon. To be called with no lock of ours held.
 
-    The interpreter stops it wherever it is, a moment later. Should that take long, somebody may be
-    waiting for a lock that this thread holds: then it comes to its own end, without a word.
+    The interpreter stops it wherever it is, a moment later. If that takes longer, another thread
+    may be waiting for a lock that this one holds: then it ends itself, without a message.
     """
     if in_daemon():
         time.sleep(_PARKED)

@@ -5,11 +5,9 @@ Knows nothing of arrays and segments.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from functools import cache
 
 __all__ = ["boot_id", "is_sure", "now_ns", "same_boot"]
@@ -18,31 +16,10 @@ _NO_BOOT_ID = bytes(16)
 _BOOT_TOLERANCE_NS = 10 * 60 * 1_000_000_000
 
 
-def _namespace_shift() -> int:
-    """Return by how many ns a time namespace (Linux) moves this process's monotonic clock."""
-    try:
-        own = os.readlink("/proc/self/ns/time")
-        if own == os.readlink("/proc/self/ns/time_for_children"):  # whose offsets the file has
-            with open("/proc/self/timens_offsets", "rb") as file:
-                for clock, seconds, nanoseconds in (line.split() for line in file):
-                    if clock in (b"monotonic", b"1"):
-                        return int(seconds) * 1_000_000_000 + int(nanoseconds)
-    except (OSError, ValueError):
-        pass  # no such thing here
-    return 0
-
-
-def _shared_clock() -> Callable[[], int]:
-    """Pick the monotonic clock that means the same in every process, in nanoseconds.
-
-    ``time.perf_counter_ns`` is system-wide on Linux always, on macOS and Windows since Python
-    3.10 (Doc/library/time.rst, "Changed in version 3.10").
-    """
-    shift = _namespace_shift()
-    return (lambda: time.perf_counter_ns() - shift) if shift else time.perf_counter_ns
-
-
-now_ns = _shared_clock()
+# The monotonic clock of the system. ``time.perf_counter_ns`` means the same in every process: on
+# Linux always, on macOS and Windows since Python 3.10 (Doc/library/time.rst). A time namespace
+# (Linux) moves it, and with it the ages of frames.
+now_ns = time.perf_counter_ns
 
 
 @cache
@@ -71,7 +48,7 @@ def _darwin_boot_session() -> bytes:
 
 
 def is_sure(recorded: bytes) -> bool:
-    """Tell whether `same_boot` knows, and does not only guess by the clocks."""
+    """Tell whether `same_boot` decides by boot ids, and does not guess by the clocks."""
     return _NO_BOOT_ID not in (recorded, boot_id())
 
 
@@ -79,9 +56,9 @@ def same_boot(recorded: bytes, clock_ns: int, wall_ns: int) -> bool:
     """Tell whether memory that carries these three was written since the last boot.
 
     After a power cut a disk may hold a control page that looks whole beside payload that never
-    reached it; so memory of another boot counts as absent. Where no boot id is to be had, a
-    clock that went backwards, or that moved against the wall clock by over ten minutes, stands
-    for a boot.
+    reached it; so memory of another boot counts as absent. Where the system has no boot id, a
+    clock that went backwards, or that moved against the wall clock by over ten minutes, counts as
+    a boot.
     """
     now_boot = boot_id()
     if now_boot != _NO_BOOT_ID:

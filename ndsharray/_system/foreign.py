@@ -15,7 +15,7 @@ __all__ = ["in_greenlets", "real_lock", "require_asyncio"]
 
 
 def in_greenlets() -> bool:
-    """Tell whether ``time.sleep`` lets other greenlets run: whoever sleeps otherwise stops all."""
+    """Tell whether ``time.sleep`` lets other greenlets run: any other sleep stops them all."""
     gevent = sys.modules.get("gevent.monkey")
     eventlet = sys.modules.get("eventlet.patcher")
     return bool(
@@ -27,7 +27,7 @@ def in_greenlets() -> bool:
 def real_lock() -> Any:
     """Return a lock of the interpreter's own.
 
-    Those of greenlets are counters and lists, which no processor takes for a fence.
+    The locks of greenlets are counters and lists: they are no fence for the processor.
     """
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None:

@@ -1,4 +1,4 @@
-"""What a child of ``os.fork`` lets go of, in one ordered list.
+"""What is detached in a child of ``os.fork``, in one ordered list.
 
 A child begins with copies of its parent's objects, and with its parent's shared memory and locked
 files, wherever in the code the fork came: also in a signal handler inside a write. There is one

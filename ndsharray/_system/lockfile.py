@@ -1,11 +1,10 @@
-"""A lock file: a lock on a small file of its own, which the kernel frees when its holder dies.
+"""A lock file: a small file, locked; the kernel unlocks it when its holder dies.
 
-What may live here: taking, probing and giving back one lock file. Not here: what the lock file
-stands for (the writer of an array, a reader's entry), nor how its file is named.
+Not here: what a lock file stands for (the writer of an array, a reader's entry), nor its name.
 
-Linux: open-file-description locks; like ``flock`` they belong to the open file and not to the
-process, and unlike it they can be asked about without being taken. Elsewhere on POSIX:
-``flock``. Windows: ``msvcrt.locking``.
+Linux: open-file-description locks. Like ``flock`` they belong to the open file and not to the
+process, and unlike it they can be probed without being acquired. Elsewhere on POSIX: ``flock``.
+Windows: ``msvcrt.locking``.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import time
 
 from .fork import DESCRIPTORS, detach_in_child, no_fork
 
-__all__ = ["LockFile", "probe", "take"]
+__all__ = ["LockFile", "acquire", "probe"]
 
 _FLAGS = (
     os.O_RDWR
@@ -81,7 +80,7 @@ else:
         return True
 
     def _is_locked(fd: int) -> bool:
-        # A prober that stops just here looks like a holder: takers try for a while.
+        # A prober that is stopped here looks like a holder, so `acquire` retries for a while.
         if not _lock(fd):
             return True
         fcntl.flock(fd, fcntl.LOCK_UN)
@@ -89,7 +88,10 @@ else:
 
 
 class LockFile:
-    """A lock file on the lock file at `path`. Made by `take`, which opens and locks it.
+    """The lock file at `path`. `acquire` makes one, and opens and locks the file.
+
+    Its holder ends it in one of two ways: *release* removes the file and unlocks it; *abandon*
+    unlocks it and leaves the file, by which a sweep finds what else was left.
 
     Attributes
     ----------
@@ -98,10 +100,10 @@ class LockFile:
     made : bool
         Whether the file was made for it.
     forked : bool
-        Whether this is a forked child, in which it is still the parent's.
+        Whether this is a forked child; the lock is the parent's.
     """
 
-    _fds: list[int] = []  # noqa: RUF012  # for an interrupt inside the constructor
+    _fds: list[int] = []  # noqa: RUF012  # an interrupt may come before the constructor's first line
 
     def __init__(self, path: str) -> None:
         self._fds = []  # its descriptor, while it is open
@@ -111,20 +113,20 @@ class LockFile:
 
     @property
     def held(self) -> bool:
-        """False once it was released, and in a forked child."""
+        """False once it was released or abandoned, and in a forked child."""
         return bool(self._fds)
 
     @property
-    def number(self) -> int:
-        """A number by which the file is known: inode and time of making, mixed; never 0.
+    def file_id(self) -> int:
+        """A number that names the file: its inode and modification time, mixed; never 0.
 
-        The inode alone is used again as soon as a file is gone.
+        A file system reuses an inode as soon as its file is gone.
         """
         found = os.fstat(self._fds[0])
         return (found.st_ino << 32 ^ found.st_mtime_ns) % 2**64 or 1
 
     def lock(self, mode: int, make: bool) -> bool:
-        """Open and lock the file; False if somebody else holds it, or there is none to be locked.
+        """Open and lock the file; False if another holds it, or if none is there or made.
 
         Raises
         ------
@@ -141,8 +143,8 @@ class LockFile:
                     errno.EACCES, "not a file of its own: a FIFO, a link", self.path
                 )
             if _lock(self._fds[0]):
-                # Whoever held it before may have removed the file between our open and our lock:
-                # then we hold a file that nobody else will ever look at.
+                # The previous holder may have removed the file between our open and our lock: no
+                # other process will ever look at the file that we hold then.
                 if self.standing() == "held":  # guard: path-after-lock
                     _tighten(self._fds[0], found, mode)  # guard: lock-file-tightened
                     return True
@@ -197,7 +199,7 @@ class LockFile:
         return "held" if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino) else "other"
 
     def release(self) -> None:
-        """Remove the file while it is still ours, and let go. Harmless when repeated."""
+        """Remove the file, if it is still ours, and unlock it. Harmless when repeated."""
         removes = self.standing() == "held"
         if removes and sys.platform != "win32":
             _remove(self.path)
@@ -206,7 +208,7 @@ class LockFile:
             _remove(self.path)
 
     def abandon(self) -> None:
-        """Let go and leave the file, by which a sweep finds what else was left."""
+        """Unlock the file and leave it. Harmless when repeated."""
         fds = self._fds
         if fds:
             # As in `_keep`: a descriptor that is lost here would stay locked.
@@ -225,13 +227,13 @@ def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except OSError:
-        pass  # Windows: somebody just looks at it; the file means nothing while nobody locks it
+        pass  # Windows: another process has it open; an unlocked file means nothing
 
 
-def take(
+def acquire(
     path: str, mode: int = 0o600, patience: float = 0.0, *, make: bool = True
 ) -> LockFile | None:
-    """Take the lock file at `path`, making its file if it is missing.
+    """Acquire the lock file at `path`, making its file if it is missing.
 
     Parameters
     ----------
@@ -240,14 +242,14 @@ def take(
     mode : int
         Permission bits of the array; the file is for those who may write it (`_mode_for`).
     patience : float
-        Seconds to go on trying while somebody holds it: a sweep, or a holder that is dying.
+        For how many seconds to retry while another holds it: a sweep, or a holder that is dying.
     make : bool
         Whether a missing file is made.
 
     Returns
     -------
     LockFile or None
-        None: somebody else holds it, or it is missing and not to be made.
+        None: another holds it, or it is missing and `make` is false.
     """
     mode = _mode_for(mode)  # guard: lock-file-for-writers-alone
     deadline = time.monotonic() + patience
@@ -266,15 +268,15 @@ def take(
 def _mode_for(mode: int) -> int:
     """Return the permission bits of a lock file from those of the array that it stands for.
 
-    Whoever can open it, even to read only, can lock it, and so keep a writer from coming back:
-    that is for those alone who may write the array.
+    A process that can open it, even to read only, can lock it, and so keep a writer from coming
+    back: only those that may write the array may.
     """
     writers = mode & 0o222
     return writers | writers << 1
 
 
 def _tighten(fd: int, found: os.stat_result, mode: int) -> None:
-    """Take a file of ours away from those whom its mode lets in and `mode` does not."""
+    """Remove the permission bits of a file of ours that `mode` does not have."""
     if sys.platform != "win32" and found.st_uid == os.geteuid() and found.st_mode & 0o777 & ~mode:
         try:
             os.fchmod(fd, mode)
@@ -283,13 +285,13 @@ def _tighten(fd: int, found: os.stat_result, mode: int) -> None:
 
 
 def probe(path: str) -> bool:
-    """Tell whether somebody (this process included) holds the lock file at `path`."""
+    """Tell whether any process (also this one) holds the lock file at `path`."""
     try:
         fd = os.open(path, _FLAGS)
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # another user's, no file, (Windows) just being removed: not ours to judge
+        return True  # another user's, not a file, or (Windows) being removed: not ours to judge
     try:
         return _is_locked(fd)
     finally:

@@ -1,15 +1,15 @@
-"""Noticing that a writer comes to a root directory, without looking for it again and again.
+"""Noticing that a writer comes to a root directory, without polling for it where possible.
 
-A writer touches the root as soon as its array can be opened (`touch`). Whoever waits for one begins
-a `Watch`, then looks whether the array is there, and then sleeps: so no touch falls in between.
+A writer touches the root as soon as its array can be opened (`touch`). A reader that waits for one
+begins a `Watch`, then looks whether the array is there, and then sleeps: so no touch falls in
+between.
 
-* Linux: *inotify*, which runs nothing while nothing comes. Where the root is missing, it is the
-  parent directory's entries that count.
-* Everywhere else, and where no instance of inotify is to be had (a user has 128 of them, if the
-  administrator has not changed it): the time at which the directory changed, every 10 ms. There it
-  is the timer that costs, several times what the look costs.
+* Linux: *inotify*, which costs nothing while nothing happens. Where the root is missing, it watches
+  the parent directory.
+* Elsewhere, and where no instance of inotify is left (a user has 128 of them by default): the time
+  at which the directory changed, every 10 ms. The timer costs several times what the look costs.
 
-Knows directories and the operating system; nothing of arrays and readers.
+It knows directories and the operating system; nothing of arrays and readers.
 """
 
 from __future__ import annotations

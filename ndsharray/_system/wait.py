@@ -1,18 +1,17 @@
 """Sleeping until a word of shared memory moves, and waking those who sleep.
 
-Knows one word and the operating system; nothing of arrays, frames and readers. Whoever sleeps says
-which value of the word's low half (32 bits) it has seen, and returns when the word holds
-another one, or somebody wakes it, or the time is up, or a signal came: the caller looks again. So
-a wake-up that nobody needed costs a look, and one that got lost costs the rest of the time.
+It knows one word and the operating system; nothing of arrays, frames and readers. A caller passes
+the value of the word's low half (32 bits) that it has seen. It sleeps until the word holds another
+value, a wake-up or a signal comes, or the time is up, and then looks again. So a spurious wake-up
+costs a look, and a lost one costs the rest of the time.
 
-* Linux: a *futex*. The kernel compares the word and puts the caller to sleep in one step, so a
-  store followed by a wake-up cannot fall in between.
-  Before that it looks again and again for 0.1 ms, if the wait before was shorter than 0.3 ms: a
-  partner that answers at once is then met awake.
-* Everywhere else, where a sandbox forbids futexes, and where greenlets have to go on meanwhile
-  (gevent's and eventlet's ``time.sleep`` lets them): looking now and then. The pauses grow with
-  the time waited, to an eighth of it, and are 0.05 to 5 ms long: so that is how late a frame can
-  be noticed (Windows before Python 3.11: 15.6 ms, the step of its timer).
+* Linux: a *futex*. FUTEX_WAIT re-checks the word atomically before sleeping, so no store with its
+  wake-up falls in between. If the last wait was shorter than 0.3 ms, the caller first spins for
+  0.1 ms: it meets a partner that answers at once awake.
+* Elsewhere, where a sandbox forbids futexes, and where greenlets have to run meanwhile (gevent's
+  and eventlet's ``time.sleep`` lets them): polling. The pauses grow with the time waited, to an
+  eighth of it, and are 0.05 to 5 ms long: a frame is noticed that late (Windows before Python 3.11:
+  15.6 ms, the step of its timer).
 """
 
 from __future__ import annotations
@@ -34,24 +33,19 @@ __all__ = ["LONGEST_PAUSE", "Waiter", "pause"]
 
 LONGEST_PAUSE = 0.005  # seconds
 _SHORTEST_PAUSE = 0.00005
-_LONG = 0.1  # seconds: in shorter sleeps a lost wake-up costs little, and is not to be told
 _QUICK, _SPIN = 0.0003, 0.0001  # seconds: a wait that counts as short, and for how long to spin
 # Not time.sleep(0): that is a sleep of 85 us on Linux since Python 3.11 (cpython gh-125997).
 _yield = getattr(os, "sched_yield", None)
 
 # The number of the futex call. By the process's own ABI: a 32-bit process on a 64-bit kernel is
-# told the kernel's machine. From the kernel's tables, arch/*/**/syscall*.tbl; aarch64 and
-# loongarch64: include/uapi/asm-generic/unistd.h. On 32-bit systems the call of old, with a timespec
-# of two longs: its successor (futex_time64) is unknown to older sandboxes.
+# told the kernel's machine. From the kernel's tables, arch/*/**/syscall*.tbl; aarch64:
+# include/uapi/asm-generic/unistd.h. Only processors on which the tests ran: others poll. On 32-bit
+# systems the legacy call, with a timespec of two longs: older sandboxes do not know its successor
+# (futex_time64).
 _FUTEX_64 = {
     "x86_64": 202,
     "aarch64": 98,
-    "loongarch64": 98,
-    "ppc64": 221,
-    "ppc64le": 221,
     "s390x": 238,
-    "sparc64": 142,
-    "mips64": 5194,
 }
 _FUTEX_32 = {
     "x86_64": 240,
@@ -63,10 +57,6 @@ _FUTEX_32 = {
     "armv6l": 240,
     "armv7l": 240,
     "armv8l": 240,
-    "ppc": 221,
-    "ppc64": 221,
-    "mips": 4238,
-    "mips64": 4238,
 }
 _WAIT, _WAKE = 0, 1  # without the "private" flag: the word is shared between processes
 _EVERYBODY = 2**31 - 1
@@ -112,7 +102,7 @@ class Futex:
         return 0
 
     def wake(self, address: Any) -> None:
-        """Wake all who sleep on the word at `address`."""
+        """Wake all that sleep on the word at `address`."""
         self._syscall(self._number, address, self._wake, self._everybody)
 
 
@@ -135,7 +125,7 @@ def working_futex() -> Futex | None:
 
 
 def pause(waited: float) -> float:
-    """Return how long to pause before the next look, after so many seconds without news."""
+    """Return how long to pause before the next look, after `waited` seconds without news."""
     return min(max(waited / 8, _SHORTEST_PAUSE), LONGEST_PAUSE)
 
 
@@ -150,7 +140,7 @@ class Waiter:
     Attributes
     ----------
     sleeps : bool
-        Whether somebody can be woken; False: it looks now and then.
+        Whether a sleeper can be woken; False: it polls.
     """
 
     def __init__(self, word: memoryview) -> None:
@@ -161,7 +151,6 @@ class Waiter:
         if futex is not None:
             self._address = futex.long(array.__array_interface__["data"][0] + 4 * self._low)
             self._timespec = futex.timespec()  # seconds and nanoseconds
-        self._missed = 0
         self._began, self._quick = 0.0, False  # when the last wait began; whether it was short
 
     @property
@@ -169,10 +158,10 @@ class Waiter:
         return self._futex is not None and not in_greenlets()
 
     def spin(self, value: int) -> bool:
-        """Look again and again for a moment, if the last wait was a short one.
+        """Spin for a moment, if the last wait was a short one.
 
-        A partner that answers at once is met awake, at half the time of going to sleep and being
-        woken; whoever waits for the next picture of a camera never spins.
+        A partner that answers at once is met awake, in half the time that sleeping and waking
+        takes; a reader that waits for the next picture of a camera never spins.
 
         Returns
         -------
@@ -190,7 +179,7 @@ class Waiter:
         return True
 
     def sleep(self, value: int, seconds: float) -> None:
-        """Sleep while the low half of the word is that of `value`, for so long at most."""
+        """Sleep while the low half of the word is that of `value`, for `seconds` at most."""
         futex = self._futex
         if futex is None or in_greenlets():
             self.poll(value, seconds)
@@ -203,20 +192,12 @@ class Waiter:
         timespec[0] = whole = int(seconds)
         timespec[1] = int((seconds - whole) * 1e9)
         answer = futex.wait(self._address, low, timespec)
-        moved = self._halves[self._low] != low
-        if answer == errno.ETIMEDOUT and moved and seconds >= _LONG:
-            # It moved, and nobody woke us: the other side may be unable to (another sandbox).
-            self._missed += 1
-            if self._missed > 1:  # once can happen: it moved just when the time was up
-                self._futex = None
-        elif answer in _NOTHING_WRONG:
-            self._missed = self._missed if seconds < _LONG else 0
-        else:  # forbidden since the first try
+        if answer not in _NOTHING_WRONG:  # forbidden since the first try
             self._futex = None
             self.poll(low, seconds)
 
     def poll(self, value: int, seconds: float) -> None:
-        """Do the same without help: look now and then."""
+        """Wait as `sleep` does, by polling."""
         low, start = value & 0xFFFFFFFF, time.monotonic()
         while self._halves[self._low] == low:
             waited = time.monotonic() - start
@@ -225,6 +206,6 @@ class Waiter:
             time.sleep(min(pause(waited), seconds - waited))
 
     def wake(self) -> None:
-        """Wake all who sleep on the word; nothing to do where nobody can sleep."""
+        """Wake all that sleep on the word; without a futex nobody sleeps."""
         if self._futex is not None:
             self._futex.wake(self._address)

@@ -1,37 +1,33 @@
-"""The control segment in the hands of whoever holds the writer's lock file: make, adopt, remove.
+"""The control segment in the hands of the writer that holds its lock file.
 
 What may live here: the life of the control segment and of the names that it records. Not here:
-frames, readers, and who gets the lock file. Every function needs the writer's lock file to be held.
+frames, readers, and how a writer gets the segment (``takeover``). Every method needs the writer's
+lock file to be held.
 
 It keeps a record of its own of all that it stored. What stands in shared memory is read once,
-when an existing segment is adopted, and then checked. Some 310 lines, as making, adopting and
-removing share that record.
+when an existing segment is adopted, and then checked.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import secrets
 import time
 from contextlib import suppress
 from typing import Any
 
 from .._protocol import format
 from .._protocol.format import Table
-from .._protocol.memory import Fences, Memory
-from .._protocol.seqlock import is_ready, set_closed, set_ready
+from .._protocol.memory import Memory
+from .._protocol.seqlock import set_closed
+from .._registry.cleanup import refuse_in_child, remove_array, unlink
+from .._registry.lookup import State, look
 from .._registry.names import Address
-from .._registry.removal import mark_closed, refuse_in_child, remove_array, unlink
-from .._system import clock
 from .._system.lockfile import LockFile
 from .._system.wait import Waiter
 from ..backends.base import NO_ROOM, Segment
 from ..errors import FormatError
 
-__all__ = ["ControlSegment", "obtain"]
-
-log = logging.getLogger("ndsharray")
+__all__ = ["ControlSegment"]
 
 
 class ControlSegment:
@@ -186,14 +182,10 @@ class ControlSegment:
 
     def is_named(self) -> bool:
         """Tell whether the array's name still stands for this segment."""
-        try:
-            segment = self._address.transport.open(self._address.control_name, writable=False)
-        except FileNotFoundError:
-            return False
-        except OSError:
+        found = look(self._address)
+        if found.state is State.UNREADABLE:
             return True  # no descriptor, no rights: nobody says that it is gone
-        whole = segment.size >= format.CONTROL_SIZE
-        return whole and bool(Memory(segment.buf).words[format.INSTANCE_WORD] == self.instance)
+        return found.word(format.INSTANCE_WORD) == self.instance
 
     def has_frames(self, segment: int) -> bool:
         """Tell whether a frame segment still has its name."""
@@ -253,75 +245,3 @@ class ControlSegment:
         at = position % table.slots * table.stride // 8
         whole = words[at + format.SEQ_WORD] == 2 * position
         return int(words[at + format.FRAME_WORD]) if whole else 0
-
-
-def obtain(address: Address, fences: Fences, lock_file: LockFile) -> ControlSegment:
-    """Adopt the array's control segment, or make one.
-
-    Raises
-    ------
-    FormatError
-        If another format version owns the name; nothing is touched then.
-    """
-    transport = address.transport
-    try:
-        segment = transport.open(address.control_name, writable=True)
-    except FileNotFoundError:
-        # Missing, or half made by a writer that was killed: nobody else can be making it.
-        unlink(address, address.control_name, lock_file)
-        refuse_in_child(lock_file)  # its parent is about to make it
-        segment = transport.create(address.control_name, format.CONTROL_SIZE)
-        return _make(address, fences, lock_file, segment)
-    try:
-        return _adopt(address, fences, lock_file, segment)
-    except FormatError as error:
-        if error.field == "format version":
-            raise
-        log.warning("%r is not whole (%s): made anew", address.name, str(error))
-    mark_closed(segment, lock_file)
-    segment.close()
-    remove_array(address, lock_file, [])
-    refuse_in_child(lock_file)
-    try:
-        segment = transport.create(address.control_name, format.CONTROL_SIZE)
-    except FileExistsError:
-        # Windows, while a reader maps it: written afresh in place.
-        segment = transport.open(address.control_name, writable=True)
-        if segment.size < format.CONTROL_SIZE:
-            raise
-    return _make(address, fences, lock_file, segment)
-
-
-def _adopt(
-    address: Address, fences: Fences, lock_file: LockFile, segment: Segment
-) -> ControlSegment:
-    memory = Memory(segment.buf)
-    if segment.size >= format.CONTROL_SIZE and not is_ready(memory, fences):
-        raise FormatError("ready", "0: its writer was killed while making it")
-    static = format.load_control(memory, address.name)
-    if not clock.same_boot(static.boot, static.clock_ns, static.wall_ns):
-        raise FormatError("boot id", "of another boot")
-    control = ControlSegment(address, segment, static.instance, lock_file)
-    refuse_in_child(lock_file)
-    control.adopt()
-    log.info("%r taken over after frame %d", address.name, control.newest_frame[1])
-    return control
-
-
-def _make(
-    address: Address, fences: Fences, lock_file: LockFile, segment: Segment
-) -> ControlSegment:
-    memory = Memory(segment.buf)
-    refuse_in_child(lock_file)
-    memory.words[format.READY_WORD] = 0
-    instance = secrets.randbits(64) or 1
-    format.store_control(
-        memory,
-        format.ControlHeader(
-            instance, clock.boot_id(), clock.now_ns(), time.time_ns(), address.name
-        ),
-    )
-    set_ready(memory, fences)
-    control = ControlSegment(address, segment, instance, lock_file)
-    refuse_in_child(lock_file)
-    return control

@@ -28,18 +28,19 @@ from .._protocol.format import MAX_SLOTS, MIN_SLOTS, Layout, stride_for
 from .._protocol.memory import make_fences
 from .._protocol.writing import WriteSide
 from .._registry import entries
+from .._registry.cleanup import unlink
+from .._registry.lookup import State, look, writer_exists
 from .._registry.names import Address
-from .._registry.removal import exists, unlink, writer_exists
 from .._system import at_exit, clock, lockfile
 from .._system.fork import SIDES, detach_in_child
 from .._system.root_watch import touch
 from .._system.turn import CALLS, Turn, refuse_nested
 from ..backends.base import make_root
 from ..errors import ClosedError
-from .control import obtain
 from .loan import Begun
 from .segment import FrameSegment
 from .sizing import Need
+from .takeover import take_over
 
 __all__ = ["NO_LAYOUT", "Writer"]
 
@@ -121,7 +122,7 @@ class Writer:
             old.hand_over(self)
             self._handed_over = self._lock_file is not None
         if self._lock_file is None:
-            self._lock_file = lockfile.take(
+            self._lock_file = lockfile.acquire(
                 address.writer_lock(), address.transport.mode, _PATIENCE
             )
         if self._lock_file is None:
@@ -129,7 +130,7 @@ class Writer:
 
     def _obtain(self) -> None:
         """Adopt or make the control segment; begin with its last frame."""
-        control = obtain(self._address, self._fences, self._lock_file)
+        control = take_over(self._address, self._fences, self._lock_file)
         self._adopted = control.newest_frame
         # The position after which the next segment begins.
         self._start = (self._adopted[0] >> 1) + _TAKE_OVER_JUMP if control.adopted else 0
@@ -441,7 +442,9 @@ class Writer:
         self._look_at = now + _LOOK_NS
         if self._lock_file.standing() != "held":
             make_root(self._address.transport.root, self._address.transport.mode)
-            lock_file = lockfile.take(self._lock_file.path, self._address.transport.mode, _PATIENCE)
+            lock_file = lockfile.acquire(
+                self._lock_file.path, self._address.transport.mode, _PATIENCE
+            )
             if lock_file is None:
                 self._gone = "its lock file was removed, and another writer took the array"
                 self._let_go()
@@ -539,17 +542,18 @@ class Writer:
             elif self._control is not None and (self._handed_over or not self._adopted[0] >> 1):
                 # There is nothing that anybody could go on from; or nobody else who would end it.
                 self.close(asked=True)
-            elif self._control is None and self._lock_file is not None and self._lock_file.held:
-                there = exists(self._address)
-                # Unknown when no descriptor is left: then nothing was made, as our lock file was
-                # new.
-                if there is False:
-                    unlink(
-                        self._address, self._address.control_name, self._lock_file
-                    )  # perhaps half made
-                if there is False or (there is None and self._lock_file.made):
-                    self._lock_file.release()
+            elif self._control is None and self._lock_file is not None:
+                self._release_unused()
             self._let_go()
+
+    def _release_unused(self) -> None:
+        """Remove the lock file of a writer that could not be made, if there is no array."""
+        lock_file, state = self._lock_file, look(self._address).state
+        if lock_file.held and state is State.MISSING:
+            unlink(self._address, self._address.control_name, lock_file)  # it may be half made
+            lock_file.release()
+        elif state is State.UNREADABLE and lock_file.made:  # no descriptor is left, say
+            lock_file.release()  # nothing was made, as the lock file was new
 
     def _let_go(self) -> None:
         """Drop memory and lock file; what is shared stays as it is."""

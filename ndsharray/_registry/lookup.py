@@ -1,0 +1,160 @@
+"""What the name of an array stands for: the one place that opens and judges a control segment.
+
+It changes nothing, and it trusts what it reads no further than `State` says. Not here: what a
+caller does about it (a reader: ``finder``; a writer: ``takeover``; a sweep: ``cleanup``).
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import sys
+from dataclasses import dataclass
+from enum import Enum
+
+from .._protocol import format
+from .._protocol.format import ControlHeader
+from .._protocol.memory import Fences, Memory, make_fences
+from .._protocol.seqlock import is_ready
+from .._system import clock
+from ..backends.base import Segment, Transport
+from ..errors import FormatError, WriterExistsError
+from .names import Address, address_of, parse_lock
+
+__all__ = ["Found", "State", "arrays", "look", "writer_exists"]
+
+_CONTROL = re.compile("nd[0-9a-f]{16}")  # as `base.control_name` makes them
+
+
+class State(Enum):
+    """What a control segment is; each member excludes those before it."""
+
+    MISSING = "no segment has the name, or it is being made"
+    UNREADABLE = "the segment cannot be opened"
+    UNFINISHED = "its writer has not finished it, or was killed before"
+    FOREIGN = "it belongs to another format version"
+    DAMAGED = "it is not a control segment of this array"
+    OTHER_BOOT = "it was written before the system started"
+    CLOSED = "its writer has closed the array"
+    LIVE = "a writer uses it, or was killed"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What stands under an array's name.
+
+    It keeps the segment mapped: a caller that removes the name drops it first (Windows).
+
+    Attributes
+    ----------
+    state : State
+        What it is.
+    segment : Segment or None
+        The segment; None: it could not be opened.
+    memory : Memory or None
+        Its bytes.
+    header : ControlHeader or None
+        Its static part, for `OTHER_BOOT`, `CLOSED` and `LIVE`.
+    error : FormatError or OSError or None
+        What is wrong: an OSError for `UNREADABLE`, a FormatError for `FOREIGN` and `DAMAGED`. It
+        has no traceback.
+    """
+
+    state: State
+    segment: Segment | None = None
+    memory: Memory | None = None
+    header: ControlHeader | None = None
+    error: FormatError | OSError | None = None
+
+    def word(self, index: int) -> int:
+        """Return a word of the segment, whatever its state; 0 if it has no such word."""
+        if self.memory is None or len(self.memory.bytes) < format.CONTROL_SIZE:
+            return 0
+        return int(self.memory.words[index])
+
+    def problem(self) -> Exception:
+        """Return a copy of `error`, to be raised.
+
+        The traceback of `error` itself would close a circle through the frame that holds this
+        object, and the memory would stay mapped until the garbage collector runs.
+        """
+        return copy.copy(self.error) or AssertionError(self.state)
+
+
+def look(address: Address, *, writable: bool = False, fences: Fences | None = None) -> Found:
+    """Open an array's control segment and judge it.
+
+    Parameters
+    ----------
+    address : Address
+        The array's; without its name, a segment of any name will do.
+    writable : bool
+        Whether the caller is going to store there.
+    fences : Fences, optional
+        Those of the caller, if it has some.
+    """
+    try:
+        segment = address.transport.open(address.control_name, writable=writable)
+    except FileNotFoundError:
+        return Found(State.MISSING)
+    except OSError as error:
+        return Found(State.UNREADABLE, error=copy.copy(error))  # without a traceback
+    memory = Memory(segment.buf)
+    if segment.size >= format.CONTROL_SIZE and not is_ready(memory, fences or make_fences()):
+        return Found(State.UNFINISHED, segment, memory)
+    try:
+        version = format.load_version(memory)
+        if version != format.FORMAT_VERSION:
+            return Found(State.FOREIGN, segment, memory, error=format.foreign_version(version))
+        header = format.load_header(memory, address.name or None)
+    except FormatError as error:
+        return Found(State.DAMAGED, segment, memory, error=copy.copy(error))
+    if not clock.same_boot(header.boot, header.clock_ns, header.wall_ns):
+        return Found(State.OTHER_BOOT, segment, memory, header)
+    closed = memory.words[format.STATE_WORD] == format.CLOSED
+    return Found(State.CLOSED if closed else State.LIVE, segment, memory, header)
+
+
+def arrays(transport: Transport) -> list[Address]:
+    """Return the addresses of the arrays that can be seen, by name; those of killed writers too.
+
+    A transport that keeps its segments elsewhere than in the root has lock files there.
+    """
+    try:
+        files = os.listdir(transport.root)
+    except OSError:
+        return []
+    lock_files = [lock_file for lock_file in map(parse_lock, files) if lock_file]
+    controls = {file for file in files if _CONTROL.fullmatch(file)}
+    controls |= {control for control, name, _ in lock_files if name == transport.name}
+    found = [_name_in(transport, control) for control in sorted(controls)]
+    return sorted((address_of(transport, name) for name in found if name), key=lambda a: a.name)
+
+
+def _name_in(transport: Transport, control: str) -> str:
+    """Return the name that a control segment holds; "" if it is none, or another's."""
+    header = look(Address(transport, "", control)).header
+    if header is None or address_of(transport, header.name).control_name != control:
+        return ""
+    return header.name
+
+
+def writer_exists(address: Address) -> WriterExistsError:
+    """Return the error for an array whose writer's lock file another process holds."""
+    pid = look(address).word(format.PID_WORD)
+    return WriterExistsError(address.name, pid, ended=_has_ended(pid))
+
+
+def _has_ended(pid: int) -> bool:
+    """Tell whether a process has ended for certain (one of another namespace is not to be seen)."""
+    if pid == 0 or sys.platform == "win32":
+        return False
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat", "rb") as file:  # a zombie can be signalled
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except ProcessLookupError:
+        return True
+    except (OSError, LookupError):
+        return False
