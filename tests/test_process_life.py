@@ -956,12 +956,12 @@ def child_result(child: Console, reader: NdShArray, second: NdShArray) -> Any:
 # Where a writer is stopped inside a write that fits, and inside one that grows.
 STEPS = [
     ("ndsharray._protocol.writing.WriteSide", "begin", 9),
-    ("ndsharray._writer.segment.Frames", "fill", 9),
+    ("ndsharray._writer.segment.FrameSegment", "fill", 9),
     ("ndsharray._protocol.writing.WriteSide", "publish", 9),
-    ("ndsharray._writer.control.OwnedControl", "next_segment", 9000),
-    ("ndsharray._writer.control.OwnedControl", "set_table", 9000),
+    ("ndsharray._writer.control.ControlSegment", "next_segment", 9000),
+    ("ndsharray._writer.control.ControlSegment", "set_table", 9000),
     ("ndsharray._protocol.writing.WriteSide", "publish", 9000),
-    ("ndsharray._writer.control.OwnedControl", "remove_frames", 9000),
+    ("ndsharray._writer.control.ControlSegment", "remove_frames", 9000),
 ]
 
 
@@ -1028,9 +1028,9 @@ def test_a_writer_that_was_replaced_inside_a_write_makes_no_wrong_frame(
 READER_STEPS = [
     ("ndsharray._protocol.reading.ReadSide", "attempt", "r.read()"),
     ("ndsharray._protocol.reading.ReadSide", "attempt", "r.read(copy=False)"),
-    ("ndsharray._reader.instance.Attached", "decode", "r.read()"),
-    ("ndsharray._reader.instance.Attached", "follow", "r.read()"),
-    ("ndsharray._reader.instance.Attached", "table", "r.read()"),
+    ("ndsharray._reader.instance.Instance", "decode", "r.read()"),
+    ("ndsharray._reader.instance.Instance", "follow", "r.read()"),
+    ("ndsharray._reader.instance.Instance", "table", "r.read()"),
     ("ndsharray._protocol.reading.ReadSide", "pin", "r.read(copy=False)"),
     ("ndsharray._reader.pins.Pins", "guard", "r.read(copy=False)"),
     ("ndsharray._protocol.reading.ReadSide", "begin_waiting", "r.read(timeout=30)"),

@@ -33,7 +33,7 @@ from .._registry.removal import exists, unlink, writer_exists
 from .._system import at_exit, clock, lockfile
 from .._system.fork import SIDES, detach_in_child
 from .._system.root_watch import touch
-from .._system.turn import CALLS, Turn, refuse_nested
+from .._system.turn import refuse_nested
 from ..backends.base import make_root
 from ..errors import ClosedError
 from .control import obtain
@@ -81,7 +81,9 @@ class Writer:
     def __init__(self, address: Address, slots: int) -> None:
         self._address = address
         self._fences = make_fences()
-        self._turn = Turn()
+        # Re-entrant: a call that a signal handler or a finalizer makes inside another one of its
+        # thread finds the lock its own, and is refused; it could not wait.
+        self._lock: Any = threading.RLock()
         self._loan: weakref.ref[Begun] | None = None  # weak: one that was never ended is over
         self._gone: str | None = None
         self._left = False  # closed by the end of the process, or with the last reference
@@ -159,40 +161,47 @@ class Writer:
         RuntimeError
             From a signal handler that interrupted a write of the same thread.
         """
-        # As `Turn.wait`, which would be one call more.
-        turn = self._turn
-        lock = turn.lock
-        try:
-            if turn.busy and turn.is_nested():
-                refuse_nested()
+        lock = self._lock  # a call may fork, and the child has another one
+        if self._ready is None and lock._is_owned():
+            self._refuse_nested()
+        try:  # around `acquire`: a signal handler may raise just after it. `with` costs 80 ns more
             lock.acquire()
-            try:
-                turn.busy = True
-                frames, layout, now = self._ready, self.layout, clock.now_ns()
-                self._ready = None  # until this call has ended well
-                if (
-                    frames is not None
-                    and array.dtype is layout.dtype
-                    and array.shape == layout.shape
-                    and now < self._look_at
-                    and (position := frames.side.begin())
-                ):  # the short way: all is as it was
-                    frames.fill(position, layout, array)
-                    if frames.side.publish(position, now):
-                        self._control.wake()  # guard: wake
-                    self._ready = frames
-                else:
-                    interrupted = frames is None
-                    frames = None  # a mapping goes before its name does: Windows
-                    self._write(array, now, interrupted)
-            finally:
-                turn.busy = False
-                lock.release()
+            frames, layout, now = self._ready, self.layout, clock.now_ns()
+            self._ready = None  # until this call has ended well
+            if (
+                frames is not None
+                and array.dtype is layout.dtype
+                and array.shape == layout.shape
+                and now < self._look_at
+                and (position := frames.side.begin())
+            ):  # the short way: all is as it was
+                frames.fill(position, layout, array)
+                if frames.side.publish(position, now):
+                    self._control.wake()  # guard: wake
+                self._ready = frames
+            else:
+                interrupted = frames is None
+                frames = None  # a mapping goes before its name does: Windows
+                self._write(array, now, interrupted)
         except BaseException as error:
-            turn.repair()
-            self._end_in_child(error)
-            self._stop_daemon()
+            try:
+                lock.release()  # first of all: the next signal handler may raise again
+            except RuntimeError:
+                pass  # interrupted while another thread had it
+            self._end_call(error)
             raise
+        lock.release()
+
+    def _refuse_nested(self) -> None:
+        """Refuse a call inside another one of this thread."""
+        self._check_open()  # inside `close`
+        refuse_nested()
+
+    def _end_call(self, error: BaseException) -> None:
+        """End a call that raises `error`; to be called without the lock."""
+        self._end_in_child(error)
+        if self._left:
+            at_exit.stop_daemon()
 
     def _end_in_child(self, error: BaseException) -> None:
         """End a call that a fork interrupted, in the child, where every store of it raises."""
@@ -200,10 +209,6 @@ class Writer:
             self._let_go()  # the call may have got more since
             if isinstance(error, (AttributeError, LookupError, OSError, TypeError, ValueError)):
                 raise ClosedError(f"this writer has ended: {self._gone}") from error
-
-    def _stop_daemon(self) -> None:
-        if self._left:
-            at_exit.stop_daemon()
 
     def _write(self, array: npt.NDArray[Any], now: int, interrupted: bool) -> None:
         self._begin_call(now, interrupted)
@@ -222,10 +227,12 @@ class Writer:
         """
         try:
             self._check_open()
-            return self._turn.wait(self._lend, layout)
+            if self._lock._is_owned():
+                refuse_nested()
+            with self._lock:
+                return self._lend(layout)
         except BaseException as error:
-            self._end_in_child(error)
-            self._stop_daemon()
+            self._end_call(error)
             raise
 
     def _lend(self, layout: Layout) -> Begun:
@@ -247,16 +254,17 @@ class Writer:
         """
         try:
             if self._gone is None:
-                self._turn.wait(self._take_back, (begun, publish))
+                if self._lock._is_owned():
+                    refuse_nested()
+                with self._lock:
+                    self._take_back(begun, publish)
             elif publish:
                 self._check_open()
         except BaseException as error:
-            self._end_in_child(error)
-            self._stop_daemon()
+            self._end_call(error)
             raise
 
-    def _take_back(self, how: tuple[Begun, bool]) -> None:
-        begun, publish = how
+    def _take_back(self, begun: Begun, publish: bool) -> None:
         frames, self._loan, now = begun.frames, None, clock.now_ns()
         if publish:
             self._check_open()  # guard: loan-ended-too-late
@@ -494,8 +502,8 @@ class Writer:
             return
         kept: list[Any] = []  # memory that takes long to free: after the lock file
         try:
-            with self._turn.lock:
-                self._refuse_nesting()
+            self._refuse_inside_a_write()
+            with self._lock:
                 self._close(kept)
         except BaseException as error:
             self._end_in_child(error)
@@ -513,7 +521,7 @@ class Writer:
         )  # a nested call may come to the end first
         if control is None or lock_file is None:
             return
-        self._gone = self._gone or "it was closed"
+        self._ready, self._gone = None, self._gone or "it was closed"
         if lock_file.standing() != "other":  # else all of it is another writer's
             if self._frames is not None:
                 # guard: settle-before-the-end
@@ -532,7 +540,7 @@ class Writer:
 
     def give_up(self) -> None:
         """End without ending the array, for whoever takes it next; before the first frame only."""
-        with self._turn.lock:
+        with self._lock:
             self._gone = self._gone or "it could not be made"
             if self._forked:
                 pass  # all of it is the parent's
@@ -563,10 +571,11 @@ class Writer:
         Under the write lock, so that no late store of this writer lands in the new one's segment;
         and without letting the lock file go in between.
         """
-        with self._turn.lock:
-            self._refuse_nesting()
+        self._refuse_inside_a_write()
+        with self._lock:
             # First of all, and before any call: a finalizer of ours that runs from here on finds
             # nothing to close.
+            self._ready = None
             self._gone = self._gone or "a newer writer of this process took the array over"
             self._ready = self._frames = self._control = None
             lock_file = self._lock_file
@@ -575,9 +584,10 @@ class Writer:
                 new._lock_file = lock_file
                 self._lock_file = None  # or a late end of ours would let the new one's go
 
-    def _refuse_nesting(self) -> None:
-        if self._turn.is_nested():
-            raise RuntimeError("a write of this thread is under way: this call interrupted it")
+    def _refuse_inside_a_write(self) -> None:
+        """Refuse an end inside a write of this thread; inside another end it is welcome."""
+        if self._gone is None and self._lock._is_owned():
+            refuse_nested()
 
     def detach(self) -> None:
         """In a forked child: never store anything, the parent goes on writing."""
@@ -586,10 +596,8 @@ class Writer:
             "it belongs to the parent process; make the writer in the process that writes"
         )
         self._ready = self._frames = self._control = None
-        self._turn.renew()
+        self._lock = threading.RLock()  # the one that there is may be another thread's
 
-
-CALLS.add(Writer.write.__code__)
 
 _taking = threading.RLock()  # re-entrant: garbage collection may finalize a writer inside it
 _writers: weakref.WeakValueDictionary[tuple[str, str, str], Writer] = weakref.WeakValueDictionary()
