@@ -21,14 +21,14 @@ __all__ = ["Begun", "Lender", "Loan"]
 class Begun:
     """A slot that was begun and is not published yet; it is dropped with the last reference."""
 
-    __slots__ = ("__weakref__", "control", "frames", "layout", "over", "position")
+    __slots__ = ("__weakref__", "control", "layout", "over", "position", "segment")
 
     def __init__(
-        self, control: ControlSegment, frames: FrameSegment, position: int, layout: Layout
+        self, control: ControlSegment, segment: FrameSegment, position: int, layout: Layout
     ) -> None:
         self.over = False  # also while a traceback keeps it alive
         self.control = control
-        self.frames = frames
+        self.segment = segment
         self.position = position
         self.layout = layout
 
@@ -65,7 +65,7 @@ class Loan:
         self._begun = begun = self._writer.lend(self._layout)
         try:
             # A view of its own, to be made read-only at the end.
-            array: npt.NDArray[Any] = begun.frames.prepare(begun.position, begun.layout).view()
+            array: npt.NDArray[Any] = begun.segment.prepare(begun.position, begun.layout).view()
             if array.dtype.names is not None:
                 array = array.view(own_dtype(array.dtype))
             self._array = array
