@@ -93,7 +93,7 @@ def test_a_control_segment_of_a_future_version_is_left_alone(address: Address) -
         page = control_of(writer).bytes.tobytes()
         writer._writer._holding.lock_file.abandon()  # type: ignore[union-attr]  # as if it had been killed
         writer._writer._holding.begin_end("killed")  # type: ignore[union-attr]
-        writer._writer._let_go()  # type: ignore[union-attr]
+        writer._writer._holding.abandon()  # type: ignore[union-attr]
     with pytest.raises(FormatError, match="format version"):
         new_writer(address)
     ndsharray._registry.sweep._swept.clear()

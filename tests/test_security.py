@@ -465,10 +465,9 @@ def test_two_users_of_a_group_share_an_array(get: Get, team: Path, name: str) ->
     assert {(bits(path), path.stat().st_gid) for path in files} == {(0o660, TEAM)}
 
     bob.begin("r.read(timeout=15)[1].tolist()")  # sleeps: its waiting byte is set
-    alice.run(
-        "memory = w._writer._holding.control.memory\n"
-        "while not memory.group(768, 830).tobytes().strip(bytes(1)): pass"
-    )
+    alice.run("memory = w._writer._holding.control.memory")
+    alice.run("while not memory.group(768, 830).tobytes().strip(bytes(1)): pass")
+    alice.run("del memory")
     alice.run("w.write(np.arange(4))")
     assert bob.result() == [0, 1, 2, 3]
 
