@@ -96,7 +96,7 @@ FENCES = {
 }
 
 PARTS = (
-    "fork protocol protocol_waiting lock file entries full in_place wait loan lifetime interrupts"
+    "fork protocol protocol_waiting lease cells full in_place wait loan lifetime interrupts"
 )
 TESTS = [f"tests/test_{part}.py" for part in f"{PARTS} ndsharray crashes".split()]
 _MARK = re.compile(r"# (?:.*; )?guard: ([\w, -]+)$")
