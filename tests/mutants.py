@@ -95,9 +95,7 @@ FENCES = {
     "fence-R5-of-an-array-in-place": ("return [store, acquire, release]", "return [store]"),
 }
 
-PARTS = (
-    "fork protocol protocol_waiting lease cells full in_place wait loan lifetime interrupts"
-)
+PARTS = "fork protocol protocol_waiting lease cells full in_place wait loan lifetime interrupts"
 TESTS = [f"tests/test_{part}.py" for part in f"{PARTS} ndsharray crashes".split()]
 _MARK = re.compile(r"# (?:.*; )?guard: ([\w, -]+)$")
 

@@ -241,7 +241,7 @@ class Holding:
         return self.control is not None and self.control.adopted and not self.handed_over
 
     def close(self, kept: list[Any]) -> None:
-        """End the array; an interrupted call goes on when it is called again.
+        """End the array; after an interrupt, another call ends the rest.
 
         Parameters
         ----------
@@ -285,7 +285,7 @@ class Holding:
             self.lock_file.abandon()
 
     def detach(self) -> None:
-        """In a forked child: never store anything, the parent goes on writing."""
+        """In a forked child: never store anything; the parent still writes."""
         self.begin_end(
             "it belongs to the parent process; make the writer in the process that writes"
         )

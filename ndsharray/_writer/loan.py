@@ -1,6 +1,6 @@
-"""A loan: the next slot in its writer's user's hands, filled where it lies.
+"""A loan: the user of a writer fills the next slot where it lies.
 
-What may live here: the ``with`` block. Not here: which slot, and how it is published (``writer``).
+What may live here: the ``with`` block. Not here: which slot, its publication (``publisher``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Begun", "Lender", "Loan"]
 
 
 class Begun:
-    """A slot that was begun and is not published yet; it is dropped with the last reference."""
+    """A slot that was begun and is not published yet. An abandoned one counts as ended."""
 
     __slots__ = ("__weakref__", "control", "layout", "over", "position", "segment")
 
@@ -34,14 +34,14 @@ class Begun:
 
 
 class Lender(Protocol):
-    """What a loan needs of a writer."""
+    """The part of a writer that a loan needs."""
 
     def lend(self, layout: Layout) -> Begun:
         """Begin a slot."""
         ...
 
     def take_back(self, begun: Begun, publish: bool) -> None:
-        """Publish it, or drop it."""
+        """Publish a slot, or drop it."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""The frame segment in its writer's hands: filling a slot that was begun.
+"""A frame segment as its writer maps it: filling a slot that was begun.
 
 What may live here: what goes into a slot, and the record of what each slot holds. Not here: which
-slot and when (``writer``), nor the order of the stores around it (``seqlock``).
+slot and when (``growth``), nor the order of the stores around it (``seqlock``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NOT_KNOWN = (None, None)
 
 
 class FrameSegment:
-    """One frame segment, and what its writer put where.
+    """One frame segment, and what its writer has put into each slot.
 
     In a forked child every store to it raises ValueError.
 

@@ -262,7 +262,7 @@ class Writer:
             self._holding.hand_over(successor)
 
     def detach(self) -> None:
-        """In a forked child: never store anything, the parent goes on writing."""
+        """In a forked child: never store anything; the parent still writes."""
         self._holding.detach()
         self._lock = threading.RLock()  # the one that there is may be another thread's
 
