@@ -621,6 +621,17 @@ def test_after_an_interrupt_newest_is_stored_again_before_a_slot_is_taken(pair: 
     assert late == (A + 1).tolist()
 
 
+def test_a_close_after_an_interrupt_publishes_what_is_recorded(pair: Pair) -> None:
+    pair.slots = 2
+    writer, reader = attached_reader(pair)
+    pair.recorder.before["store newest = 11"] = interrupt
+    with pytest.raises(Stop):
+        writer.write(A + 1)
+    writer.close(asked=True)
+    assert reader.read(reader.by_copy)[0]  # else its number is counted, and nobody gets it
+    assert (reader.last == A + 1).all()
+
+
 def test_a_writer_far_past_newest_grows(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer._holding.record.position += 2**15
