@@ -376,6 +376,21 @@ def test_a_write_inside_a_close_of_its_thread_is_told_that_it_is_closed(
     assert left(root, name) == []
 
 
+def test_a_loan_whose_end_waits_for_a_close_takes_nothing_again(
+    name: str, transport: str, root: Path
+) -> None:
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+    core: Any = writer._writer
+    loan: Any = writer.loan()
+    loan.__enter__()
+    writer.close()  # in another thread, which has the lock
+    core._holding.due = 0  # a second has passed
+    with pytest.raises(ClosedError, match="it was closed"):
+        core._publisher.take_back(loan._begun, True)
+    assert left(root, name) == []
+    loan.__exit__(ValueError, ValueError(), None)
+
+
 def test_a_writers_repr_tells_its_state(
     name: str, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
