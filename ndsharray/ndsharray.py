@@ -121,7 +121,7 @@ class NdShArray:
                     self._writer.write(array)
             except BaseException:
                 if self._writer is not None:
-                    self._writer.give_up()  # the last frame of a writer before us stays readable
+                    self._writer.abandon()  # the last frame of a writer before us stays readable
                 raise
         else:
             self._reader = Reader(self._address, array, Hint(self._address))

@@ -124,16 +124,16 @@ def oversized(name: str, transport: str) -> NdShArray:
     for value in range(1, BEFORE + 1):
         writer.write(frame(value, 20 + 3000 * (value == 1)))
     inner: Any = writer._writer
-    inner._need.end_period(0, inner.layout, inner._frames.table)
-    inner._need.end = inner._look_at = 0
+    inner._publisher._growth.need.end_period(0, inner.layout, inner._holding.segment.table)
+    inner._publisher._growth.need.end = inner._holding.due = 0
     return writer
 
 
 def shrink(writer: NdShArray) -> None:
     inner: Any = writer._writer
-    large = inner._frames.table.size
+    large = inner._holding.segment.table.size
     write(writer)
-    assert 4 * inner._frames.table.size < large
+    assert 4 * inner._holding.segment.table.size < large
 
 
 def interrupted(name: str, transport: str) -> NdShArray:
@@ -144,7 +144,7 @@ def interrupted(name: str, transport: str) -> NdShArray:
             raise KeyError
     except KeyError:
         pass
-    writer._writer._frames.side.begin()  # type: ignore[union-attr]
+    writer._writer._holding.segment.side.begin()  # type: ignore[union-attr]
     return writer
 
 

@@ -393,11 +393,11 @@ class Quiet:
         self.number += 1
         self.writer.write(frame_of(self.number))
         writer = self.writer._writer
-        control, frames = writer._control.memory, writer._frames._frames
+        control, frames = writer._holding.control.memory, writer._holding.segment._memory
         page, slots = control.bytes.tobytes(), frames.bytes.tobytes()
         try:
-            self._damage(target, control, frames, writer._frames.table)
-            outcome = self._look(target, frames, writer._frames)
+            self._damage(target, control, frames, writer._holding.segment.table)
+            outcome = self._look(target, frames, writer._holding.segment)
         finally:
             control.bytes[:] = page
             frames.bytes[:] = slots
@@ -420,7 +420,7 @@ class Quiet:
     def _damage_header(self, frames: Memory, table: Any) -> None:
         """Give the newest slot another header, mostly one whose length the slot tells."""
         chance = self.chance
-        at = self.writer._writer._frames.side.newest_frame[0] // 2 % table.slots * table.stride
+        at = self.writer._writer.newest_frame[0] // 2 % table.slots * table.stride
         words, record = frames.words, at + format.RECORD_BYTE
         length = words[at // 8 + format.HEADER_WORD]
         header = frames.bytes[record : record + length].tobytes()
@@ -580,14 +580,16 @@ def write(name: str, transport: str, each: str, look: str = "") -> dict[str, Any
                 watch(array.write, frame_of(number))
                 if look:  # where nobody scribbles on the frames themselves
                     _check_own(writer, number)
-                    assert before_it[1] is not writer._frames or _stands(*before_it, number - 1)
+                    assert before_it[1] is not writer._holding.segment or _stands(
+                        *before_it, number - 1
+                    )
                 if lines is None and number == 2 * len(LAYOUTS):
                     begin()
                     lines, before = _told_to_stop(), peak()
                 if lines and end == math.inf:
                     end = number + int(lines[0])
-            segments = max(segments, writer._control._next)
-            slots = max(slots, writer._frames.table.slots)
+            segments = max(segments, writer._holding.control._next)
+            slots = max(slots, writer._holding.segment.table.slots)
     return {
         "written": number,
         "writers": writers,
@@ -600,23 +602,23 @@ def write(name: str, transport: str, each: str, look: str = "") -> dict[str, Any
 
 def _newest_of(writer: Any) -> tuple[int, Any]:
     """Return the newest position, and the frame segment, by the writer's own record."""
-    return writer.newest_frame[0] >> 1, writer._frames
+    return writer.newest_frame[0] >> 1, writer._holding.segment
 
 
 def _stands(position: int, frames: Any, number: int) -> bool:
     """Tell whether a frame stands whole in its slot, as the writer maps it."""
-    at, words = position % frames.table.slots * frames.table.stride, frames._frames.words
+    at, words = position % frames.table.slots * frames.table.stride, frames._memory.words
     frame = frame_of(number)
     start = at + format.RECORD_BYTE + words[at // 8 + format.HEADER_WORD]
-    data = frames._frames.bytes[start : start + frame.nbytes].tobytes()
+    data = frames._memory.bytes[start : start + frame.nbytes].tobytes()
     return words[at // 8] == 2 * position and data == frame.tobytes()
 
 
 def _check_own(writer: Any, number: int) -> None:
     """Look at what was written, and that the frame before it was not overwritten."""
-    table = writer._frames.table
+    table = writer._holding.segment.table
     assert 2 <= table.slots <= 250
-    assert table.size <= len(writer._frames._frames.bytes) < table.size + 2**16
+    assert table.size <= len(writer._holding.segment._memory.bytes) < table.size + 2**16
     assert _stands(*_newest_of(writer), number)
 
 
@@ -814,13 +816,13 @@ def take_over(name: str, transport: str, seed: str, times: str) -> dict[str, Any
         for number in range(1 + count % 3):
             array.write(frame_of(number + 1))
         old: Any = array._writer
-        words, instance = old._control.memory.words, old._control.instance
+        words, instance = old._holding.control.memory.words, old._holding.control.instance
         for _ in range(chance.choice((1, 1, 2, 5, 40))):
             scribble(chance, words, PAGE)
         words[format.VERSION_WORD] = 1  # another version is left alone: by design
-        old._lock_file.abandon()
-        old._gone = "killed"
-        old._let_go()
+        old._holding.lock_file.abandon()
+        old._holding.begin_end("killed")
+        old._holding.abandon()
         del words
         try:
             _use(name, transport, lengths, instance)

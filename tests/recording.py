@@ -20,9 +20,9 @@ import ndsharray._reader.finder
 import ndsharray._reader.instance
 import ndsharray._registry.lookup
 import ndsharray._writer.control
+import ndsharray._writer.holding
 import ndsharray._writer.segment
 import ndsharray._writer.takeover
-import ndsharray._writer.writer
 from ndsharray._protocol import format
 from ndsharray._protocol.memory import Fences, Memory
 
@@ -92,7 +92,7 @@ class Recorder:
             ndsharray._writer.takeover,
         ):
             monkeypatch.setattr(module, "Memory", self.memory)
-        for module in (ndsharray._writer.writer, ndsharray._reader.finder):
+        for module in (ndsharray._writer.holding, ndsharray._reader.finder):
             monkeypatch.setattr(module, "make_fences", self.fences)
         for module in (ndsharray._protocol.seqlock, ndsharray._protocol.reading):
             monkeypatch.setattr(module, "make_fence", self.fence)

@@ -21,7 +21,7 @@ LINUX = sys.platform.startswith("linux")
 
 
 def waiting(writer: NdShArray) -> bool:
-    cells = writer._writer._control.memory.bytes  # type: ignore[union-attr]
+    cells = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
     return any(cells[WAITING_BYTE:PINS_BYTE])
 
 

@@ -42,11 +42,11 @@ def new_writer(address: Address) -> NdShArray:
 
 def control_of(side: NdShArray) -> Memory:
     owner: Any = side
-    return owner._writer._control.memory  # type: ignore[no-any-return]
+    return owner._writer._holding.control.memory  # type: ignore[no-any-return]
 
 
 def frames_of(writer: NdShArray) -> Memory:
-    return writer._writer._frames._frames  # type: ignore[union-attr]
+    return writer._writer._holding.segment._memory  # type: ignore[union-attr]
 
 
 def assert_a_writer_heals_it(address: Address) -> None:
@@ -91,9 +91,9 @@ def test_a_control_segment_of_a_future_version_is_left_alone(address: Address) -
             with pytest.raises(FormatError, match=r"format version: 2 there, .* knows 1"):
                 reader.read()
         page = control_of(writer).bytes.tobytes()
-        writer._writer._lock_file.abandon()  # type: ignore[union-attr]  # as if it had been killed
-        writer._writer._gone = "killed"  # type: ignore[union-attr]
-        writer._writer._let_go()  # type: ignore[union-attr]
+        writer._writer._holding.lock_file.abandon()  # type: ignore[union-attr]  # as if it had been killed
+        writer._writer._holding.begin_end("killed")  # type: ignore[union-attr]
+        writer._writer._holding.abandon()  # type: ignore[union-attr]
     with pytest.raises(FormatError, match="format version"):
         new_writer(address)
     ndsharray._registry.cleanup._swept.clear()
@@ -158,7 +158,7 @@ def test_a_scribbled_slot_names_the_field(
 ) -> None:
     with new_writer(address) as writer, new_reader(address) as reader:
         writer.write(np.zeros(3))
-        slot = writer._writer._frames.table.stride // 8  # type: ignore[union-attr]  # slot 1
+        slot = writer._writer._holding.segment.table.stride // 8  # type: ignore[union-attr]  # slot 1
         frames_of(writer).words[slot + word] = value
         with pytest.raises(FormatError) as caught:
             reader.read()
@@ -170,7 +170,7 @@ def test_a_scribbled_slot_names_the_field(
 def test_a_frame_whose_seq_lies_is_not_valid(address: Address) -> None:
     with new_writer(address) as writer, new_reader(address) as reader:
         writer.write(np.zeros(3))
-        slot = writer._writer._frames.table.stride // 8  # type: ignore[union-attr]
+        slot = writer._writer._holding.segment.table.stride // 8  # type: ignore[union-attr]
         for seq in (0, 1, 3, 4, 2**63):
             frames_of(writer).words[slot] = seq
             assert reader.read()[0] is False
@@ -181,8 +181,8 @@ def test_a_frame_whose_seq_lies_is_not_valid(address: Address) -> None:
 def test_a_frame_segment_that_is_missing_or_foreign_is_not_valid(address: Address) -> None:
     with new_writer(address) as writer, new_reader(address) as reader:
         writer.write(np.zeros(3))
-        table = writer._writer._frames.table  # type: ignore[union-attr]
-        name = address.frames(writer._writer._control.instance, table.segment)  # type: ignore
+        table = writer._writer._holding.segment.table  # type: ignore[union-attr]
+        name = address.frames(writer._writer._holding.control.instance, table.segment)  # type: ignore
         address.transport.unlink(name)
         assert reader.read()[0] is False
         assert not reader.is_valid
@@ -246,7 +246,7 @@ def test_scribbling_readers_do_not_disturb_the_writer(address: Address) -> None:
             valid, found = reader.read()
             assert valid
             assert (found == value).all()
-        assert writer._writer._frames.table.slots <= 250  # type: ignore[union-attr]
+        assert writer._writer._holding.segment.table.slots <= 250  # type: ignore[union-attr]
 
 
 def test_random_damage_is_never_a_crash_or_a_wrong_frame(address: Address) -> None:
@@ -262,7 +262,7 @@ def test_random_damage_is_never_a_crash_or_a_wrong_frame(address: Address) -> No
             frames, control = frames_of(writer), control_of(writer)
             good_frames = bytes(frames.bytes)
             good_control = bytes(control.bytes)
-            stride = writer._writer._frames.table.stride  # type: ignore[union-attr]
+            stride = writer._writer._holding.segment.table.stride  # type: ignore[union-attr]
             for _ in range(chance.randrange(1, 8)):
                 if chance.random() < 0.5:
                     control.bytes[chance.randrange(768)] = chance.randrange(256)
@@ -340,7 +340,7 @@ def test_a_cleaner_that_empties_the_root_is_survived(address: Address, root: Pat
         assert reader.read()[0]
         for entry in os.listdir(root):
             os.unlink(root / entry)
-        writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
+        writer._writer._holding.due = 0  # type: ignore[union-attr]  # a second has passed
         writer.write(np.ones(3))
         reader._reader._looked = 0  # type: ignore[union-attr]
         assert reader.read()[1].tolist() == [1, 1, 1]

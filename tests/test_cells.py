@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="an open file cannot be 
 
 
 def memory(writer: NdShArray) -> Any:
-    return writer._writer._control.memory  # type: ignore[union-attr]
+    return writer._writer._holding.control.memory  # type: ignore[union-attr]
 
 
 def pins(writer: NdShArray) -> list[int]:
@@ -110,7 +110,7 @@ def test_a_writer_leaves_the_pins_of_a_reader_whose_lock_file_was_removed(
     clean(root)
     ours: Any = writer._writer
     for count in range(2, 200):  # looks at dead entries, and has to grow
-        ours._look_at -= 2_000_000_000
+        ours._holding.due -= 2_000_000_000
         writer.write(np.full(100, count))
     assert child.run("bool((held == 1).all())")
     del ours

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from crashing import AFTER, BEFORE, Nursery, frame, value_of
 
-import ndsharray._writer.writer
+import ndsharray._writer.holding
 from ndsharray import NdShArray, WriterExistsError
 from ndsharray._protocol.format import PINS_END, WAITING_BYTE
 
@@ -46,7 +46,7 @@ def forkery() -> Iterator[Nursery]:
 def nursery(forkery: Nursery, monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Nursery]:
     """Have children that look at this test's root."""
     monkeypatch.setattr(
-        ndsharray._writer.writer, "_PATIENCE", 0.0
+        ndsharray._writer.holding, "_PATIENCE", 0.0
     )  # nobody is about to let go here
     forkery.environment = {"NDSHARRAY_DIR": str(root)}
     yield forkery
@@ -187,7 +187,7 @@ def test_a_writer_stopped_while_it_begins_or_ends(
 
 
 def bytes_set(writer: NdShArray) -> int:
-    cells = writer._writer._control.memory.bytes  # type: ignore[union-attr]
+    cells = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
     return sum(1 for byte in cells[WAITING_BYTE:PINS_END] if byte)
 
 
@@ -195,7 +195,7 @@ def look_twice(writer: NdShArray) -> None:
     """Have the writer look for dead readers as after two seconds."""
     ours: Any = writer._writer
     for _ in range(2):
-        ours._look_at -= 2_000_000_000
+        ours._holding.due -= 2_000_000_000
         writer.write(frame(AFTER))
 
 
@@ -230,7 +230,7 @@ def test_a_reader_killed_or_stopped_at_any_step(
             lines = nursery.hear_until("ended")
             assert lines[-1] == "ended 0", (point, lines)
         assert bytes_set(writer) == 0
-    slots = writer._writer._frames.table.slots  # type: ignore[union-attr]
+    slots = writer._writer._holding.segment.table.slots  # type: ignore[union-attr]
     assert slots <= 6  # grown once at most, for the pins of one that was stopped
     reader.close()
     writer.close()
@@ -285,7 +285,7 @@ def test_readers_killed_at_random_moments(
         assert said == ["ended -9"]
     look_twice(writer)
     assert bytes_set(writer) == 0
-    assert writer._writer._frames.table.slots <= 250  # type: ignore[union-attr]
+    assert writer._writer._holding.segment.table.slots <= 250  # type: ignore[union-attr]
     writer.close()
     account("SIGKILL of a reader at a random moment", times)
     account("frames written around them", value)

@@ -88,7 +88,7 @@ for value in range(20):
     held = r.read(copy=False)[1]
     assert not held.flags.owndata and held.base is not None
     assert set(held.tolist()) == {value}
-assert w._writer._frames.table.slots == 3  # the pins went with the arrays
+assert w._writer._holding.segment.table.slots == 3  # the pins went with the arrays
 del held
 """,
 }

@@ -135,7 +135,7 @@ for number in range(1, 5):
     held.append(viewers[number - 1].read(copy=False)[1])
     assert (held[-1] == number).all()
 assert [int(array[-1]) for array in held] == [1, 2, 3, 4]
-assert writer._writer._frames.table.slots == 4
+assert writer._writer._holding.segment.table.slots == 4
 disk = os.statvfs("/dev/shm")
 assert disk.f_bavail * disk.f_frsize < 3_000_000
 held.clear()

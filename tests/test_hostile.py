@@ -425,14 +425,14 @@ def address(name: str, transport: str) -> Address:
 
 def words_of(writer: NdShArray) -> Any:
     side: Any = writer._writer
-    return side._control.memory.words
+    return side._holding.control.memory.words
 
 
 def kill(writer: NdShArray) -> None:
     side: Any = writer._writer
-    side._lock_file.abandon()
-    side._gone = "killed"
-    side._let_go()
+    side._holding.lock_file.abandon()
+    side._holding.begin_end("killed")
+    side._holding.abandon()
 
 
 @pytest.mark.parametrize("below", [1, 2, 3, 10])

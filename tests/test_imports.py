@@ -29,7 +29,7 @@ LAYERS = {
     "__init__": "ndsharray backends _system errors",
 }
 # The one public class, which is documentation in the main.
-LONG = {"ndsharray", "_protocol.format", "_writer.writer"}
+LONG = {"ndsharray", "_protocol.format"}
 OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}
 # What knows no file, no process and no operating system; `memory` knows the processor,
 # `dtypes` what is imported.

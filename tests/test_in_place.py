@@ -22,7 +22,7 @@ from ndsharray._protocol.format import ENTRIES, PINS_BYTE, PINS_END
 
 
 def control(writer: NdShArray) -> Any:
-    return writer._writer._control.memory  # type: ignore[union-attr]
+    return writer._writer._holding.control.memory  # type: ignore[union-attr]
 
 
 def pins(writer: NdShArray) -> int:
@@ -30,7 +30,7 @@ def pins(writer: NdShArray) -> int:
 
 
 def slots(writer: NdShArray) -> int:
-    return int(writer._writer._frames.table.slots)  # type: ignore[union-attr]
+    return int(writer._writer._holding.segment.table.slots)  # type: ignore[union-attr]
 
 
 def cell_files(root: Path) -> list[str]:
@@ -382,9 +382,9 @@ def test_killed_readers_give_their_slots_back(name: str, transport: str, root: P
             child.kill()
             child.communicate()
             assert slots(writer) == 8  # four pins, newest, and others are free
-            writer._writer._look_at = -(10**12)  # type: ignore[union-attr]  # a second passes
+            writer._writer._holding.due = -(10**12)  # type: ignore[union-attr]  # a second passes
             writer.write(np.full(1000, kill))
-            writer._writer._look_at = -(10**12)  # type: ignore[union-attr]  # and another
+            writer._writer._holding.due = -(10**12)  # type: ignore[union-attr]  # and another
             writer.write(np.full(1000, kill))
             assert pins(writer) == 0
             assert cell_files(root) == []
@@ -453,14 +453,15 @@ print("writing", flush=True)
 clock, times, grown, count, fresh = time.thread_time_ns, [], 0, 0, 3
 end = time.monotonic() + float(seconds)
 while time.monotonic() < end:
-    segment, start = core._frames.table.segment, clock()
+    segment, start = core._holding.segment.table.segment, clock()
     writer.write(frames[count % 16])
     took = clock() - start
     count += 1
     fresh -= 1
-    if core._frames.table.segment != segment:
+    if core._holding.segment.table.segment != segment:
         grown += 1
-        fresh = core._frames.table.slots  # the kernel maps pages at the first store: still the grow
+        # The kernel maps pages at the first store: still the growth.
+        fresh = core._holding.segment.table.slots
     elif fresh < 0:
         times.append(took)
 times.sort()

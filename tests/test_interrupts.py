@@ -30,9 +30,9 @@ import ndsharray._registry.entries
 import ndsharray._system.clock
 import ndsharray._system.lockfile
 import ndsharray._writer.control
+import ndsharray._writer.holding
 import ndsharray._writer.segment
 import ndsharray._writer.takeover
-import ndsharray._writer.writer
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._reader.buffers import SMALLEST, Buffers
 from ndsharray.backends.base import control_name
@@ -260,10 +260,10 @@ def test_a_late_end_of_the_old_writer_leaves_the_new_ones_lock_file(
     old = NdShArray(name, np.arange(3), "w", transport=transport)
     with NdShArray(name, r_w="w", transport=transport) as new:
         assert old._writer is not None
-        old._writer.give_up()  # as its own constructor would, had its first write failed just now
+        old._writer.abandon()  # as its own constructor would, had its first write failed just now
         old.close()
         assert new._writer is not None
-        assert new._writer._lock_file.held
+        assert new._writer._holding.lock_file.held
         with pytest.raises(Failed, match="WriterExistsError"):
             console().run(f"NdShArray({name!r}, r_w='w', transport={transport!r})")
         new.write(np.arange(4))
@@ -277,13 +277,13 @@ def test_a_writer_that_could_not_make_its_control_segment_anew_tries_again(
     core: Any = writer._writer
     for entry in os.listdir(root):
         os.unlink(root / entry)
-    core._control._address.transport.unlink(core._control._address.control_name)
+    core._holding.control._address.transport.unlink(core._holding.control._address.control_name)
 
     def full() -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    core._look_at = 0
-    once(monkeypatch, ndsharray._writer.writer, "take_over", full)
+    core._holding.due = 0
+    once(monkeypatch, ndsharray._writer.holding, "take_over", full)
     with pytest.raises(OSError, match="full"):
         writer.write(np.arange(4))
     writer.write(np.arange(5))
@@ -295,7 +295,7 @@ def test_a_writer_that_could_not_make_its_control_segment_anew_tries_again(
 def test_close_removes_frames_by_its_own_record(name: str, transport: str, root: Path) -> None:
     writer = NdShArray(name, np.arange(3), "w", transport=transport)
     core: Any = writer._writer
-    core._control.memory.bytes[384:520] = bytes(136)  # both table copies and next
+    core._holding.control.memory.bytes[384:520] = bytes(136)  # both table copies and next
     writer.close()
     assert left(root, name) == []
 
@@ -328,6 +328,94 @@ def test_a_nested_close_comes_to_the_end_first(
     )  # a signal handler's
     writer.close()
     assert left(root, name) == []
+
+
+@pytest.mark.parametrize("size", [9, 9000], ids=["short", "growing"])
+@pytest.mark.parametrize("nested", ["write", "loan", "close", "new writer"])
+def test_a_call_inside_a_write_of_its_thread_is_refused(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch, nested: str, size: int
+) -> None:
+    refused = []
+    with NdShArray(name, np.full(9, 1), "w", transport=transport) as writer:
+
+        def call() -> None:  # as a signal handler would
+            try:
+                if nested == "write":
+                    writer.write(np.full(9, 7))
+                elif nested == "loan":
+                    with writer.loan():
+                        pass
+                elif nested == "close":
+                    writer.close()
+                else:
+                    NdShArray(name, r_w="w", transport=transport)
+            except RuntimeError as error:
+                refused.append(str(error))
+
+        once(monkeypatch, ndsharray._writer.segment.FrameSegment, "fill", call)
+        writer.write(np.full(size, 2))
+        assert refused == ["a call of this thread is under way: this one interrupted it"]
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            assert reader.read()[1].tolist() == [2] * size
+            writer.write(np.full(size, 3))
+            assert reader.read()[1].tolist() == [3] * size
+
+
+def test_a_write_inside_a_close_of_its_thread_is_told_that_it_is_closed(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+
+    def write() -> None:
+        with pytest.raises(ClosedError, match="it was closed"):
+            writer.write(np.arange(3))
+        told.append(True)
+
+    once(monkeypatch, ndsharray._system.lockfile.LockFile, "standing", write)
+    writer.close()
+    assert told
+    assert left(root, name) == []
+
+
+def test_a_loan_whose_end_waits_for_a_close_takes_nothing_again(
+    name: str, transport: str, root: Path
+) -> None:
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+    core: Any = writer._writer
+    loan: Any = writer.loan()
+    loan.__enter__()
+    writer.close()  # in another thread, which has the lock
+    core._holding.due = 0  # a second has passed
+    with pytest.raises(ClosedError, match="it was closed"):
+        core._publisher.take_back(loan._begun, True)
+    assert left(root, name) == []
+    loan.__exit__(ValueError, ValueError(), None)
+
+
+def test_a_writers_repr_tells_its_state(
+    name: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = NdShArray(name, r_w="w", transport=transport)
+    writer = array._writer
+    assert repr(writer) == f"<Writer {name!r} on {transport}, busy, frame 0>"
+    array.write(np.arange(3))
+    assert repr(writer) == f"<Writer {name!r} on {transport}, ready, frame 1>"
+    with array.loan():
+        assert "busy, frame 1" in repr(writer)
+    assert "ready, frame 2" in repr(writer)
+    with monkeypatch.context() as patch:
+        once(patch, ndsharray._protocol.writing.WriteSide, "publish", stop)
+        with pytest.raises(Stop):
+            array.write(np.arange(3))
+    assert "busy, frame 2" in repr(writer)
+    with monkeypatch.context() as patch:
+        once(patch, ndsharray._writer.control.ControlSegment, "close", stop)
+        with pytest.raises(Stop):
+            array.close()
+    assert "closing, frame 2" in repr(writer)
+    array.close()
+    assert "ended, frame 2" in repr(writer)
 
 
 def test_an_array_that_dies_in_another_thread_is_not_forgotten() -> None:
@@ -447,7 +535,7 @@ def test_frames_tells_the_end_of_an_adopted_segment_again(name: str, transport: 
         for _ in range(3):
             writer = NdShArray(name, np.arange(3), "w", transport=transport, slots=8)
             assert reader.read(timeout=5)[0]
-            words = writer._writer._control.memory.words  # type: ignore[union-attr]
+            words = writer._writer._holding.control.memory.words  # type: ignore[union-attr]
             writer.write(np.arange(4))
             words[72] = 2  # as if it were killed while closing: marked, its names still there
             assert [frame.size for frame in reader.frames(20)] == [4]
@@ -465,7 +553,7 @@ def test_a_close_after_an_interrupted_write_counts_what_was_published(
     reader = NdShArray(name, r_w="r", transport=transport)
     with NdShArray(name, np.array(1), "w", transport=transport) as writer:
         assert [int(frame) for frame in reader.frames(0)] == [1]
-        side = writer._writer._frames.side  # type: ignore[union-attr]
+        side = writer._writer._holding.segment.side  # type: ignore[union-attr]
         full = side._full
         side._full = lambda where: stop() if where == "W3" else full(where)
         with pytest.raises(Stop):

@@ -469,7 +469,7 @@ def test_a_taker_clears_the_pins_of_dead_readers(
         cursor.side.pin(cursor.pins.entry.index, 2, 2)
         child.kill()
         with NdShArray(name, r_w="w", transport=transport) as writer:
-            control = writer._writer._control.memory  # type: ignore[union-attr]
+            control = writer._writer._holding.control.memory  # type: ignore[union-attr]
             pins = control.group(832, 1080).tobytes()
             assert pins == bytes(4) + b"\0\0\3\0" + bytes(240)
 

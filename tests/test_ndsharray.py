@@ -501,7 +501,7 @@ def test_a_removed_lock_file_is_made_again(name: str, transport: str, root: Path
     with NdShArray(name, np.zeros(3), "w", transport=transport) as writer:
         (lock_file,) = root.glob("*-w")
         lock_file.unlink()
-        writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
+        writer._writer._holding.due = 0  # type: ignore[union-attr]  # a second has passed
         writer.write(np.ones(3))
         assert lock_file.exists()
 
@@ -516,7 +516,7 @@ def test_a_writer_whose_lock_file_was_given_away_finds_out(
     lock_file.unlink()
     child = console()
     child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport={transport!r})")
-    writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
+    writer._writer._holding.due = 0  # type: ignore[union-attr]  # a second has passed
     with pytest.raises(WriterExistsError):
         writer.write(np.ones(3))
     assert writer.closed

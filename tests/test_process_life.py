@@ -840,9 +840,9 @@ def test_readers_in_another_namespace_live_and_die_for_the_writer(
         for value in range(50):  # needs slots: the dead one's pin goes, not the living one's
             writer.write(np.arange(3) + value)
         for _ in range(2):  # what was set at two looks, a second apart, is looked into
-            writer._writer._look_at = 0  # type: ignore[union-attr]
+            writer._writer._holding.due = 0  # type: ignore[union-attr]
             writer.write(np.arange(3) + 49)
-        pins = writer._writer._control.memory.group(832, 1080).tobytes()  # type: ignore[union-attr]
+        pins = writer._writer._holding.control.memory.group(832, 1080).tobytes()  # type: ignore[union-attr]
         assert len(pins) - pins.count(0) == 1
         assert living.run("held.tolist()") == [0, 1, 2]
         assert living.run("r.read()[1].tolist()") == [49, 50, 51]
@@ -1009,9 +1009,9 @@ def test_a_writer_that_was_replaced_inside_a_write_makes_no_wrong_frame(
         second.write(np.full(9, 2))
     with pytest.raises(Failed, match=r"WriterExistsError|FileExistsError"):
         child.result()  # may well come to its end: it has looked at its lock file just before
-        child.run("w._writer._look_at = 0")  # a second has passed
+        child.run("w._writer._holding.due = 0")  # a second has passed
         child.run("w.write(np.full(9, 3))")
-    second._writer._look_at = 0  # type: ignore[union-attr]  # and here: it mends what was done to it
+    second._writer._holding.due = 0  # type: ignore[union-attr]  # and here: it mends what was done to it
     for value in range(4, 8):
         second.write(np.full(9, value))
         valid, frame = reader.read(timeout=10)
@@ -1054,7 +1054,7 @@ def write_beside(writer: NdShArray, root: Path) -> None:
     assert longest < 1.0  # seconds; it waits for nobody, but others use this machine
     names = [entry for entry in remains(root, writer.name) if "-" not in entry]
     assert len(names) == 2  # control segment, one frame segment
-    frames: Any = writer._writer._frames  # type: ignore[union-attr]
+    frames: Any = writer._writer._holding.segment  # type: ignore[union-attr]
     assert frames.table.slots <= 3 + 2 * 4
 
 
@@ -1098,7 +1098,7 @@ def test_a_reader_that_is_stopped_anywhere_holds_nobody_up(
 
 def wake_when_it_waits(writer: NdShArray) -> None:
     """Write as soon as a reader says that it waits."""
-    control: Any = writer._writer._control.memory  # type: ignore[union-attr]
+    control: Any = writer._writer._holding.control.memory  # type: ignore[union-attr]
     while not any(control.group(768, 768 + 62).tobytes()):
         os.sched_yield()
     writer.write(np.full(9, 1))
@@ -1182,7 +1182,7 @@ def test_errors_of_a_replaced_writer_say_what_happened(name: str, root: Path, co
         lock_file.unlink()
         child = console()
         child.run(f"w = NdShArray({name!r}, np.arange(3), 'w', transport='mmap')")
-        writer._writer._look_at = 0  # type: ignore[union-attr]  # a second has passed
+        writer._writer._holding.due = 0  # type: ignore[union-attr]  # a second has passed
         with pytest.raises(WriterExistsError, match=str(child.process.pid)) as refused:
             writer.write(np.arange(3))
         assert refused.value.pid == child.process.pid

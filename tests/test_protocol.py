@@ -21,9 +21,10 @@ from ndsharray._protocol import format
 from ndsharray._protocol.format import Table
 from ndsharray._protocol.memory import Memory, make_fences
 from ndsharray._protocol.reading import ReadSide
-from ndsharray._protocol.writing import WriteSide
+from ndsharray._protocol.writing import Record, WriteSide
 from ndsharray._reader.reader import Reader
 from ndsharray._registry.names import address_of
+from ndsharray._writer.holding import State
 from ndsharray._writer.writer import Writer
 
 A = np.arange(8, dtype=np.uint8)
@@ -352,7 +353,7 @@ def test_an_overrun_at_any_access_is_noticed(pair: Pair, access: str) -> None:
 def test_a_header_that_makes_no_sense_as_it_is_being_overwritten_is_no_error(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer.write(A.reshape(2, 4))  # position 5, slot 2
-    words = writer._frames._frames.words
+    words = writer._holding.segment._memory.words
     slot = 2 * pair.recorder.stride // 8
 
     def overwrite() -> None:
@@ -620,11 +621,22 @@ def test_after_an_interrupt_newest_is_stored_again_before_a_slot_is_taken(pair: 
     assert late == (A + 1).tolist()
 
 
+def test_a_close_after_an_interrupt_publishes_what_is_recorded(pair: Pair) -> None:
+    pair.slots = 2
+    writer, reader = attached_reader(pair)
+    pair.recorder.before["store newest = 11"] = interrupt
+    with pytest.raises(Stop):
+        writer.write(A + 1)
+    writer.close(asked=True)
+    assert reader.read(reader.by_copy)[0]  # else its number is counted, and nobody gets it
+    assert (reader.last == A + 1).all()
+
+
 def test_a_writer_far_past_newest_grows(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
-    writer._frames.side.position += 2**15
-    writer._frames.side.begin()  # and an interrupt
-    writer._ready = None
+    writer._holding.record.position += 2**15
+    writer._holding.segment.side.begin()  # and an interrupt
+    writer._holding.state = State.BUSY
     pair.recorded()
     writer.write(A)
     assert "store next" in pair.recorded()
@@ -637,7 +649,7 @@ def test_a_writer_far_past_newest_grows(pair: Pair) -> None:
 def test_steps_on_any_buffer() -> None:
     control, frames = Memory(memoryview(bytearray(4096))), Memory(memoryview(bytearray(3 * 256)))
     table = Table(1, 3, 256, 0, 0)
-    writing = WriteSide(control, frames, table, 1, make_fences())
+    writing = WriteSide(control, frames, table, 1, Record(), make_fences())
     reading = ReadSide(control, make_fences())
     reading.follow(frames, table, 1)
     position = writing.begin()

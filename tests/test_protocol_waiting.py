@@ -446,7 +446,7 @@ def test_what_a_dead_reader_left_is_cleared_within_two_seconds_of_writes(
     cells[format.PINS_BYTE + 4 * 41] = 2
     for expected in (2, 2, 0):  # seen, seen again: then its lock file is tried
         assert sum(1 for byte in cells[format.WAITING_BYTE : format.PINS_END] if byte) == expected
-        writer._look_at = -(10**12)
+        writer._holding.due = -(10**12)
         writer.write(A)
     writer.write(A)
     assert "wake" not in pair.recorded()[-5:]

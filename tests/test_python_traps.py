@@ -491,9 +491,9 @@ def test_arrays_in_place_that_die_in_other_threads_give_their_pins_back(
                 handed.put(None)
 
         assert together(*[look] * THREADS, read) == []
-        control: Any = writer._writer._control.memory  # type: ignore[union-attr]
+        control: Any = writer._writer._holding.control.memory  # type: ignore[union-attr]
         assert control.group(832, 1080).tobytes() == bytes(248)
-        assert writer._writer._frames.table.slots <= 3 + 2 * 4  # type: ignore[union-attr]
+        assert writer._writer._holding.segment.table.slots <= 3 + 2 * 4  # type: ignore[union-attr]
     assert wrong == []
     assert remains(root, name) == []
 

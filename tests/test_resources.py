@@ -166,7 +166,7 @@ def look_now(side: NdShArray) -> None:
     """Let the time have passed after which a side looks up its names again."""
     inner: Any = side
     if side.access == "w":
-        inner._writer._look_at = inner._writer._looked_at_names = 0
+        inner._writer._holding.due = inner._writer._holding.looked_at_names = 0
     else:
         inner._reader._source.finder._looked = -finder.LOOK_NS
 
@@ -390,11 +390,11 @@ def test_no_descriptor_when_a_lock_file_has_to_be_made_anew(
     child.run(f"w = {make(name, transport, 'w', 'np.arange(3)')}")
     os.unlink(address_of(resolve(transport), name).writer_lock())
     with new(name, transport, "r") as reader:
-        child.run("starve(0); w._writer._look_at = 0")
+        child.run("starve(0); w._writer._holding.due = 0")
         with pytest.raises(Failed, match="Too many open files"):
             child.run("w.write(np.zeros(3))")
         assert reader.read()[1].tolist() == [0, 1, 2]
-        child.run("feed(); w._writer._look_at = 0")
+        child.run("feed(); w._writer._holding.due = 0")
         child.run("w.write(np.arange(4))")
         assert reader.read(timeout=10)[1].tolist() == [0, 1, 2, 3]
         child.run("w.close()")
@@ -459,7 +459,7 @@ def test_a_reader_that_cannot_copy_a_frame_gets_it_later(
         assert child.run("float(r.read()[1][-1])") == 3
         for value in range(5):
             writer.write(np.full(2**20, value))
-        assert writer._writer._frames.table.slots == 3  # type: ignore[union-attr]  # no pin stayed
+        assert writer._writer._holding.segment.table.slots == 3  # type: ignore[union-attr]  # no pin stayed
         child.run("r.close()")
 
 
@@ -553,7 +553,9 @@ def test_a_root_that_loses_write_permission_leaves_readers_and_small_writes(
     child.run(f"r = {make(name, transport, 'r')}")  # cannot make the lock file of an entry
     assert child.run("r.read()[1].tolist()") == [0, 1, 2]
     assert child.run("r.read(copy=False)[0], r._reader._source._entry._entry") == (False, None)
-    child.run("w._writer._look_at = 0; w.write(np.full(3, 5)); valid, held = r.read(copy=False)")
+    child.run(
+        "w._writer._holding.due = 0; w.write(np.full(3, 5)); valid, held = r.read(copy=False)"
+    )
     assert child.run("held.tolist()") == [5, 5, 5]
     if transport == "mmap":
         with pytest.raises(Failed, match="Permission denied"):
@@ -712,7 +714,7 @@ class Files:
 
     def __init__(self, address: Address, writer: NdShArray, reader: NdShArray) -> None:
         inner: Any = (writer, reader)
-        control = inner[0]._writer._control
+        control = inner[0]._writer._holding.control
         self._address = address
         self.segments = {
             "control": address.control_name,
@@ -846,11 +848,12 @@ def test_frames_in_place_outlive_their_entry_lock_file(
     else:
         writer = None
     if writes == "after a look":
-        child.run("for _ in range(3): w._writer._look_at = 0; w.write(np.full(50, 40))")
+        child.run("for _ in range(3): w._writer._holding.due = 0; w.write(np.full(50, 40))")
     if writes == "for pins":
         child.run("import ndsharray._registry.entries")
         child.run(
-            "ndsharray._registry.entries.clear_dead(w._writer._address, w._writer._control.memory)"
+            "ndsharray._registry.entries.clear_dead("
+            "w._writer._address, w._writer._holding.control.memory)"
         )
     for value in range(30, 60):
         shape = 50 * (value - 28) if writes == "growing" else 50

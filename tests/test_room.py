@@ -49,7 +49,7 @@ def frame(size: int, value: int = 0) -> npt.NDArray[np.uint8]:
 
 
 def table(writer: NdShArray) -> Any:
-    return writer._writer._frames.table  # type: ignore[union-attr]
+    return writer._writer._holding.segment.table  # type: ignore[union-attr]
 
 
 def segment(writer: NdShArray) -> int:
@@ -425,7 +425,6 @@ def test_a_loan_that_is_dropped_changes_nothing(
         clock.pass_by(5)
         with pytest.raises(KeyError), writer.loan((SMALL,), np.uint8):
             raise KeyError
-        writer._writer._refuse_while_lent(None)  # type: ignore[union-attr]
     assert on_disk(writer) == before
     assert readers[0].read()[1].tolist() == [1] * LARGE
     writer.write(frame(SMALL, 2))
@@ -547,8 +546,8 @@ def test_the_segment_of_an_interrupted_publish_keeps_its_name(
 
 def test_the_fewest_slots_leave_out_pins(writer: NdShArray, readers: list[NdShArray]) -> None:
     writer.write(frame(SMALL))
-    side: Any = writer._writer._frames.side  # type: ignore[union-attr]
-    cells: Any = writer._writer._control.memory.bytes  # type: ignore[union-attr]
+    side: Any = writer._writer._holding.segment.side  # type: ignore[union-attr]
+    cells: Any = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
     for pins, fewest in [((), 2), ((1,), 2), ((1, 2), 3), ((4, 1, 2), 3), ((9, 250), 2)]:
         cells[PINS_BYTE : PINS_BYTE + len(pins)] = bytes(pins)
         assert side.fewest_slots() == fewest

@@ -79,7 +79,7 @@ def test_entry_of_killed_readers_are_free_again_where_the_control_segment_stays(
         windows.setattr(MmapTransport, "unlink", unlink)
         for _ in range(3):
             with NdShArray(name, np.arange(3), "w", transport="mmap") as writer:
-                words = writer._writer._control.memory.words  # type: ignore[union-attr]
+                words = writer._writer._holding.control.memory.words  # type: ignore[union-attr]
                 assert not any(words[OWNERS_WORD : OWNERS_WORD + ENTRIES])
                 del words
                 child = console()
@@ -174,12 +174,14 @@ def test_a_frame_lent_while_names_were_removed_is_found_again(
         ours: Any = writer._writer
         with writer.loan() as out:
             out[:] = 6
-            os.unlink(ours._lock_file.path)
+            os.unlink(ours._holding.lock_file.path)
             transport_object.unlink(
-                writer._address.frames(ours._control.instance, ours._frames.table.segment)
+                writer._address.frames(
+                    ours._holding.control.instance, ours._holding.segment.table.segment
+                )
             )
-            ours._look_at = 0  # a second has passed
-        ours._look_at = 0  # and another
+            ours._holding.due = 0  # a second has passed
+        ours._holding.due = 0  # and another
         writer.write(np.full(3, 7))
         with NdShArray(name, r_w="r", transport=transport) as late:
             assert late.read()[1].tolist() == [7] * 3
@@ -189,7 +191,7 @@ def test_an_instance_id_that_is_scribbled_over_costs_no_pin(name: str, transport
     with NdShArray(name, np.full(50, 1), "w", transport=transport) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             _, held = reader.read(copy=False)
-            words = writer._writer._control.memory.words  # type: ignore[union-attr]
+            words = writer._writer._holding.control.memory.words  # type: ignore[union-attr]
             own = words[INSTANCE_WORD]
             for value in range(2, 30):
                 words[INSTANCE_WORD] = value

@@ -465,7 +465,9 @@ def test_two_users_of_a_group_share_an_array(get: Get, team: Path, name: str) ->
     assert {(bits(path), path.stat().st_gid) for path in files} == {(0o660, TEAM)}
 
     bob.begin("r.read(timeout=15)[1].tolist()")  # sleeps: its waiting byte is set
-    alice.run("while not w._writer._control.memory.group(768, 830).tobytes().strip(bytes(1)): pass")
+    alice.run("memory = w._writer._holding.control.memory")
+    alice.run("while not memory.group(768, 830).tobytes().strip(bytes(1)): pass")
+    alice.run("del memory")
     alice.run("w.write(np.arange(4))")
     assert bob.result() == [0, 1, 2, 3]
 
@@ -520,11 +522,11 @@ def test_the_entry_of_a_killed_reader_of_another_user_is_cleared(
     alice.run("w.write(np.arange(3))")
     bob.run(f"r = opened('r', {name!r}, {str(team)!r}, 0o660)")
     bob.run("held = r.read(copy=False)")
-    marked = "entries.marked(w._writer._control.memory)"
+    marked = "entries.marked(w._writer._holding.control.memory)"
     assert alice.run(marked) == {0}
     bob.kill()
     for _ in range(3):
-        alice.run("w._writer._look_at = 0")  # a second has passed
+        alice.run("w._writer._holding.due = 0")  # a second has passed
         alice.run("w.write(np.arange(3))")
     assert alice.run(f"list({marked})") == []
     assert not [path for path in team.iterdir() if path.name.endswith("-r00")]
@@ -867,7 +869,7 @@ def test_arrays_in_place_are_private_copies_with_read_only_rights(
         kept.append(f"f{value}")
     assert bob.run(f"[f.flags.writeable for f in [{','.join(kept)}]]") == [False] * 10
     assert bob.run(f"[set(f.tolist()) for f in [{','.join(kept)}]]") == [{v} for v in range(10)]
-    assert alice.run("w._writer._frames.table.slots") == 3  # nothing was pinned
+    assert alice.run("w._writer._holding.segment.table.slots") == 3  # nothing was pinned
     alice.run("w.close()")
     assert bob.run("int(f0[0])") == 0
     bob.run("r.close()")

@@ -134,8 +134,8 @@ while not stop:
 if role == "r":
     valid, frame = other.read(timeout=0.5)
     last = int(frame[0])
-slots = other._writer._frames.table.slots if role == "w" else 0
-entries = other._writer._control.memory.bytes if role == "w" else b""
+slots = other._writer._holding.segment.table.slots if role == "w" else 0
+entries = other._writer._holding.control.memory.bytes if role == "w" else b""
 pins = sum(1 for pin in entries[832:1080] if pin)
 other.close()
 print(count, wrong, last, slots, pins, flush=True)

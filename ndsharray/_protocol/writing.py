@@ -1,8 +1,8 @@
 """The writer's loads, stores and fences over one frame segment; why they suffice: ``seqlock``.
 
 What may live here: the steps of writing, each callable by itself, so that a test interleaves a
-writer and a reader by hand. Not here: how payload and header get into a slot, or which segment is
-written to.
+writer and a reader by hand. Not here: how payload and header get into a slot, and which segment is
+in use.
 """
 
 from __future__ import annotations
@@ -23,27 +23,43 @@ from .format import (
 )
 from .memory import Fences, Memory
 
-__all__ = ["WriteSide"]
+__all__ = ["Record", "WriteSide"]
 
 _ALL_PINS = ENTRIES * PINS_PER_ENTRY
 _NOBODY = bytes(ENTRIES)
+
+
+class Record:
+    """What a writer knows of its array by itself, from one frame segment to the next.
+
+    Attributes
+    ----------
+    newest_frame : tuple of int
+        The newest word, and the number of the frame that it names. One tuple, so that no interrupt
+        comes between.
+    position : int
+        The last position taken.
+    """
+
+    __slots__ = ("newest_frame", "position")
+
+    def __init__(self, newest: int = 0, frame: int = 0, position: int = 0) -> None:
+        self.newest_frame = (newest, frame)
+        self.position = position
 
 
 class WriteSide:
     """The writer's steps over one frame segment.
 
     It never acts on what it reads back from shared memory, but for the pins: which slots are
-    stable with which seq, and which frame is newest, it knows by its own record.
+    stable with which seq it remembers itself, and which frame is newest stands in the record.
 
     Attributes
     ----------
-    newest_frame : tuple of int
-        Own record of the newest word and of the number of the frame that it names; at first the
-        last segment's. One tuple, so that no interrupt comes between.
-    position : int
-        The last position taken.
-    copy : int
-        The table copy that stands for this segment.
+    table_index : int
+        Which of the two tables describes this segment.
+    open_position : int
+        The position that was begun and neither published nor dropped; an exception leaves it set.
     """
 
     __slots__ = (
@@ -52,36 +68,40 @@ class WriteSide:
         "_load_pins",
         "_load_waiting",
         "_order",
+        "_record",
         "_seq_at",
         "_stable",
         "_tries",
         "_words",
-        "copy",
-        "newest_frame",
         "open_position",
-        "position",
         "slots",
+        "table_index",
     )
 
     def __init__(
-        self, control: Memory, frames: Memory, table: Table, copy: int, fences: Fences
+        self,
+        control: Memory,
+        segment: Memory,
+        table: Table,
+        table_index: int,
+        record: Record,
+        fences: Fences,
     ) -> None:
         self._control = control.words
         self._load_pins = control.group(PINS_BYTE, PINS_END).tobytes
         self._load_waiting = control.group(WAITING_BYTE, WAITING_BYTE + ENTRIES).tobytes
         self._full, self._order = fences
-        self._words = frames.words
+        self._words = segment.words
+        self._record = record
         self.slots = table.slots
-        # So many slots are more than pins: one that is free moves about, and is caught in the end,
-        # sooner than a further segment is made.
+        # The largest segment has more slots than there are pins: a free one exists, and is found
+        # in a few rounds, which cost less than a further segment.
         tries = table.slots * (1 if table.slots < MAX_SLOTS else 8)
         self._tries = range(1, tries + 1)
         self._seq_at = [*range(SEQ_WORD, table.size // 8, table.stride // 8)]
-        self.copy = copy
+        self.table_index = table_index
         self._stable = [0] * table.slots  # seq of each slot's last whole frame
-        self.newest_frame: tuple[int, int] = (0, 0)
-        self.position = 0
-        self.open_position = 0  # begun and not finished; left standing by an exception
+        self.open_position = 0
 
     def begin(self) -> int:
         """Take the next slot that is neither newest nor pinned, and mark it as being written.
@@ -91,8 +111,8 @@ class WriteSide:
         int
             Its position; 0 if every slot is pinned or newest.
         """
-        newest, slots, load_pins = self.newest_frame[0] >> 1, self.slots, self._load_pins
-        last = self.position
+        record, slots, load_pins = self._record, self.slots, self._load_pins
+        newest, last = record.newest_frame[0] >> 1, record.position
         for step in self._tries:
             position = last + step
             if not (position - newest) % slots:  # guard: newest-is-passed-by
@@ -100,7 +120,7 @@ class WriteSide:
             index = position % slots
             if index + 1 in load_pins():  # guard: first-look-at-the-pins
                 continue
-            self.position = self.open_position = position
+            record.position = self.open_position = position
             words, at = self._words, self._seq_at[index]
             words[at] = 2 * position - 1  # guard: seq-odd-before-the-payload
             self._full("W1")  # seq before payload, and before the look at the pins; R2, R3
@@ -117,54 +137,56 @@ class WriteSide:
     def begin_first(self) -> int:
         """Take the first slot of a new segment; return its position.
 
-        Nobody follows that segment yet, so all pins, which name no segment, are for others; and
-        what is stored needs no fence but the one before newest.
+        No reader follows that segment yet, so every pin (pins name no segment) is for another one;
+        and the stores need no fence but the one before newest.
         """
-        self.position = self.open_position = position = self.position + 1
+        record = self._record
+        record.position = self.open_position = position = record.position + 1
         self._words[self._seq_at[position % self.slots]] = 2 * position - 1
         return position
 
     def publish(self, position: int, now: int) -> bool:
-        """Say that the slot's frame is whole, and make it the newest one, for all readers at once.
+        """Mark the slot's frame as whole, and make it the newest one, for all readers at once.
 
-        It is written down before the shared word says so: an interrupt between the two leaves a
-        record that `settle` can act on; the other way round, the next write would overwrite a
-        frame that readers think is newest.
+        The record changes before the shared word does: after an interrupt between the two, `settle`
+        stores the word again. The other way round, the next write would overwrite a frame that
+        readers take for the newest.
 
         Parameters
         ----------
         position : int
-            Its position.
+            The slot's position.
         now : int
-            When it was written, on the clock that all processes share.
+            The time of the write, on the clock that all processes share.
 
         Returns
         -------
         bool
-            Whether any reader waits for it, and is to be woken.
+            Whether a reader waits, and has to be woken.
         """
         index, seq, words = position % self.slots, 2 * position, self._words
-        at, number = self._seq_at[index], self.newest_frame[1] + 1
+        at, record = self._seq_at[index], self._record
+        number = record.newest_frame[1] + 1
         words[at + FRAME_WORD] = number
         words[at + TIME_WORD] = now
         if self._order is not None:
             self._order("W2")  # payload before seq; R1, and the table before newest; R6
         self._stable[index] = words[at] = seq
-        self.newest_frame = (seq + self.copy, number)
-        self._control[NEWEST_WORD] = seq + self.copy  # guard: record-before-publish
+        record.newest_frame = (newest := seq + self.table_index, number)
+        self._control[NEWEST_WORD] = newest  # guard: record-before-publish
         # newest before the look at who waits; R4. And before the next change of a table or of a
         # slot, and before "closed"; R7, R8, R9
         self._full("W3")
         self.open_position = 0
-        somebody: bool = self._load_waiting() != _NOBODY
-        return somebody
+        waits: bool = self._load_waiting() != _NOBODY
+        return waits
 
     def settle(self) -> None:
-        """Clean up after a write that did not end normally (an exception anywhere in it)."""
+        """Clean up after a write that an exception ended, anywhere in it."""
         position = self.open_position
         if position == 0:
             return
-        newest = self.newest_frame[0]
+        newest = self._record.newest_frame[0]
         if position != newest >> 1:
             index = position % self.slots
             self._stable[index] = 0
@@ -175,11 +197,11 @@ class WriteSide:
         self.open_position = 0
 
     def pinned(self) -> int:
-        """Return how many pins are set now."""
+        """Return the number of pins that are set now."""
         return _ALL_PINS - int(self._load_pins().count(0))
 
     def fewest_slots(self) -> int:
-        """Return how few slots the next segment can have so that one of them is not pinned."""
+        """Return the fewest slots with which the next segment has one that is not pinned."""
         pins, slots = self._load_pins(), 1
         while slots in pins:
             slots += 1

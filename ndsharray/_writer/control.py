@@ -4,8 +4,8 @@ What may live here: the life of the control segment and of the names that it rec
 frames, readers, and how a writer gets the segment (``takeover``). Every method needs the writer's
 lock file to be held.
 
-It keeps a record of its own of all that it stored. What stands in shared memory is read once,
-when an existing segment is adopted, and then checked.
+The owner remembers all that it stores. It reads shared memory once, when it adopts an existing
+segment, and checks what it finds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .._protocol import format
 from .._protocol.format import Table
 from .._protocol.memory import Memory
 from .._protocol.seqlock import set_closed
+from .._protocol.writing import Record
 from .._registry.cleanup import refuse_in_child, remove_array, unlink
 from .._registry.lookup import State, look
 from .._registry.names import Address
@@ -28,6 +29,12 @@ from ..backends.base import NO_ROOM, Segment
 from ..errors import FormatError
 
 __all__ = ["ControlSegment"]
+
+# A writer that adopts an array begins so far after the newest position that the writer before it
+# never used its positions, published or not (it begins another segment at half the distance,
+# ``growth``): else a reader could take a dead writer's unpublished frame for a new one. Not a
+# multiple of 2^31, as waiters compare the low half of newest.
+_TAKE_OVER_JUMP = 2**16  # guard: jump-at-take-over
 
 
 class ControlSegment:
@@ -40,11 +47,11 @@ class ControlSegment:
     instance : int
         Its instance id.
     adopted : bool
-        Whether another writer made it.
-    newest_frame : tuple of int
-        The newest word and the number of the last frame, as they were found (0 in a new one).
+        Whether it holds a frame of an earlier writer.
+    record : Record
+        Which frame is newest, and the last position.
     tables : list of Table
-        Both table copies.
+        Both tables.
     """
 
     def __init__(
@@ -53,17 +60,17 @@ class ControlSegment:
         self._address = address
         self._lock_file = lock_file
         self._segment = segment  # keeps the mapping
-        self.memory: Any = Memory(segment.buf)  # None once it is dropped, as is the next
+        self.memory: Any = Memory(segment.buf)  # None after `drop`, as the next one
         self._waiter: Any = Waiter(self.memory.group(*format.NEWEST_BYTES))
         self.instance = instance
         self.adopted = False
-        self.newest_frame = (0, 0)
+        self.record = Record()
         self.tables = [format.NO_TABLE, format.NO_TABLE]
         self._next = 0
         self._names: set[int] = set()  # ids whose names may exist
 
-    def take(self) -> None:
-        """Say who has the array now."""
+    def set_writer(self) -> None:
+        """Store which process is the array's writer now."""
         words = self.memory.words
         words[format.PID_WORD] = os.getpid()
         words[format.TAKEN_WORD] = time.time_ns()
@@ -74,17 +81,21 @@ class ControlSegment:
         if self._waiter is not None:
             self._waiter.wake()
 
-    def make_frames(
-        self, keep: int, newest: int, stride: int, slots: int, *fewer: int
-    ) -> tuple[Segment, Table, int]:
-        """Make a frame segment, and fill the table copy for it that newest does not name.
+    @property
+    def followed(self) -> int:
+        """The id of the segment that newest names; 0: none."""
+        newest = self.record.newest_frame[0]
+        return self.tables[newest & 1].segment if newest >> 1 else 0
 
-        It has so many slots, or the first of the `fewer` that there is room for.
+    def make_frames(self, stride: int, slots: int, *fewer: int) -> tuple[Segment, Table, int]:
+        """Make a frame segment, and fill the table that newest does not name.
+
+        It has `slots` slots, or the first number of `fewer` that there is room for.
 
         Returns
         -------
         tuple
-            The segment, its table, and which copy that is.
+            The segment, its table, and the table's index.
 
         Raises
         ------
@@ -92,32 +103,31 @@ class ControlSegment:
             That of the first try.
         """
         try:
-            segment = self._create(keep, slots * stride)
+            segment = self._create(slots * stride)
         except OSError as error:
-            if error.errno not in NO_ROOM:  # a name that is there is another writer's, say
+            if error.errno not in NO_ROOM:  # a name that exists is another writer's, for example
                 raise
             for slots in fewer:
                 with suppress(OSError):
-                    segment = self._create(keep, slots * stride)
+                    segment = self._create(slots * stride)
                     break
             else:
                 raise
-        copy = 1 - (newest & 1)  # guard: table-copy-not-named
-        return segment, self.set_table(copy, slots, stride, newest), copy
+        return segment, *self.set_table(slots, stride)
 
-    def _create(self, keep: int, size: int) -> Segment:
-        name = self.next_segment(keep)
+    def _create(self, size: int) -> Segment:
+        name = self.next_segment()
         refuse_in_child(self._lock_file)  # its parent is about to make it
         return self._address.transport.create(name, size)
 
-    def next_segment(self, keep: int) -> str:
-        """Record the id of the frame segment about to be made, and return its name.
+    def next_segment(self) -> str:
+        """Record the id of the frame segment to be made, and return its name.
 
-        Recorded before it is made, and after all that was recorded before is gone (but
-        `keep`, the id that readers follow): so whoever comes after a killed writer knows every
-        name, also where the system cannot list shared memory.
+        The record comes before the segment, and after the removal of all names that were recorded
+        before: so the successor of a killed writer knows every name, also where the system cannot
+        list shared memory.
         """
-        self.remove_frames(keep)  # guard: followed-segment-stays
+        self.remove_frames()
         self._next = 1 + max(self._next, self.tables[0].segment, self.tables[1].segment)
         if self._next > format.MAX_SEGMENT:
             raise OverflowError("segment ids are used up: close the writer and make a new one")
@@ -125,45 +135,47 @@ class ControlSegment:
         self.memory.words[format.NEXT_WORD] = self._next  # guard: next-recorded-before-it-is-made
         return self._address.frames(self.instance, self._next)
 
-    def set_table(self, copy: int, slots: int, stride: int, newest: int) -> Table:
-        """Fill the table copy that newest does not name, for the segment made last."""
-        position = newest >> 1
-        previous = self.tables[newest & 1].segment if position else 0
-        table = Table(self._next, slots, stride, position, previous)
-        format.store_table(self.memory, copy, table)
-        self.tables[copy] = table
-        return table
+    def set_table(self, slots: int, stride: int) -> tuple[Table, int]:
+        """Fill the table that newest does not name, for the segment made last."""
+        newest = self.record.newest_frame[0]
+        table_index = 1 - (newest & 1)  # guard: table-copy-not-named
+        table = Table(self._next, slots, stride, newest >> 1, self.followed)
+        format.store_table(self.memory, table_index, table)
+        self.tables[table_index] = table
+        return table, table_index
 
-    def restate(self, newest: int) -> None:
-        """Store once more what readers follow, as it is on record.
+    def restate(self) -> None:
+        """Store the table that readers follow once more, from the record.
 
-        A writer that was stopped inside a grow, and replaced meanwhile because somebody had removed
-        its lock file, goes on with that grow, and stores its table over ours.
+        A writer that was stopped inside a growth, and replaced meanwhile because somebody had
+        removed its lock file, ends that growth when it continues, and stores its table over ours.
         """
+        newest = self.record.newest_frame[0]
         if newest >> 1:
             format.store_table(self.memory, newest & 1, self.tables[newest & 1])
 
-    def remove_frames(self, keep: int = 0) -> None:
-        """Remove every recorded frame name but `keep`.
+    def remove_frames(self) -> None:
+        """Remove every recorded frame name but that of the segment that readers follow.
 
-        A name that cannot be removed (mapped, on Windows) stays on record for the next time.
+        A name that cannot be removed (mapped, on Windows) stays recorded for the next time.
         """
-        for segment in sorted(self._names - {keep}):
+        self._remove(self._names - {self.followed})  # guard: followed-segment-stays
+
+    def _remove(self, segments: set[int]) -> None:
+        for segment in sorted(segments):
             name = self._address.frames(self.instance, segment)
             if unlink(self._address, name, self._lock_file):
                 self._names.discard(segment)
 
-    def close(self, frame: int, kept: list[Segment]) -> bool:
+    def close(self, kept: list[Segment]) -> bool:
         """Mark the array closed and remove all its names, in the order that survives a kill.
 
         May be called again after an interrupt.
 
         Parameters
         ----------
-        frame : int
-            The last frame's number.
         kept : list of Segment
-            Is given what the caller lets go after the lock file (`remove_array`).
+            Is given what the caller drops after the lock file (`remove_array`).
 
         Returns
         -------
@@ -172,12 +184,12 @@ class ControlSegment:
         """
         memory = self.memory
         if memory is not None:
-            set_closed(memory, frame)
-            # Whoever is just going to sleep misses it, and learns it at the end of its nap.
+            set_closed(memory, self.record.newest_frame[1])
+            # A reader that is about to sleep misses it, and learns it at the end of its nap.
             self.wake()  # guard: wake-at-close
         del memory
         self.drop()
-        self.remove_frames()  # by our own record, whatever became of the shared one
+        self._remove(self._names)  # by our own record, whatever became of the shared one
         return remove_array(self._address, self._lock_file, kept)
 
     def is_named(self) -> bool:
@@ -199,7 +211,7 @@ class ControlSegment:
         return True
 
     def drop(self) -> None:
-        """Give the mapping back; names stay. It goes before the name does: Windows."""
+        """Unmap the segment; names stay. The mapping goes before the name does: Windows."""
         self.memory = self._waiter = None
         self._segment.close()
 
@@ -213,7 +225,7 @@ class ControlSegment:
         """
         words = self.memory.words
         newest = words[format.NEWEST_WORD]
-        self.tables = [format.load_table(self.memory, copy) for copy in (0, 1)]
+        self.tables = [format.load_table(self.memory, index) for index in (0, 1)]
         self._next = words[format.NEXT_WORD]
         named, position = self.tables[newest & 1], format.check_newest(newest)
         if position:
@@ -228,9 +240,9 @@ class ControlSegment:
         if max(frame, position) > format.MAX_ADOPTED:
             raise FormatError("position or frame number", f"{position}, {frame}")
         self._names = set(ids) - {0}
-        self.newest_frame = (newest, frame)
-        self.adopted = True
-        self.remove_frames(named.segment if position else 0)  # guard: recorded-names-removed
+        self.record = Record(newest, frame, position + _TAKE_OVER_JUMP)
+        self.adopted = position > 0
+        self.remove_frames()  # guard: recorded-names-removed
 
     def _frame_at(self, position: int, table: Table) -> int:
         """Return the frame number in the slot of `position`; 0 if it is gone."""

@@ -1,6 +1,6 @@
-"""A loan: the next slot in its writer's user's hands, filled where it lies.
+"""A loan: the user of a writer fills the next slot where it lies.
 
-What may live here: the ``with`` block. Not here: which slot, and how it is published (``writer``).
+What may live here: the ``with`` block. Not here: which slot, its publication (``publisher``).
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ __all__ = ["Begun", "Lender", "Loan"]
 
 
 class Begun:
-    """A slot that was begun and is not published yet; it is dropped with the last reference."""
+    """A slot that was begun and is not published yet. An abandoned one counts as ended."""
 
-    __slots__ = ("__weakref__", "control", "frames", "layout", "over", "position")
+    __slots__ = ("__weakref__", "control", "layout", "over", "position", "segment")
 
     def __init__(
-        self, control: ControlSegment, frames: FrameSegment, position: int, layout: Layout
+        self, control: ControlSegment, segment: FrameSegment, position: int, layout: Layout
     ) -> None:
         self.over = False  # also while a traceback keeps it alive
         self.control = control
-        self.frames = frames
+        self.segment = segment
         self.position = position
         self.layout = layout
 
 
 class Lender(Protocol):
-    """What a loan needs of a writer."""
+    """The part of a writer that a loan needs."""
 
     def lend(self, layout: Layout) -> Begun:
         """Begin a slot."""
         ...
 
     def take_back(self, begun: Begun, publish: bool) -> None:
-        """Publish it, or drop it."""
+        """Publish a slot, or drop it."""
         ...
 
 
@@ -65,7 +65,7 @@ class Loan:
         self._begun = begun = self._writer.lend(self._layout)
         try:
             # A view of its own, to be made read-only at the end.
-            array: npt.NDArray[Any] = begun.frames.prepare(begun.position, begun.layout).view()
+            array: npt.NDArray[Any] = begun.segment.prepare(begun.position, begun.layout).view()
             if array.dtype.names is not None:
                 array = array.view(own_dtype(array.dtype))
             self._array = array

@@ -1,7 +1,7 @@
-"""The frame segment in its writer's hands: filling a slot that was begun.
+"""A frame segment as its writer maps it: filling a slot that was begun.
 
 What may live here: what goes into a slot, and the record of what each slot holds. Not here: which
-slot and when (``writer``), nor the order of the stores around it (``seqlock``).
+slot and when (``growth``), nor the order of the stores around it (``seqlock``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, UUID_WORD, Layout, Table
 from .._protocol.memory import Fences, Memory
-from .._protocol.writing import WriteSide
+from .._protocol.writing import Record, WriteSide
 from .._system.fork import SIDES, detach_in_child
 from ..backends.base import Segment
 
@@ -22,7 +22,7 @@ _NOT_KNOWN = (None, None)
 
 
 class FrameSegment:
-    """One frame segment, and what its writer put where.
+    """One frame segment, and what its writer has put into each slot.
 
     In a forked child every store to it raises ValueError.
 
@@ -38,8 +38,8 @@ class FrameSegment:
 
     __slots__ = (
         "__weakref__",
-        "_frames",
         "_fresh",
+        "_memory",
         "_segment",
         "_slots",
         "_step",
@@ -50,14 +50,20 @@ class FrameSegment:
     )
 
     def __init__(
-        self, control: Memory, segment: Segment, table: Table, copy: int, fences: Fences
+        self,
+        control: Memory,
+        segment: Segment,
+        table: Table,
+        table_index: int,
+        record: Record,
+        fences: Fences,
     ) -> None:
         self._segment = segment
-        self._frames = Memory(segment.buf)
+        self._memory = Memory(segment.buf)
         self.table = table
         self._slots, self._step = table.slots, table.stride // 8
         self.room = table.stride - RECORD_BYTE
-        self.side = WriteSide(control, self._frames, table, copy, fences)
+        self.side = WriteSide(control, self._memory, table, table_index, record, fences)
         # What each slot's header says, and the array over its payload.
         self._views: list[tuple[Layout | None, Any]] = [_NOT_KNOWN] * table.slots
         self._fresh: Any = None  # the array that was made last
@@ -70,11 +76,11 @@ class FrameSegment:
         if held[0] is not layout:
             # guard: header-unknown-before-it-is-touched
             self._views[index] = _NOT_KNOWN  # what an interrupt from here on leaves
-            words, at = self._frames.words, index * self._step
+            words, at = self._memory.words, index * self._step
             record = 8 * at + RECORD_BYTE
             # First: after a fork in here, the stores that follow raise, or `detach` finds it.
-            view = self._fresh = layout.view(self._frames, record)
-            self._frames.bytes[record : record + len(layout.header)] = layout.header
+            view = self._fresh = layout.view(self._memory, record)
+            self._memory.bytes[record : record + len(layout.header)] = layout.header
             words[at + HEADER_WORD] = len(layout.header)
             words[at + PAYLOAD_WORD] = layout.nbytes
             words[at + UUID_WORD], words[at + UUID_WORD + 1] = layout.words

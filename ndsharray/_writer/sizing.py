@@ -1,14 +1,14 @@
 """How large the frame segment has to be: what the writes of some seconds needed.
 
-What may live here: figures. Not here: segments and pins, and what is done about them (``writer``).
+What may live here: figures. Not here: segments and pins, and what is done about them (``growth``).
 
-A write needs room for its layout, or for the one before it (shapes may take turns), in as many
-slots as were asked for, or two more than there are pins; a new segment has that size. The first
-write after a *period* of five seconds looks whether the segment is more than four times what the
-largest layout and the most slots of the period take, or has fewer slots than were asked for, as the
-memory was full. If so, that write begins a segment of just that size. So memory comes back five to
-ten seconds after it was needed last, shapes that take turns keep what the largest needs, and
-there is one such change in five seconds at most.
+A write needs room for the larger one of its layout and the last one (shapes may alternate), in as
+many slots as were asked for, or two more than there are pins; a new segment has that size. The
+first write after a *period* of five seconds looks whether the segment is more than four times what
+the largest layout and the most slots of the period take, or has fewer slots than were asked for, as
+the memory was full. If so, that write begins a segment of just that size. So memory is freed five
+to ten seconds after its last use, alternating shapes keep what the largest needs, and there is at
+most one such change in five seconds.
 """
 
 from __future__ import annotations

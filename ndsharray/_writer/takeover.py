@@ -69,7 +69,7 @@ def _adopt(address: Address, found: Found, lock_file: LockFile) -> ControlSegmen
     control = ControlSegment(address, found.segment, found.header.instance, lock_file)
     refuse_in_child(lock_file)
     control.adopt()
-    log.info("%r taken over after frame %d", address.name, control.newest_frame[1])
+    log.info("%r taken over after frame %d", address.name, control.record.newest_frame[1])
     return control
 
 

@@ -1,7 +1,7 @@
 /* Is the newest whole frame always readable, and never one that nobody published, while writers grow,
    are killed anywhere, and others take over? And is every name on record that there is?
    WRITERS writers, one after the other under the lease, each writes FRAMES frames, each into the
-   segment there is or a new one. Follows Writer._obtain, _grow, _new_segment, _publish; OwnedControl:
+   segment there is or a new one. Follows Holding.take_over, begin_segment, Growth._grow, Publisher._publish; ControlSegment:
    adopt, next_segment, set_table, remove_frames; ReadSide.load_table; Cursor.newest, Instance.follow.
    A reader tries READS times at any moment, and must get the newest frame when all is over (READS=0:
    one that comes only then); the names are compared with the record. -DPASS: a position may be
@@ -157,7 +157,7 @@ dead:
   atomic { DRAINED(0); lease = false; ended++ }
 }
 
-inline follow() { /* Instance.follow: failed unless the copy is whole and its segment opens */
+inline follow() { /* Follower._follow: failed unless the copy is whole and its segment opens */
   id = mem[ID(word % 2)];
   if
   :: mem[NEWEST] != word -> id = 0

@@ -2,7 +2,7 @@
    does a reader find the live instance, while writers are killed anywhere, close, and are swept?
    WRITERS writers that write once and close or stay, one sweep, one reader, then a last writer that
    stays: the reader must end with its frame. Follows _lease._try_take, Lease.release; _control:
-   obtain, _make, OwnedControl.close; _leftovers.remove_array; Writer.close; _sweep._sweep_one;
+   obtain, _make, ControlSegment.close; _leftovers.remove_array; Holding.close; _sweep._sweep_one;
    Reader._newest (Finder.find), cells only as far as a lease tells that a reader lives.
    Everything here goes through the system: sequential consistency is what there is.
    -DKILLS=n. -DNO_CHECK: the path is not looked at after locking. -DLEASE_FIRST: the lease file goes

@@ -1,7 +1,7 @@
 /* Can a reader accept a table copy that is half of one segment and half of another, or one that
    newest does not name, if unfenced accesses of a thread may swap?
    Two growths in a row, so the second one changes the copy that newest named first. Segment and
-   position n belong together; a copy is two words. Follows Writer._new_segment (make_frames,
+   position n belong together; a copy is two words. Follows Holding.begin_segment (make_frames,
    begin_first), WriteSide.publish; ReadSide.load_table.
    -DNO_W2 NO_W3 NO_R6 NO_R7 take a fence out. Each fence is a full one. */
 #include "weak.inc"
