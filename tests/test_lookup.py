@@ -104,7 +104,7 @@ def test_what_is_wrong_keeps_no_memory_and_no_caller(
     writer: NdShArray, address: Address, name: str, transport: str
 ) -> None:
     """A circle through a traceback would keep both until garbage is collected."""
-    memory = writer._writer._control.memory  # type: ignore[union-attr]
+    memory = writer._writer._holding.control.memory  # type: ignore[union-attr]
     gc.disable()
     try:
         memory.words[format.VERSION_WORD] = 2

@@ -19,7 +19,7 @@ from .._registry.names import Address
 from .._system import at_exit
 from .._system.foreign import require_asyncio
 from .._system.fork import SIDES, detach_in_child
-from .._system.turn import refuse_nested, refuse_thread
+from .._system.guard import refuse_nested, refuse_thread
 from ..errors import ClosedError, FormatError
 from .buffers import Buffers
 from .delivery import Copy, Delivery, InPlace, Into

@@ -21,7 +21,7 @@ from .._protocol.format import Layout
 from .._registry.names import Address
 from .._system import at_exit, clock
 from .._system.fork import SIDES, detach_in_child
-from .._system.turn import refuse_nested
+from .._system.guard import refuse_nested
 from ..errors import ClosedError
 from .holding import Holding, State
 from .loan import Begun
