@@ -15,7 +15,7 @@ from console import Console, Failed
 
 from ndsharray.backends.base import control_name
 
-PRETENCE = Path(__file__).parent / "macos"
+PRETENCE = Path(__file__).parents[2] / "macos"
 PAGE = 16384
 
 pytestmark = pytest.mark.skipif(
