@@ -42,8 +42,12 @@ def _shm_names() -> set[str]:
 
 
 def _left_in_shm(before: set[str], root: str) -> list[str]:
-    """Return what was left; what another program is using at this moment goes within seconds."""
-    for _ in range(60):
+    """Return what was left; what another program is using at this moment goes sooner or later.
+
+    What a writer that another worker of pytest-xdist killed has left may have no control segment
+    that would tell whose it is; it goes with the test of that worker.
+    """
+    for _ in range(600):
         new = sorted(_shm_names() - before)
         left = [entry for entry in new if not _is_of_another_root(entry, root)]
         if not left:

@@ -1,6 +1,6 @@
 """What the library does where the system is called macOS, as far as Linux can show it.
 
-`macos/sitecustomize.py` says what is pretended; `tox -e macos` runs the unit and api tests that way.
+`macos/sitecustomize.py` says what is pretended; `tox -e macos` runs unit and api tests that way.
 """
 
 from __future__ import annotations
