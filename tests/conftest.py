@@ -111,6 +111,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in gone]
 
 
+def pytest_collection_finish() -> None:
+    """Leave all that is imported out of the collection of garbage after each test."""
+    gc.collect()
+    if hasattr(gc, "freeze"):
+        gc.freeze()
+
+
 def _of_the_other_transport(items: list[pytest.Item]) -> list[pytest.Item]:
     """Return, of the tests marked alternately, those that do not run on their transport."""
     turns: dict[str, int] = {}
