@@ -48,7 +48,7 @@ def main(dist: Path, options: list[str]) -> int:
         shutil.copytree(there, project / "ndsharray")
         install("pytest", "pytest-timeout", "hypothesis")
         return subprocess.run(
-            [str(python), "-m", "pytest", *options], cwd=project, check=False
+            [str(python), "-m", "pytest", "--full", *options], cwd=project, check=False
         ).returncode
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# emulated.sh [TARGET...] [-- PYTEST'S OPTIONS]: the core tests and an example pair on other
+# emulated.sh [TARGET...] [-- PYTEST'S OPTIONS]: the unit and api tests and an example pair on other
 # processors (all four by default), each in a small Debian of its own, which is made once. A TARGET is
 # an architecture of Debian's, or one and a suite: s390x, amd64-sid. NDSHARRAY_PLATFORMS says where.
 #

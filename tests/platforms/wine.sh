@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# wine.sh [PYTEST'S OPTIONS]: the core tests and an example pair on Windows' own CPython 3.12 under
+# wine.sh [PYTEST'S OPTIONS]: the unit and api tests and an example pair on Windows' own CPython 3.12 under
 # Wine, in a small Debian of its own, which is made once. NDSHARRAY_PLATFORMS says where.
 #
 # Needs root, and on Debian or Ubuntu: apt-get install debootstrap debian-archive-keyring

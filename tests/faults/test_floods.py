@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from lookers import run_lookers
 
 from ndsharray import NdShArray
 
@@ -72,7 +73,7 @@ def test_no_frame_is_mixed_while_a_writer_floods_720p(
     assert valid >= (100 if slots == 3 else 10)
 
 
-@pytest.mark.stress
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_no_frame_is_mixed_in_two_minutes_of_flood(name: str, transport: str) -> None:
     child = flood(name, transport, 3)
@@ -134,3 +135,19 @@ def test_nothing_new_means_that(
             valid, _ = reader.read(copy=copy)
             wrong += there and not valid
     assert wrong == 0
+
+
+# --- arrays in place
+
+
+@pytest.mark.timeout(120)
+def test_two_readers_look_in_place_while_a_writer_floods(name: str, transport: str) -> None:
+    (count, grown, median, slowest, usual, floor), readers = run_lookers(name, transport, 5)
+    print(f"{count} frames, {grown} grows, median {median} ns, p99.9 {slowest} ns, {readers}")
+    print(f"a bare copy: median {usual} ns, p99.9 {floor} ns")
+    assert grown <= 2
+    # What the machine does to a copy, it does to a write. Windows counts in steps of 15.6 ms.
+    assert slowest < 10 * floor or floor == 0
+    for frames, wrong in readers:
+        assert frames > 20
+        assert wrong == 0

@@ -22,7 +22,7 @@ import pytest
 
 pytestmark = pytest.mark.alternately
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 TIMEOUT = 60.0
 

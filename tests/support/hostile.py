@@ -1,7 +1,7 @@
 """Damage: near-valid headers, scribbled words, and frames that show whether they are whole.
 
-Run as a program it is one of the processes of `test_hostile`: ``hostile.py TASK key=value ...``. A
-task prints one line of JSON; whatever it did not expect ends it with a traceback.
+Run as a program it is one of the processes of `test_scribbled_memory`: ``hostile.py TASK key=value
+...``. A task prints one line of JSON; whatever it did not expect ends it with a traceback.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import HAS_SHM, SHM
+from leftovers import HAS_SHM, SHM
 
 import ndsharray._system.clock
 from ndsharray import NdShArray

@@ -1,49 +1,19 @@
-"""The models of the protocol say what the table says, and the table fits the code."""
+"""The table of the models fits the code: each fence of the code is missed by a model."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-HERE = Path(__file__).parent
-MODEL = HERE / "model"
-
-
-def _load_run() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("model_run", MODEL / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["model_run"] = module  # typing looks classes up by it
-    spec.loader.exec_module(module)
-    return module
-
-
-run = _load_run()
+from model_table import MODEL, run
 
 
 def _said(errors: int, *more: str) -> str:
     return "\n".join([f"State-vector 40 byte, depth reached 9, errors: {errors}", *more])
 
 
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("row", run.rows(), ids=lambda row: row.name)
-def test_a_model_says_what_the_table_says(row, request):
-    if run.missing_tools():
-        pytest.skip(f"not found: {', '.join(run.missing_tools())} (Debian packages spin, gcc)")
-    if row.slow and not request.config.getoption("--long"):
-        pytest.skip("larger bounds: with --long only")
-    result = run.check(row)
-    assert result.verdict == row.expected, f"{row.why}\n{result.trace}"
-
-
 def test_every_fence_of_the_code_is_missed_somewhere_when_it_is_taken_out():
-    protocol = HERE.parent / "ndsharray" / "_protocol"
+    protocol = MODEL.parents[1] / "ndsharray" / "_protocol"
     code = "".join(path.read_text(encoding="utf8") for path in protocol.glob("*.py"))
     fences = set(re.findall(r'\("([WR]\d+)"\)', code))
     assert {"W1", "W3", "R3", "R4"} <= fences

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import blocks_of
 from processes import remains
-from test_docs import blocks_of
 
 from ndsharray import NdShArray
 

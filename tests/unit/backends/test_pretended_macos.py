@@ -1,6 +1,6 @@
 """What the library does where the system is called macOS, as far as Linux can show it.
 
-`macos/sitecustomize.py` says what is pretended; `tox -e macos` runs all core tests that way.
+`macos/sitecustomize.py` says what is pretended; `tox -e macos` runs unit and api tests that way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from console import Console, Failed
 
 from ndsharray.backends.base import control_name
 
-PRETENCE = Path(__file__).parent / "macos"
+PRETENCE = Path(__file__).parents[2] / "macos"
 PAGE = 16384
 
 pytestmark = pytest.mark.skipif(

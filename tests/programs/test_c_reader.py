@@ -20,7 +20,7 @@ from ndsharray import NdShArray
 if not sys.platform.startswith("linux") or sys.maxsize < 2**32:
     pytest.skip("the reader is written for Linux, 64 bits", allow_module_level=True)
 
-SOURCE = Path(__file__).resolve().parent.parent / "examples" / "c_reader" / "reader.c"
+SOURCE = Path(__file__).resolve().parents[2] / "examples" / "c_reader" / "reader.c"
 COMPILER = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
 TIMEOUT = 60.0
 

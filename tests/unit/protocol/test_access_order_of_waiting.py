@@ -1,7 +1,7 @@
 """In place, in order, waiting: the exact order of accesses, and both orders of every race.
 
-As in `test_protocol`: one thread, every access recorded, one side interrupted at a chosen access by
-the other.
+As in `test_access_order`: one thread, every access recorded, one side interrupted at a chosen
+access by the other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_protocol import BIG, BIG_STRIDE, A, Pair, attached_reader
+from test_access_order import BIG, BIG_STRIDE, A, Pair, attached_reader
 
 from ndsharray._protocol import format
 from ndsharray._protocol.format import Table

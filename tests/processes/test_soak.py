@@ -22,13 +22,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import soak
 
 from ndsharray._registry.names import address_of
 from ndsharray.backends import resolve
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="samples /proc")
 
-SOAK = Path(__file__).with_name("soak.py")
+SOAK = Path(soak.__file__)
 # Readers of the array whose writer is restarted; the last one is killed now and then.
 KINDS = ["copy", "out", "in_place", "frames", "awaiting", "attaching", "in_place"]
 PACE = 0.25  # seconds between two samples: nothing is waited for

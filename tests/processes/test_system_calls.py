@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_in_place import run_lookers
+from lookers import run_lookers
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux") or shutil.which("strace") is None,

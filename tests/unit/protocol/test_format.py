@@ -21,7 +21,7 @@ from ndsharray._protocol.memory import Memory
 from ndsharray._registry.names import address_of
 from ndsharray._writer.writer import Writer
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 DTYPES = [
     np.dtype("f4"),

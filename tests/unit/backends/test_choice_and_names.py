@@ -58,11 +58,12 @@ class NotATransport:
 
 
 def test_a_path_to_a_class_is_imported() -> None:
-    assert type(resolve("test_selection:Mine")).__name__ == "Mine"
+    assert type(resolve(f"{__name__}:Mine")).__name__ == "Mine"
 
 
 @pytest.mark.parametrize(
-    "choice", ["shm", "MMAP", "no.such.module:Class", "test_selection:NoSuch", "os:", ":x", ":"]
+    "choice",
+    ["shm", "MMAP", "no.such.module:Class", "no_such:Class", f"{__name__}:NoSuch", "os:", ":x"],
 )
 def test_an_unknown_name_lists_the_known(choice: str) -> None:
     with pytest.raises(UnknownTransportError, match=r"'mmap', 'posix_shm'") as caught:
@@ -71,7 +72,7 @@ def test_an_unknown_name_lists_the_known(choice: str) -> None:
     assert choice in str(caught.value)
 
 
-@pytest.mark.parametrize("choice", [5, b"mmap", MmapTransport, "test_selection:NotATransport"])
+@pytest.mark.parametrize("choice", [5, b"mmap", MmapTransport, f"{__name__}:NotATransport"])
 def test_what_is_no_transport_is_a_type_error(choice: Any) -> None:
     with pytest.raises(TypeError, match="Transport or a str"):
         resolve(choice)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processes
 import pytest
 from processes import remains, run_script
 
@@ -25,7 +26,7 @@ from ndsharray import ClosedError, NdShArray
 
 pytestmark = pytest.mark.alternately
 
-HERE = str(Path(__file__).parent)
+SUPPORT = str(Path(processes.__file__).parent)
 LIBRARY = str(Path(ndsharray.__file__).parent.parent)
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX")
 
@@ -40,7 +41,7 @@ def test_the_resource_tracker_takes_nothing_from_the_living(
 ) -> None:
     orders = NdShArray(name + " orders", r_w="w", transport=transport)
     parent = console("-W", "ignore:.*fork:DeprecationWarning")
-    parent.run(f"import sys; sys.path.insert(0, {HERE!r})")
+    parent.run(f"import sys; sys.path.insert(0, {SUPPORT!r})")
     parent.run("from multiprocessing import resource_tracker, shared_memory; import processes")
     parent.run("import multiprocessing.util")
     parent.run("resource_tracker.ensure_running()")
