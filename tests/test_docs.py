@@ -318,8 +318,8 @@ CONTROL = {
     "wall clock": 8 * format.WALL_WORD,
     "name length": 8 * format.NAME_LENGTH_WORD,
     "name": format.NAME_BYTE,
-    "table copy 0": 8 * format.TABLE_WORDS[0],
-    "table copy 1": 8 * format.TABLE_WORDS[1],
+    "table 0": 8 * format.TABLE_WORDS[0],
+    "table 1": 8 * format.TABLE_WORDS[1],
     "next": 8 * format.NEXT_WORD,
     "state": 8 * format.STATE_WORD,
     "last frame": 8 * format.LAST_FRAME_WORD,
@@ -357,12 +357,12 @@ def fields_of(heading: str, size: int) -> dict[str, int]:
 def test_the_offsets_of_the_format_are_those_of_the_library() -> None:
     assert fields_of("The control segment", format.CONTROL_SIZE) == CONTROL
     first, second = format.TABLE_WORDS
-    assert fields_of("A table copy", 8 * (second - first)) == TABLE
+    assert fields_of("A table", 8 * (second - first)) == TABLE
     assert fields_of("A slot", format.RECORD_BYTE) == SLOT
 
 
 def test_the_format_says_units() -> None:
-    rows = [*rows_of("format.md", "The control segment"), *rows_of("format.md", "A table copy")]
+    rows = [*rows_of("format.md", "The control segment"), *rows_of("format.md", "A table")]
     rows += rows_of("format.md", "A slot")
     for _, _, _, field, *more in rows:
         if re.search("clock|taken|time", field):
