@@ -1,9 +1,9 @@
 /* Does a reader that wants every frame get only published ones, in order, none left out that is still
    there, and the last number at the end?
    One writer, FRAMES frames in SLOTS slots, GROWS new segments, then it closes; it may be
-   interrupted (-DINTERRUPTS=n: the next write settles) or killed (-DKILLS=n: a taker goes on).
+   interrupted (-DINTERRUPTS=n: the next write settles) or killed (-DKILLS=n: a successor continues).
    With more slots than positions (-DALL) nothing is overrun: then no number may be left out.
-   Follows WriteSide and Writer._grow, set_closed; Reader._oldest, Follower.next, _go_on_in_order,
+   Follows WriteSide and Writer._grow, set_closed; Reader._oldest, Cursor.next, _go_on_in_order,
    ReadSide.oldest, attempt, last_frame.
    -DTSO: store buffers. -DNO_LIMIT: in the segment that was left, take what newest allows.
    -DNO_SETTLE: the next write does not settle. -DCLOSED_LATE: the reader looks whether it is closed

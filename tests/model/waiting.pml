@@ -1,6 +1,6 @@
 /* Can a reader sleep for ever while there is a frame that it has not seen?
    One writer, FRAMES publishes; READERS readers that sleep without a nap whenever nothing is new.
-   Follows WriteSide.publish; Follower.newest, Follower.sleep, ReadSide.begin_waiting, end_waiting;
+   Follows WriteSide.publish; Cursor.newest, Cursor.sleep, ReadSide.begin_waiting, end_waiting;
    Waiter.sleep (the futex compares the word in one step with going to sleep), Waiter.wake.
    -DTSO: store buffers. -DNO_W3 NO_R4 take a fence out. -DNO_SECOND_LOOK: sleep on the word as it
    is then, seen or not. -DNO_COMPARE: the system does not compare.

@@ -1,6 +1,6 @@
 /* Can a reader sleep for ever on a frame that was published, if unfenced accesses of a thread may
    swap? One publish, one reader on its way to sleep, no nap.
-   Follows WriteSide.publish; Follower.sleep, ReadSide.begin_waiting. The futex compares the word as
+   Follows WriteSide.publish; Cursor.sleep, ReadSide.begin_waiting. The futex compares the word as
    it is in memory; that the kernel fences there as well is not relied upon.
    -DNO_W3 NO_R4 take a fence out. */
 #include "weak.inc"
