@@ -33,7 +33,7 @@ LONG = {"ndsharray", "_protocol.format", "_reader.reader", "_writer.control", "_
 OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}
 # What knows no file, no process and no operating system; `memory` knows the processor,
 # `dtypes` what is imported.
-PURE = ["format", "npy", "seqlock", "writing", "reading"]
+PURE = ["format", "layout", "npy", "seqlock", "writing", "reading"]
 IMPURE = {"os", "mmap", "fcntl", "multiprocessing", "time", "tempfile", "signal", "sys"}
 
 

@@ -1,8 +1,8 @@
 """Format v1: where the bytes are. The specification is ``docs/format.md``; a test compares the two.
 
 What may live here: offsets, encoding, decoding, checks. Not here: the order of accesses
-(``seqlock``), names and files (``backends``), who may write (``lockfile``), the text of a ``.npy``
-header (``npy``).
+(``seqlock``), names and files (``backends``), who may write (``lockfile``), what a ``.npy`` record
+holds (``layout``, ``npy``).
 
 A *word* is 8 bytes, 8-byte aligned, in native byte order. Byte offsets of the fields (a word each,
 if no size is given)::
@@ -22,18 +22,12 @@ name. Newest has cache lines of its own, also of 128 bytes.
 
 from __future__ import annotations
 
-import math
-import struct
-import uuid as uuids
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
 
 from ..errors import FormatError
-from .dtypes import own_dtype
+from .layout import Layout, decode_layout, uuid_bytes
 from .memory import Memory
-from .npy import HOSTILE, MAX_HEADER, decode_header, encode_header
+from .npy import MAX_HEADER
 
 __all__ = [
     "CLOSED",
@@ -56,6 +50,7 @@ __all__ = [
     "store_control",
     "store_table",
     "stride_for",
+    "uuid_bytes",
 ]
 
 CONTROL_SIZE = 4096
@@ -119,97 +114,10 @@ class Table(NamedTuple):
 NO_TABLE = Table(0, 0, 0, 0, 0)
 
 
-class Layout:
-    """One dtype and shape, as it is written before each payload.
-
-    Attributes
-    ----------
-    uuid : bytes
-        16 bytes, others for each layout that a writer makes.
-    dtype : numpy.dtype
-        As its readers have it: without metadata, at any depth.
-    shape : tuple of int
-        The array's shape.
-    header : bytes
-        The ``.npy`` header, a multiple of 64 bytes long.
-    nbytes : int
-        Payload size in bytes.
-    size : int
-        Bytes of header and payload.
-    """
-
-    __slots__ = ("dtype", "header", "nbytes", "shape", "size", "uuid", "words")
-
-    def __init__(self, uuid: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], header: bytes):
-        self.uuid = uuid
-        self.words: tuple[int, int] = struct.unpack("=QQ", uuid)
-        # The fields of a structured dtype can be renamed in place: have a copy of our own.
-        self.dtype = dtype if dtype.names is None else own_dtype(dtype)
-        self.shape = shape
-        self.header = header
-        self.nbytes = dtype.itemsize * math.prod(shape)
-        self.size = len(header) + self.nbytes
-
-    @classmethod
-    def of(cls, array: npt.NDArray[Any]) -> Layout:
-        """Return a new layout for `array`.
-
-        Raises
-        ------
-        NotImplementedError
-            For a dtype that a ``.npy`` header cannot name (`encode_header`).
-        """
-        return cls.of_shape(array.dtype, array.shape)
-
-    @classmethod
-    def of_shape(cls, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Layout:
-        """Return a new layout for arrays of this dtype and shape (the same errors)."""
-        uuid = uuids.uuid4().bytes
-        if dtype.names is None:
-            # By `str` numpy's own object, which the next array without metadata has, too.
-            plain = dtype if dtype.metadata is None else np.dtype(dtype.str)
-            return cls(uuid, plain, shape, encode_header(dtype, shape))
-        try:
-            header = encode_header(dtype, shape)
-            return decode_layout(uuid, header, dtype.itemsize * math.prod(shape))
-        except (FormatError, RecursionError) as error:
-            # nested too deep, or too many fields, for any reader
-            raise NotImplementedError(f"dtype {dtype} cannot be shared: {error}") from None
-
-    def view(self, frames: Memory, offset: int) -> npt.NDArray[Any]:
-        """Return an array of this layout over `frames`, its record's header at `offset`."""
-        if self.nbytes == 0:
-            return np.empty(self.shape, self.dtype)
-        flat = frames.array(offset + len(self.header), self.nbytes, self.dtype)
-        return flat if len(self.shape) == 1 else flat.reshape(self.shape)
-
-
-def uuid_bytes(words: tuple[int, int]) -> bytes:
-    """Return the uuid that two words of a slot hold."""
-    return struct.pack("=QQ", *words)
-
-
 def stride_for(header: int, payload: int) -> int:
     """Return the slot stride in bytes that holds a header and a payload of these lengths."""
     needed = RECORD_BYTE + max(header, _HEADER_ROOM) + payload
     return -(-needed // _STRIDE_STEP) * _STRIDE_STEP
-
-
-def decode_layout(uuid: bytes, header: bytes, payload: int) -> Layout:
-    """Return the layout that a slot's ``.npy`` header describes.
-
-    It raises FormatError if the header is malformed, or does not describe `payload` bytes.
-    """
-    try:
-        dtype, shape = decode_header(header)
-        layout = Layout(uuid, dtype, shape, header)
-        if layout.nbytes != payload:
-            raise ValueError(f"describes {layout.nbytes} bytes, the slot says {payload}")
-        # Shapes that numpy itself cannot make: too many dimensions, or too large where empty.
-        np.broadcast_to(np.empty((), np.uint8), shape) if payload else np.empty(shape, dtype)
-    except HOSTILE as error:
-        raise FormatError(".npy header", f"{type(error).__name__}: {error}") from None
-    return layout
 
 
 def check_slot_sizes(header: int, payload: int, stride: int) -> None:
@@ -238,7 +146,13 @@ def store_control(memory: Memory, control: ControlHeader) -> None:
 
 
 def load_control(memory: Memory, name: str | None = None) -> ControlHeader:
-    """Return the static part of a ready control segment; FormatError names what does not fit."""
+    """Return the static part of a control segment that is ready, checked.
+
+    Raises
+    ------
+    FormatError
+        Naming the first field that does not fit.
+    """
     words = memory.words
     if len(memory.bytes) < CONTROL_SIZE:
         raise FormatError("size", f"{len(memory.bytes)} bytes, a control segment has 4096")
