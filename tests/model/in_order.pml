@@ -3,8 +3,8 @@
    One writer, FRAMES frames in SLOTS slots, GROWS new segments, then it closes; it may be
    interrupted (-DINTERRUPTS=n: the next write settles) or killed (-DKILLS=n: a successor continues).
    With more slots than positions (-DALL) nothing is overrun: then no number may be left out.
-   Follows WriteSide and Writer._grow, set_closed; Reader._oldest, Cursor.next, _go_on_in_order,
-   ReadSide.oldest, attempt, last_frame.
+   Follows WriteSide and Writer._grow, set_closed; Source.oldest, Cursor.next, _follow_in_order,
+   ReadSide.oldest, head, confirm, last_frame.
    -DTSO: store buffers. -DNO_LIMIT: in the segment that was left, take what newest allows.
    -DNO_SETTLE: the next write does not settle. -DCLOSED_LATE: the reader looks whether it is closed
    after it found nothing. -DNO_PREVIOUS: it goes to the new segment at once. */

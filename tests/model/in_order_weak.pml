@@ -1,7 +1,7 @@
 /* Can a reader that wants every frame miss one, or the number of the last one, if unfenced accesses
    of a thread may swap? Positions 1 and 2 lie in two slots, then the array is closed.
    Follows WriteSide.begin, publish, set_closed; ReadSide.is_live, newest, load_table (its
-   fences only: Cursor._go_on_in_order reads the table whenever newest moved), oldest, last_frame.
+   fences only: Cursor._follow_in_order reads the table whenever newest moved), oldest, last_frame.
    -DNO_W1 NO_W2 NO_W4 NO_W3 NO_W5 NO_R6 NO_R7 NO_R8 NO_R9 take a fence out. Each fence is a full
    one: R6 and R7 do the work of R8 as well, W5 that of W3 before "closed". */
 #include "weak.inc"

@@ -1,6 +1,6 @@
 /* Can a copy be torn, or an array in place change, if unfenced accesses of a thread may swap?
    One slot that holds position 1; the writer takes it for position 2. Payload: two words.
-   Follows WriteSide.begin and publish; ReadSide.attempt (-DCOPY); pin, attempt, unpin (-DLOOK).
+   Follows WriteSide.begin and publish; ReadSide.head, confirm (-DCOPY); pin, head, unpin (-DLOOK).
    -DNO_W1 NO_W2 NO_W4 NO_R1 NO_R2 NO_R3 NO_R5 take a fence out. Each fence is a full one, so one may
    do the work of another. -DNO_BRANCH: as if the branch on the pins did not hold stores back. */
 #include "weak.inc"
@@ -77,7 +77,7 @@ proctype reader() {
 #else
 #define R5 UPTO(4)
 #endif
-/* `one` stands for the slot's words, loaded inside attempt; `two` for the payload, loaded by the
+/* `one` stands for the slot's words, loaded by head; `two` for the payload, loaded by the
    user as long as the pin stands. */
 proctype reader() {
   byte done = 0, first, last, a, b;
