@@ -138,7 +138,7 @@ def test_video_plays_and_leaves_a_picture(
 ) -> None:
     picture = tmp_path / "last.png"
     result = run(
-        "video", "--seconds=1", "--keep=1", "--patience=2", f"--picture={picture}",
+        "video", "--seconds=1", "--linger=1", "--patience=2", f"--picture={picture}",
         f"--name={tag}", f"--transport={transport}",
     )  # fmt: skip
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
@@ -183,7 +183,7 @@ def test_frames_in_place_are_seen_as_they_were_made(transport: str, tag: str) ->
     result = run(
         "in_place",
         "--frames=25",
-        "--keep=1",
+        "--linger=1",
         f"--name={tag}",
         f"--transport={transport}",
     )
@@ -265,11 +265,11 @@ def test_video_in_two_terminals(
     # A producer that starts first stays until the consumer is done, and is then interrupted
     # (Windows cannot interrupt one process: there it stays for a while).
     stay = TIMEOUT if os.name == "posix" else 10.0
-    keep = 1.0 if first == "consumer" else stay
+    keep_until_exit = 1.0 if first == "consumer" else stay
     producer_command = (
         "video/producer.py",
         "--seconds=1",
-        f"--keep={keep}",
+        f"--linger={keep_until_exit}",
         *common,
     )
     consumer_command = ("video/consumer.py", "--patience=1", f"--picture={picture}", *common)
@@ -284,7 +284,7 @@ def test_video_in_two_terminals(
     code, output, errors = consumer.end()
     assert (code, errors) == (0, ""), output
     assert picture.read_bytes().startswith(PNG_MAGIC)
-    if keep == TIMEOUT:
+    if keep_until_exit == TIMEOUT:
         producer.interrupt()
     code, output, errors = producer.end()
     assert (code, errors) == (0, ""), output
@@ -299,12 +299,12 @@ def test_a_stream_in_two_terminals(
     common = [f"--name={tag}", f"--transport={transport}"]
     # As above: a producer that starts first stays until the consumer is done.
     stay = TIMEOUT if os.name == "posix" else 10.0
-    keep = 1.0 if first == "consumer" else stay
+    keep_until_exit = 1.0 if first == "consumer" else stay
     amount = {"in_place": "--frames=25", "one_loop": "--seconds=1"}[example]
     producer_command = (
         f"{example}/producer.py",
         amount,
-        f"--keep={keep}",
+        f"--linger={keep_until_exit}",
         *common,
     )
     consumer_command = (f"{example}/consumer.py", *common)
@@ -320,7 +320,7 @@ def test_a_stream_in_two_terminals(
     assert (code, errors) == (0, ""), output
     lasts = {"in_place": {"25"}, "one_loop": {"30", "10", "200"}}[example]
     assert set(re.findall(r"the last is (\d+)$", output, re.MULTILINE)) == lasts, output
-    if keep == TIMEOUT:
+    if keep_until_exit == TIMEOUT:
         producer.interrupt()
     code, output, errors = producer.end()
     assert (code, errors) == (0, ""), output
@@ -398,7 +398,7 @@ def test_photographs_are_a_source(
     picture = tmp_path / "last.png"
     source = photographs[0] if single else photographs[0].parent
     # The last photograph stays until the consumer has had time for it.
-    result = run("video", source, f"--picture={picture}", "--keep=2", f"--name={tag}")
+    result = run("video", source, f"--picture={picture}", "--linger=2", f"--name={tag}")
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
     assert f"played {len(shown)} frames" in result.stdout
     assert np.array_equal(cv2.imread(str(picture)), cv2.imread(str(shown[-1])))
@@ -429,7 +429,7 @@ def test_a_file_that_is_no_video(tag: str, tmp_path: Path, cv2: Any) -> None:
 
 def test_a_broken_photograph(tag: str, photographs: list[Path]) -> None:
     photographs[0].write_bytes(photographs[0].read_bytes()[:20])
-    result = run("video/producer.py", photographs[0], "--keep=0", f"--name={tag}")
+    result = run("video/producer.py", photographs[0], "--linger=0", f"--name={tag}")
     assert_says(result, f"cannot decode {photographs[0]}")
 
 
@@ -473,7 +473,7 @@ def test_a_picture_that_cannot_be_written(
     tag: str, tmp_path: Path, photographs: list[Path]
 ) -> None:
     picture = tmp_path / "last.unknown"
-    options = ["--keep=2", "--patience=0.1", f"--picture={picture}", f"--name={tag}"]
+    options = ["--linger=2", "--patience=0.1", f"--picture={picture}", f"--name={tag}"]
     assert_says(run("video", photographs[0], *options), f"cannot be written to {picture}")
 
 
@@ -558,7 +558,7 @@ def test_ctrl_c_ends_both_children(
     picture = tmp_path / "last.png"
     terminals.append(
         pair := Terminal(
-            "video", photographs[0], f"--keep={TIMEOUT}", f"--patience={10 * TIMEOUT}",
+            "video", photographs[0], f"--linger={TIMEOUT}", f"--patience={10 * TIMEOUT}",
             f"--picture={picture}", f"--name={tag}",
         )
     )  # fmt: skip

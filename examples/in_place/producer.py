@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=60, help="(default: %(default)s)")
     parser.add_argument(
-        "--keep",
+        "--linger",
         type=float,
         default=1.0,
         metavar="SECONDS",
@@ -45,7 +45,7 @@ def main() -> None:
             time.sleep(max(0.0, start + number / RATE - time.monotonic()))
         print(f"made {args.frames} frames in {time.monotonic() - start:.1f} s")
         # The array goes with its writer: a consumer that starts late still sees this frame.
-        time.sleep(args.keep)
+        time.sleep(args.linger)
 
 
 def fill(frame: np.ndarray[Any, Any], number: int) -> None:

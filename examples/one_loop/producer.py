@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="(default: %(default)s)")
     parser.add_argument(
-        "--keep",
+        "--linger",
         type=float,
         default=1.0,
         metavar="SECONDS",
@@ -50,7 +50,7 @@ def main() -> None:
         for writer in writers.values():
             print(f"{writer.name}: the last frame is {writer.frame_id}")
         # The arrays go with their writers: a consumer that starts late still sees these frames.
-        time.sleep(args.keep)
+        time.sleep(args.linger)
 
 
 def timetable(seconds: float) -> list[tuple[float, str]]:

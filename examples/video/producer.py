@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long")
     parser.add_argument(
-        "--keep",
+        "--linger",
         type=float,
         default=2.0,
         metavar="SECONDS",
@@ -49,7 +49,7 @@ def main() -> None:
         print(f"played {count} frames in {time.monotonic() - start:.1f} s")
         if count:
             # The array goes with its writer: a consumer that starts late still sees this frame.
-            time.sleep(args.keep)
+            time.sleep(args.linger)
     if not count:
         sys.exit("there was no frame in it")
 
