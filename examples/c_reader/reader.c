@@ -3,9 +3,9 @@
        cc -std=c11 -O2 -o reader reader.c
        ./reader [--transport=mmap|posix_shm] [--count] NAME
 
-   The format is specified in ndsharray/_protocol/format.py, the order of loads in ndsharray/_protocol/seqlock.py; the
-   names of its fences (R0, R1 ...) stand here as well. Memory is mapped read-only, so neither the
-   writer nor other readers notice this program, whatever it does. See README.md. */
+   docs/format.md specifies the format, docs/protocol.md the order of loads; the fences have their
+   names here as well (R0, R1 ...). Memory is mapped read-only, so neither the writer nor other
+   readers notice this program, whatever it does. See README.md. */
 
 #define _XOPEN_SOURCE 700
 #include <errno.h>
@@ -25,7 +25,7 @@
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a word must be loaded by one instruction");
 
-/* Which word is what: in a control segment, in a table copy, in a slot. */
+/* Word indices in a control segment, in a table, in a slot. */
 enum { MAGIC, VERSION, READY, INSTANCE, NAME_LENGTH = 8, NAME, TABLE = 48, STATE = 72, LAST_FRAME,
        NEWEST = 80 };
 enum { SEGMENT, SLOTS, STRIDE, TABLE_WORDS = 8 };
@@ -40,7 +40,7 @@ static const char *directory, *name;             /* of the segments; of the arra
 static char control_file[CONTROL_NAME + 1];
 static segment control, frames;
 static uint64_t followed, slots, stride;         /* the id of the segment `frames`, and its table */
-static uint64_t number, header, payload, *record; /* the frame taken last: a private copy */
+static uint64_t number, header, payload, *record; /* the frame read last: a private copy */
 static size_t room;                              /* words in `record` */
 
 /* Every load of shared memory is one of these two, or comes before this fence. */
@@ -59,7 +59,7 @@ static void unmap(segment *it) {
     it->words = NULL;
 }
 
-/* Map a segment; false: it is not there yet, or not any more. */
+/* Map a segment; false: it does not exist yet, or no longer exists. */
 static bool map(segment *it, const char *file) {
     char path[2048];
     struct stat found;
@@ -92,7 +92,7 @@ static bool find(void) {
     return true;
 }
 
-/* Have `frames` be the segment that newest names; false: begin again. */
+/* Map the segment that newest names as `frames`; false: begin again. */
 static bool follow(uint64_t newest) {
     word *table = control.words + TABLE + (newest & 1) * TABLE_WORDS;
     uint64_t id = load(table + SEGMENT);
@@ -107,7 +107,7 @@ static bool follow(uint64_t newest) {
     char file[FRAME_NAME + 1];
     followed = 0;
     frame_name(file, control_file, load(control.words + INSTANCE), id);
-    if (!map(&frames, file)) /* the writer has gone on to another one, or closed */
+    if (!map(&frames, file)) /* the writer has begun another one, or closed */
         return false;
     if (frames.size < slots * stride)
         give_up("frame segment", "smaller than its table says");
@@ -115,7 +115,7 @@ static bool follow(uint64_t newest) {
     return true;
 }
 
-/* Copy the frame that newest names; false: it was overrun meanwhile, so begin again. */
+/* Copy the frame that newest names; false: the writer has overrun it, so begin again. */
 static bool take(uint64_t newest) {
     uint64_t stable = newest & ~1ull; /* 2 * position */
     word *slot = frames.words + (newest >> 1) % slots * (stride / 8);
@@ -141,7 +141,7 @@ static bool take(uint64_t newest) {
     return true;
 }
 
-/* Say what was taken. The header: {'descr': <dtype>, 'fortran_order': False, 'shape': <shape>, } */
+/* Print the frame. The header: {'descr': <dtype>, 'fortran_order': False, 'shape': <shape>, } */
 static void tell(uint64_t sum) {
     static const char middle[] = ", 'fortran_order': False, 'shape': ";
     char *text = (char *)record, *dtype = text + (text[6] == 1 ? 20 : 22), *shape = NULL;
@@ -156,7 +156,7 @@ static void tell(uint64_t sum) {
            shape + strlen(middle), sum);
 }
 
-/* Without a cell nobody wakes us: look now and then, less often the longer nothing happens. */
+/* Without an entry no writer wakes us: poll, less often the longer nothing happens. */
 static void nap(long *ns) {
     nanosleep(&(struct timespec){0, *ns}, NULL);
     *ns = *ns < 5000000 ? *ns + *ns / 8 : *ns;

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--transport", choices=["mmap", "posix_shm"])
     args = parser.parse_args()
 
-    np.random.seed(123)  # as the first console does: the same random numbers
+    np.random.seed(123)  # as in the first console: the same random numbers
     with (
         ndsharray.NdShArray(args.name, r_w="r", transport=args.transport) as shared_array,
         ndsharray.NdShArray(args.name + "_seen", r_w="w", transport=args.transport) as answers,
@@ -52,7 +52,7 @@ def main() -> None:
 def show(shared_array: ndsharray.NdShArray, expected: np.ndarray[Any, Any], wait: float) -> None:
     """Read the next array, print it, and end the program if it is not the expected one."""
     status, array = shared_array.read(timeout=wait)
-    print(f"status: {status}")  # always look at it: False means that nothing new came
+    print(f"status: {status}")  # always check it: False means that there is nothing new
     print(f"from write to read: {shared_array.read_time_ms} ms")
     print(f"name of this layout: {shared_array.ndarray_mmap_name}")
     print(array)

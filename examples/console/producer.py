@@ -41,7 +41,7 @@ def main() -> None:
             if not valid:
                 sys.exit(f"the second console did not answer part {part}")
 
-    np.random.seed(123)  # the second console does the same, to know what must arrive
+    np.random.seed(123)  # as in the second console, which so knows what must arrive
     floats = np.random.random((4, 2))
     with ndsharray.NdShArray(
         args.name, array=floats, r_w="w", transport=args.transport

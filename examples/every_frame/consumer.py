@@ -61,5 +61,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit("interrupted")
-    except OSError as error:  # no room, or there is another consumer
+    except OSError as error:  # no room, or another consumer exists
         sys.exit(str(error))

@@ -18,7 +18,7 @@ from ndsharray import NdShArray
 
 RECORD = np.dtype([("time", "float64"), ("acceleration", "float32", 3)])
 RATE = 320.0  # records per second
-BURST = 32  # so many does the sensor keep for itself, then it hands them over at once
+BURST = 32  # records that the sensor collects before it delivers them at once
 
 
 def main() -> None:
@@ -70,5 +70,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit("interrupted")
-    except OSError as error:  # no room, or there is another producer
+    except OSError as error:  # no room, or another producer exists
         sys.exit(str(error))

@@ -1,6 +1,6 @@
-"""Looks at 4K frames where they lie in shared memory, and tells what a copy would have cost.
+"""Reads 4K frames in place, in shared memory, and tells what a copy would have cost.
 
-`copy=False` gives the frame itself. It cannot change while it is held: the writer passes it by.
+`copy=False` returns the frame itself. It cannot change while you hold it: the writer passes it by.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
                     break
                 timeout = args.patience
                 start = time.perf_counter()
-                brightness = frame[::8, ::8].mean()  # every eighth pixel, right where it lies
+                brightness = frame[::8, ::8].mean()  # every eighth pixel, in place
                 computations.append(1e3 * (time.perf_counter() - start))
                 ages.append(reader.read_time_ms)
                 if len(ages) % 20 == 1:

@@ -30,7 +30,7 @@ def main() -> None:
         type=float,
         default=1.0,
         metavar="SECONDS",
-        help="keep the last frame there this long (default: %(default)s)",
+        help="keep the last frame readable this long (default: %(default)s)",
     )
     parser.add_argument("--name", default="in_place", help="of the array (default: %(default)s)")
     parser.add_argument("--transport", choices=["mmap", "posix_shm"])
@@ -57,5 +57,5 @@ if __name__ == "__main__":
     try:
         with contextlib.suppress(KeyboardInterrupt):
             main()
-    except OSError as error:  # no room, or there is another producer
+    except OSError as error:  # no room, or another producer exists
         sys.exit(str(error))

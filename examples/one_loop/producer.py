@@ -28,7 +28,7 @@ def main() -> None:
         type=float,
         default=1.0,
         metavar="SECONDS",
-        help="keep the last frames there this long (default: %(default)s)",
+        help="keep the last frames readable this long (default: %(default)s)",
     )
     parser.add_argument("--name", default="one_loop", help="of all three (default: %(default)s)")
     parser.add_argument("--transport", choices=["mmap", "posix_shm"])
@@ -66,5 +66,5 @@ if __name__ == "__main__":
     try:
         with contextlib.suppress(KeyboardInterrupt):
             main()
-    except OSError as error:  # no room, or there is another producer
+    except OSError as error:  # no room, or another producer exists
         sys.exit(str(error))

@@ -29,7 +29,7 @@ def main() -> None:
         type=float,
         default=2.0,
         metavar="SECONDS",
-        help="keep the last frame there this long (default: %(default)s)",
+        help="keep the last frame readable this long (default: %(default)s)",
     )
     parser.add_argument("--name", default="video", help="of the array (default: %(default)s)")
     parser.add_argument("--transport", choices=["mmap", "posix_shm"])

@@ -1,92 +1,33 @@
-"""Format v1: where the bytes are. This docstring is the specification.
+"""Format v1: where the bytes are. The specification is ``docs/format.md``; a test compares the two.
 
 What may live here: offsets, encoding, decoding, checks. Not here: the order of accesses
-(``seqlock``), names and files (``backends``), who may write (``lockfile``), the text of a ``.npy``
-header (``npy``). It has some 360 lines because the specification stands in one place with the code
-that has to agree with it.
+(``seqlock``), names and files (``backends``), who may write (``lockfile``), what a ``.npy`` record
+holds (``layout``, ``npy``).
 
-Native byte order throughout; a foreign order shows in the magic. A *word* is 8 bytes, 8-byte
-aligned; offsets are in bytes. Reserved bytes are zero and MUST be ignored. Position ``p`` counts
-the slots that the writer took, from 1; it lies in slot ``p mod slots``.
+A *word* is 8 bytes, 8-byte aligned, in native byte order. Byte offsets of the fields (a word each,
+if no size is given)::
 
-**Control segment**, 4096 bytes, one per array::
+    control segment     0 magic      8 version   16 ready   24 instance   32 boot id (16 bytes)
+    (4096 bytes,       48 clock     56 wall      64 name length   72 name (256 bytes)
+    one per array)    384 table 0  448 table 1  512 next
+                      576 state    584 last frame   592 pid   600 taken   640 newest
+                      768 waiting (62 bytes)   832 pins (62 x 4 bytes)   1152 owners (62 words)
+    table               0 segment    8 slots     16 stride  24 before     32 previous
+    slot                0 seq        8 frame     16 time    24 header length
+    (at i * stride)    32 payload length         40 uuid (16 bytes)   64 .npy record
 
-    OFFSET  SIZE  TYPE       WRITTEN BY  MEANING
-         0     8  word       creation    magic: bytes 93 'NDSHARR' read as a little-endian number
-         8     8  word       creation    format version: 1
-        16     8  word       creation    ready: 1, stored last; 0 counts as "not there yet"
-        24     8  word       creation    instance id: random, not 0; one life of this segment
-        32    16  bytes      creation    boot id; zeros where the system has none
-        48     8  word       creation    monotonic clock, ns   (taken together
-        56     8  word       creation    wall clock, ns         at creation)
-        64     8  word       creation    length of the array's name in bytes, 1 to 255
-        72   256  bytes      creation    the array's name, UTF-8
-       328    56             reserved
-       384    64  table      writer      table copy 0: see below
-       448    64  table      writer      table copy 1
-       512     8  word       writer      next: the segment id about to be made, never cleared
-       520    56             reserved
-       576     8  word       writer      state: 1 live, 2 closed
-       584     8  word       writer      number of the last frame, stored at close
-       592     8  word       writer      writer's process id       (for people; nothing
-       600     8  word       writer      when it took the array, ns   decides by them)
-       608    32             reserved
-       640     8  word       writer      newest: 2 * position + table copy; position 0: none yet
-       648   120             reserved    (newest has cache lines of its own, also of 128 bytes)
-       768    62  bytes      readers     waiting, one byte per entry: 1 while its reader sleeps
-       830     2             reserved    on the low half of newest
-       832   248  bytes      readers     pins, four per entry: 0 none, else slot + 1
-      1080    72             reserved
-      1152   496  words      readers     owners, one per entry: a number of the lock file under
-      1648  2448             reserved    which it was claimed (see below); 0: the entry is free
-
-An *entry* (one waiting byte, four pins, one owner) belongs to the reader that holds the entry's
-lock file, a lock file beside the array; a reader beyond the 62nd has none. An entry that has an
-owner, but another lock file or none, may still be in use: nobody claims or clears it. The number of
-a lock file is its inode number times 2^32, XOR its time of modification in ns (it is never written
-to), modulo 2^64; 1 in the place of 0. *Next* is stored before the segment is made, so that whoever
-comes after a killed writer knows every name there can be.
-
-**A table copy** tells where the frames are; the copy named by *newest* counts, and the writer
-changes only the other one::
-
-         0     8  word       id of the frame segment (1 to 2^25 - 1; never used twice)
-         8     8  word       number of slots, 2 to 250
-        16     8  word       slot stride in bytes, a multiple of 128
-        24     8  word       the position published last before this segment (0: none)
-        32     8  word       previous: the segment that newest named before (0: none)
-        40    24             reserved
-
-**Frame segment**: slot ``i`` begins at ``i * stride``::
-
-         0     8  word       seq: 2p - 1 while position p is written, 2p when it is stable
-         8     8  word       frame number, from 1
-        16     8  word       when it was written: monotonic clock, ns
-        24     8  word       length of the .npy header, a multiple of 64
-        32     8  word       payload bytes
-        40    16  bytes      uuid of the layout: another dtype or shape, another uuid
-        56     8             reserved
-        64     -  .npy       a complete record (NEP 1): header as long as said above, then the
-                             payload, C order. A slot copied from here is a file for np.load.
-                             The header has 131072 bytes at most, and its text is what Python's
-                             repr writes: strings, whole numbers, False, (), [], {}; the types
-                             are as numpy's dtype.str has them, such as '<f4', '|V8', '<M8[ns]'.
+*Newest* is ``2 * position + table index``; the writer changes only the table that newest does not
+name. Newest has cache lines of its own, also of 128 bytes.
 """
 
 from __future__ import annotations
 
-import math
-import struct
-import uuid as uuids
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
 
 from ..errors import FormatError
-from .dtypes import own_dtype
+from .layout import Layout, decode_layout, uuid_bytes
 from .memory import Memory
-from .npy import HOSTILE, MAX_HEADER, decode_header, encode_header
+from .npy import MAX_HEADER
 
 __all__ = [
     "CLOSED",
@@ -111,6 +52,7 @@ __all__ = [
     "store_control",
     "store_table",
     "stride_for",
+    "uuid_bytes",
 ]
 
 CONTROL_SIZE = 4096
@@ -122,7 +64,7 @@ MIN_SLOTS, MAX_SLOTS = 2, 250
 ENTRIES, PINS_PER_ENTRY = 62, 4
 MAX_SEGMENT = 2**25 - 1  # what five base-32 digits of a segment's name can tell apart
 MAX_POSITION = 2**62  # newest stays below 2**63
-MAX_ADOPTED = MAX_POSITION - 2**32  # positions and frame numbers that a taker can go on from
+MAX_ADOPTED = MAX_POSITION - 2**32  # the largest position and frame number that a successor accepts
 
 # Word indices in the control segment.
 MAGIC_WORD, VERSION_WORD, READY_WORD, INSTANCE_WORD = 0, 1, 2, 3
@@ -174,102 +116,10 @@ class Table(NamedTuple):
 NO_TABLE = Table(0, 0, 0, 0, 0)
 
 
-class Layout:
-    """One dtype and shape, as it is written before each payload.
-
-    Attributes
-    ----------
-    uuid : bytes
-        16 bytes, others for each layout that a writer makes.
-    dtype : numpy.dtype
-        As its readers have it: without metadata, at any depth.
-    shape : tuple of int
-        The array's shape.
-    header : bytes
-        The ``.npy`` header, a multiple of 64 bytes long.
-    nbytes : int
-        Payload size in bytes.
-    size : int
-        Bytes of header and payload.
-    """
-
-    __slots__ = ("dtype", "header", "nbytes", "shape", "size", "uuid", "words")
-
-    def __init__(self, uuid: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], header: bytes):
-        self.uuid = uuid
-        self.words: tuple[int, int] = struct.unpack("=QQ", uuid)
-        # The fields of a structured dtype can be renamed in place: have a copy of our own.
-        self.dtype = dtype if dtype.names is None else own_dtype(dtype)
-        self.shape = shape
-        self.header = header
-        self.nbytes = dtype.itemsize
-        for length in shape:
-            self.nbytes *= length
-        self.size = len(header) + self.nbytes
-
-    @classmethod
-    def of(cls, array: npt.NDArray[Any]) -> Layout:
-        """Return a new layout for `array`.
-
-        Raises
-        ------
-        NotImplementedError
-            For a dtype that a ``.npy`` header cannot name (`encode_header`).
-        """
-        return cls.of_shape(array.dtype, array.shape)
-
-    @classmethod
-    def of_shape(cls, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Layout:
-        """Return a new layout for arrays of this dtype and shape (the same errors)."""
-        uuid = uuids.uuid4().bytes
-        if dtype.names is None:
-            # By `str` numpy's own object, which the next array without metadata has, too.
-            plain = dtype if dtype.metadata is None else np.dtype(dtype.str)
-            return cls(uuid, plain, shape, encode_header(dtype, shape))
-        try:
-            header = encode_header(dtype, shape)
-            return decode_layout(uuid, header, dtype.itemsize * math.prod(shape))
-        except (FormatError, RecursionError) as error:
-            # nested too deep, or too many fields, for any reader
-            raise NotImplementedError(f"dtype {dtype} cannot be shared: {error}") from None
-
-    def view(self, frames: Memory, offset: int) -> npt.NDArray[Any]:
-        """Return an array of this layout over `frames`, its record's header at `offset`."""
-        if self.nbytes == 0:
-            return np.empty(self.shape, self.dtype)
-        flat = frames.array(offset + len(self.header), self.nbytes, self.dtype)
-        return flat if len(self.shape) == 1 else flat.reshape(self.shape)
-
-
-def uuid_bytes(words: tuple[int, int]) -> bytes:
-    """Return the uuid that two words of a slot hold."""
-    return struct.pack("=QQ", *words)
-
-
 def stride_for(header: int, payload: int) -> int:
     """Return the slot stride in bytes that holds a header and a payload of these lengths."""
     needed = RECORD_BYTE + max(header, _HEADER_ROOM) + payload
     return -(-needed // _STRIDE_STEP) * _STRIDE_STEP
-
-
-def decode_layout(uuid: bytes, header: bytes, payload: int) -> Layout:
-    """Return the layout that a slot's ``.npy`` header describes.
-
-    Raises
-    ------
-    FormatError
-        If the header is not a well-formed one, or does not describe `payload` bytes.
-    """
-    try:
-        dtype, shape = decode_header(header)
-        layout = Layout(uuid, dtype, shape, header)
-        if layout.nbytes != payload:
-            raise ValueError(f"describes {layout.nbytes} bytes, the slot says {payload}")
-        # Shapes that numpy itself cannot make: too many dimensions, or too large where empty.
-        np.broadcast_to(np.empty((), np.uint8), shape) if payload else np.empty(shape, dtype)
-    except HOSTILE as error:
-        raise FormatError(".npy header", f"{type(error).__name__}: {error}") from None
-    return layout
 
 
 def check_slot_sizes(header: int, payload: int, stride: int) -> None:
@@ -344,20 +194,20 @@ def load_header(memory: Memory, name: str | None = None) -> ControlHeader:
     return ControlHeader(words[INSTANCE_WORD], boot, words[CLOCK_WORD], words[WALL_WORD], found)
 
 
-def store_table(memory: Memory, copy: int, table: Table) -> None:
-    """Write one table copy (never the one that newest names)."""
-    for index, value in enumerate(table, TABLE_WORDS[copy]):
+def store_table(memory: Memory, table_index: int, table: Table) -> None:
+    """Store one of the two tables (never the one that newest names)."""
+    for index, value in enumerate(table, TABLE_WORDS[table_index]):
         memory.words[index] = value
 
 
-def load_table(memory: Memory, copy: int) -> Table:
-    """Return one table copy, unchecked: the caller first makes sure that it was stable."""
-    start = TABLE_WORDS[copy]
+def load_table(memory: Memory, table_index: int) -> Table:
+    """Return one of the two tables, unchecked: the caller makes sure that it was stable."""
+    start = TABLE_WORDS[table_index]
     return Table(*(memory.words[index] for index in range(start, start + 5)))
 
 
 def check_table(table: Table) -> None:
-    """Raise FormatError unless a table copy that newest names can be true."""
+    """Raise FormatError unless a table that newest names can be true."""
     if not 1 <= table.segment <= MAX_SEGMENT:
         raise FormatError("segment id", f"{table.segment}")
     if not MIN_SLOTS <= table.slots <= MAX_SLOTS:
@@ -369,13 +219,7 @@ def check_table(table: Table) -> None:
 
 
 def check_newest(word: int) -> int:
-    """Return the position that a newest word names.
-
-    Raises
-    ------
-    FormatError
-        If no writer can have counted so far.
-    """
+    """Return the position that a newest word names; raise FormatError if it is impossible."""
     position = word >> 1
     if position > MAX_POSITION:
         raise FormatError("newest", f"position {position}")

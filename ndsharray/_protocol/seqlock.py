@@ -1,64 +1,61 @@
-"""The order of loads, stores and fences: the one place that decides it.
+"""The order of loads, stores and fences: what each fence is for, and the steps of both sides.
 
-What may live here: the steps of writing and of reading, each callable by itself, so that a
-test interleaves a writer and a reader by hand. Not here: how payload and header get into a slot
-or out of it, which segment is which, when to try again; no file, process or clock. It has some 520
-lines because both sides, and why they fit, belong on one page.
+What may live here: the argument, and the steps that belong to neither side alone. The writer's
+steps are in ``writing``, a reader's in ``reading``, each callable by itself, so that a test
+interleaves a writer and a reader by hand. Not here: how payload and header get into a slot or out
+of it, which segment is which, when to try again; no file, process or clock. ``docs/protocol.md``
+tells the same with drawings, and says what a model checker showed.
 
-**One slot**, `p` being a position and F a fence (``..`` stands for header and payload)::
+**One slot**, `p` being a position (``..`` stands for header and payload)::
 
-    writer:  seq = 2p-1 -W1-> look at pins -W4-> store .. -W2-> seq = 2p   newest = 2p|copy -W3->
-    copier:  load newest   seq == 2p? -R1-> load .. -R2-> seq == 2p?
-    looker:  load newest   pin = slot+1 -R3-> seq == 2p? -R1-> load .. -R5-> pin = 0
+    writer:    seq = 2p-1 -W1-> look at pins -W4-> store .. -W2-> seq = 2p   newest = 2p|index -W3->
+    copying:   load newest   seq == 2p? -R1-> load .. -R2-> seq == 2p?
+    in place:  load newest   pin = slot+1 -R3-> seq == 2p? -R1-> load .. -R5-> pin = 0
 
-`p` is the position: every slot that the writer takes counts, also those that it then passes by, so
-a position occurs in one slot of one segment only. Frames are numbered apart from that. Nothing
-orders ``seq = 2p`` and newest: a reader that sees newest first misses ``2p``, and tries again.
+Each slot that the writer begins gets the next position, also a slot that the writer then passes
+by, so a position occurs in one slot of one segment only. Nothing orders ``seq = 2p`` and newest: a
+reader that sees newest first does not find ``2p``, and tries again.
 
-Why a copy is whole: if it took one byte that was stored for a later position, then W1 (seq before
+Why a copy is whole: if it contains a byte that was stored for a later position, then W1 (seq before
 payload) with R2 (payload before seq) makes the second look at seq see that position's ``2p-1``. If
-it took one byte from before ``2p``, then W2 with R1 makes the first look miss ``2p``.
+it contains a byte from before ``2p``, then W2 with R1 makes the first look miss ``2p``.
 
-Why a pinned slot stays: the looker stores its pin and then loads seq (R3), the writer stores seq
-and then loads the pins (W1). Whichever comes first, at least one of them sees the other: the writer
-restores seq (its payload is untouched, so no fence is needed) and passes by, or the looker gives
-up. W4 keeps the payload's stores behind that look, R5 the last loads before the unpin: partners.
-While the pin stands, no second look at seq is needed. A reader has four pins in an *entry* of its
-own; without one it copies, and the promise is the same. A writer that finds no free slot first
-clears the entries of readers that died (it can take their lock files), then grows. It never waits.
-Pins name no segment: in a new one, the first slot is taken without a look at them, as nobody
-follows it.
+Why a pinned slot stays (a pin is a hazard pointer): the reader stores its pin and then loads seq
+(R3), the writer stores seq and then loads the pins (W1). Whichever comes first, at least one of
+them sees the other: the writer restores seq (its payload is untouched, so no fence is needed) and
+passes the slot by, or the reader removes its pin. W4 keeps the payload's stores behind the look at
+the pins, R5 the last loads before the unpin: partners. While the pin is set, the reader needs no
+second look at seq. Pins name no segment: the writer begins the first slot of a new one without a
+look at them, because no reader follows it.
 
-**The segment**: newest names a table copy, and the writer changes only the other one. A reader
-loads newest, R6, the copy, R7, newest again: unchanged means that the copy was not written
-meanwhile, for that needs another newest first (W2 orders the copy before the newest that
-names it, W3 orders a newest before the next change of the other copy).
+**The segment**: newest names a table, and the writer changes only the other one. A reader loads
+newest, R6, the table, R7, newest again: if newest is unchanged, the table was not written
+meanwhile, because that needs another newest first (W2 orders the table before the newest that names
+it, W3 orders a newest before the next change of the other table).
 
-**In order**: whoever wants every frame looks through the seqs of all slots for the oldest that it
-has not had (positions have gaps), up to newest. R8, newest before those seqs, pairs with W3, a
-newest before the next write: each frame up to newest is found stable, or was overwritten. R9,
-"closed" before the last newest, pairs with W3 as well: nothing that was published before the end is
-missed; and with W5: the number of the last frame stands there before "closed".
+**In order**: a reader that wants every frame looks through the seqs of all slots for the oldest
+frame that it has not read, up to newest. R8, newest before those seqs, pairs with W3, a newest
+before the next write: each frame up to newest is found stable, or was overwritten. R9, "closed"
+before the last newest, pairs with W3 as well: the reader misses nothing that was published before
+the end; and with W5: the number of the last frame is in place before "closed".
 
 **Waiting**::
 
-    writer:   newest = 2p|copy -W3-> any waiting byte set? wake all
-    waiter:   waiting = 1      -R4-> newest still the one last seen? sleep, while it is
+    writer:   newest = 2p|index -W3-> any waiting byte set? wake all
+    reader:   waiting = 1       -R4-> newest unchanged? sleep until it changes
 
-Each stores one and then loads the other's: at least one of them sees the other. Was the waiter
-just about to sleep, the system compares the word once more in one step with going to sleep.
+Each side stores one word and then loads the other's: at least one of them sees the other. For a
+reader that is about to sleep, the kernel re-checks the word atomically before sleeping.
 
 **An entry** is claimed by storing its owner: R10 keeps that store before the last look at the path
-of the lock file. A lock file that others remove is gone either before that look, or after the
-owner could be seen: whoever then makes a lock file of the same path finds the owner. R11 keeps
-the last stores to the entry before the one that frees it. Both pair with system calls: removing,
-making a file.
+of the lock file. A cleaner removes the lock file either before that look, or so late that the owner
+is visible to the process that makes the next file of that path. R11 keeps the last stores to the
+entry before the one that frees it. Both pair with system calls, which remove and make files.
 
 **A control segment** is stored whole before its ready word (W0), and read after it (R0).
 
 On x86 only the order of a store before a later load needs an instruction: W1, W3, R3, R4, R10. The
-others are kept by the processor, and `Fences.order` is None. The order was tried by exhaustive
-search, with and without each fence, under sequential consistency, store buffers and weak memory.
+processor keeps the others, and `Fences.order` is None.
 """
 
 from __future__ import annotations

@@ -816,7 +816,9 @@ def test_a_lock_file_that_was_removed_makes_two_writers_for_a_second_at_most(
     assert names_of(address) == []
 
 
-@pytest.mark.parametrize("writes", ["many", "growing", "by a taker", "after a look", "for pins"])
+@pytest.mark.parametrize(
+    "writes", ["many", "growing", "by a successor", "after a look", "for pins"]
+)
 def test_frames_in_place_outlive_their_entry_lock_file(
     address: Address, child: Console, writes: str
 ) -> None:
@@ -842,7 +844,7 @@ def test_frames_in_place_outlive_their_entry_lock_file(
     assert_unchanged()
     while others:
         others.pop().close()
-    if writes == "by a taker":
+    if writes == "by a successor":
         child.kill()
         writer = new(name, transport, "w")
     else:

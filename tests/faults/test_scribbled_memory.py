@@ -405,7 +405,7 @@ def test_the_writer_is_undisturbed_by_whatever_is_scribbled_on_its_page(
 
 
 @pytest.mark.times(120, 4_000)
-def test_a_taker_makes_good_whatever_stands_in_the_page(
+def test_a_successor_makes_good_whatever_stands_in_the_page(
     name: str, transport: str, times: int, account: Account, seed: int, child: Callable[..., Child]
 ) -> None:
     """It adopts the array or makes it anew; then it can write and grow, and readers can read."""
@@ -436,7 +436,7 @@ def kill(writer: NdShArray) -> None:
 
 
 @pytest.mark.parametrize("below", [1, 2, 3, 10])
-def test_a_taker_is_not_left_without_segment_ids(address: Address, below: int) -> None:
+def test_a_successor_is_not_left_without_segment_ids(address: Address, below: int) -> None:
     """*Next* close to its end: the array is made anew, instead of failing at a later growth."""
     old = NdShArray(address.name, np.zeros(3), "w", transport=address.transport)
     instance = words_of(old)[format.INSTANCE_WORD]

@@ -1,11 +1,11 @@
-/* Can two living readers use one cell, or a living reader's pin be cleared, while readers and the
-   writer are killed anywhere and a cleaner removes lease files at any moment?
-   One cell, READERS claimers, one clearing writer. Follows _cell: _take_lease, Cell.claim, release,
-   clear_if_dead; _lease: _try_take, _open_file, Lease.release; set_owner (R10), clear_owner (R11).
+/* Can two living readers use one entry, or a living reader's pin be cleared, while readers and the
+   writer are killed anywhere and a cleaner removes lock files at any moment?
+   One entry, READERS claimers, one clearing writer. Follows entries: _take_lock_file, Entry.claim,
+   release, clear_if_dead; LockFile.lock, _open, release; set_owner (R10), clear_owner (R11).
    -DTSO: store buffers. -DNO_R10: that fence is out. -DNO_R11: it is out, and the two stores that it
-   keeps apart swap, as on the weak order. -DNO_OWNER: the rule before cells had owners.
+   keeps apart swap, as on the weak order. -DNO_OWNER: the rule before entries had owners.
    -DCLEAR_FIRST: a claimer clears before its last look at the path. -DCLEAR_FREE: the writer clears
-   whatever its owner, without claiming the cell. -DCLEANS=n -DKILLS=n: how many. -DLOOKS=n of the writer.
+   whatever its owner, without claiming the entry. -DCLEANS=n -DKILLS=n: how many. -DLOOKS=n of the writer.
    -DFRESH: inodes are never used
    twice (else as soon as nobody has the file open and it has no name). */
 #ifndef READERS
@@ -102,7 +102,7 @@ inline try_lock() {
   fi
 }
 
-inline take_lease() { /* fd is 0 where there is none */
+inline take_lock_file() { /* fd is 0 where there is none */
 #ifdef NO_OWNER
   make = true;
 #else
@@ -133,7 +133,7 @@ inline take_lease() { /* fd is 0 where there is none */
 #endif
 }
 
-inline release() { /* Lease.release: look, remove, close */
+inline release() { /* LockFile.release: look, remove, close */
   if
   :: path == fd -> STEP(path = 0)
   :: else
@@ -142,7 +142,7 @@ inline release() { /* Lease.release: look, remove, close */
   let_go()
 }
 
-inline free_cell() { /* _clear, clear_owner */
+inline free_entry() { /* _clear, clear_owner */
 #ifdef NO_R11
   STEP(STORE(me - 1, OWNER, 0));
   STEP(STORE(me - 1, PIN, 0))
@@ -166,7 +166,7 @@ inline own() {
 proctype reader(byte me) {
   byte fd;
   bool make;
-  take_lease();
+  take_lock_file();
   if
   :: fd == 0 -> goto out
   :: else
@@ -192,7 +192,7 @@ proctype reader(byte me) {
   FENCE(me - 1); /* R3 */
   STEP(assert(mem[PIN] == 1 && user == me)); /* at any time from then on */
   user = 0;
-  free_cell();
+  free_entry();
   release();
 out: skip;
 dead: let_go()
@@ -205,7 +205,7 @@ proctype writer(byte me) {
   :: times == 0 -> break
   :: times > 0 ->
      times--;
-     take_lease();
+     take_lock_file();
      if
      :: fd == 0 -> goto next
      :: else
@@ -223,7 +223,7 @@ proctype writer(byte me) {
      :: else
      fi;
 #endif
-     free_cell();
+     free_entry();
      FENCE(me - 1);
      release();
 next: let_go()

@@ -1,15 +1,15 @@
-/* Is the newest whole frame always readable, and never one that nobody published, while writers grow,
+/* Is the newest whole frame always readable, and never one that was not published, while writers grow,
    are killed anywhere, and others take over? And is every name on record that there is?
-   WRITERS writers, one after the other under the lease, each writes FRAMES frames, each into the
-   segment there is or a new one. Follows Holding.take_over, begin_segment, Growth._grow, Publisher._publish; ControlSegment:
+   WRITERS writers, one after the other under the lock file, each writes FRAMES frames, each into the
+   segment there is or a new one. Follows Writer._obtain, _grow, _new_segment, _publish; ControlSegment:
    adopt, next_segment, set_table, remove_frames; ReadSide.load_table; Cursor.newest, Instance.follow.
    A reader tries READS times at any moment, and must get the newest frame when all is over (READS=0:
    one that comes only then); the names are compared with the record. -DPASS: a position may be
    passed by (a pinned slot).
-   -DTSO: store buffers. -DKILLS=n. -DNO_JUMP: the taker goes on from the next position.
-   -DMAKE_FIRST: the segment is made before its id is recorded. -DONE_TABLE: the table copy that
+   -DTSO: store buffers. -DKILLS=n. -DNO_JUMP: the successor continues from the next position.
+   -DMAKE_FIRST: the segment is made before its id is recorded. -DONE_TABLE: the table that
    newest names is changed. -DREMOVE_FIRST: the old segment goes before newest is stored.
-   -DNO_AGAIN: the reader reads the table only when newest names the other copy. */
+   -DNO_AGAIN: the reader reads the table only when newest names the other table. */
 #ifndef WRITERS
 #define WRITERS 2
 #endif
@@ -40,7 +40,7 @@
 #include "memory.inc"
 
 byte kills = KILLS, ended, frames_made;
-bool lease;
+bool lock_file;
 int names; /* those that exist, a bit for each id */
 byte published[80]; /* by position */
 byte last;
@@ -98,10 +98,10 @@ inline next_position(old) { /* old: the newest position, where it lies in this s
 
 proctype writer() {
   byte newest, next, position, copy, segment, keep, frame, writes, id;
-  byte table[2]; /* own record: the segment that each copy names */
+  byte table[2]; /* own record: the segment that each table names */
   int own;       /* own record: names that may exist */
   bool fresh = true;
-  atomic { !lease -> lease = true }
+  atomic { !lock_file -> lock_file = true }
   atomic { /* adopt: nobody else stores now */
     newest = mem[NEWEST];
     next = mem[NEXT];
@@ -154,10 +154,10 @@ proctype writer() {
      fi
   od;
 dead:
-  atomic { DRAINED(0); lease = false; ended++ }
+  atomic { DRAINED(0); lock_file = false; ended++ }
 }
 
-inline follow() { /* Follower._follow: failed unless the copy is whole and its segment opens */
+inline follow() { /* Instance.follow: failed unless the table is whole and its segment opens */
   id = mem[ID(word % 2)];
   if
   :: mem[NEWEST] != word -> id = 0
@@ -212,7 +212,7 @@ proctype reader(byte reads) {
   try();
   try();
   assert(had == last);
-  /* Every name that exists is recorded: a later taker, or a sweep, removes it. */
+  /* Every name that exists is recorded: a successor, or a sweep, removes it. */
   assert((names & ~(BIT(mem[NEXT]) | BIT(mem[ID(0)]) | BIT(mem[ID(1)]) | BIT(mem[PREVIOUS(0)])
     | BIT(mem[PREVIOUS(1)]))) == 0)
 }

@@ -1,7 +1,7 @@
 /* Does a reader that wants every frame get only published ones, in order, none left out that is still
    there, and the last number at the end?
    One writer, FRAMES frames in SLOTS slots, GROWS new segments, then it closes; it may be
-   interrupted (-DINTERRUPTS=n: the next write settles) or killed (-DKILLS=n: a taker goes on).
+   interrupted (-DINTERRUPTS=n: the next write settles) or killed (-DKILLS=n: a successor continues).
    With more slots than positions (-DALL) nothing is overrun: then no number may be left out.
    Follows WriteSide and Writer._grow, set_closed; Source.oldest, Cursor.next, _follow_in_order,
    ReadSide.oldest, head, confirm, last_frame.

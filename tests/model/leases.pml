@@ -1,14 +1,14 @@
-/* Is there one writer at most, does nobody remove what is another's, is nothing left in the end, and
+/* Is there one writer at most, does each process remove only its own, is nothing left in the end, and
    does a reader find the live instance, while writers are killed anywhere, close, and are swept?
    WRITERS writers that write once and close or stay, one sweep, one reader, then a last writer that
-   stays: the reader must end with its frame. Follows _lease._try_take, Lease.release; _control:
-   obtain, _make, ControlSegment.close; _leftovers.remove_array; Holding.close; _sweep._sweep_one;
-   Reader._newest (Finder.find), cells only as far as a lease tells that a reader lives.
+   stays: the reader must end with its frame. Follows LockFile.lock, release; control:
+   obtain, _make, ControlSegment.close; remove_array; Writer.close; the sweep of one array;
+   Reader._newest (Finder.find), entries only as far as a lock file tells that a reader is alive.
    Everything here goes through the system: sequential consistency is what there is.
-   -DKILLS=n. -DNO_CHECK: the path is not looked at after locking. -DLEASE_FIRST: the lease file goes
+   -DKILLS=n. -DNO_CHECK: the path is not looked at after locking. -DLEASE_FIRST: the lock file goes
    before the names. -DCONTROL_FIRST: the control name goes before the frames. -DNO_MARK: a sweep
    does not store "closed". -DNO_LOOK_UP: readers look up the name only when closed is stored.
-   -DNO_SPARE: a sweep does not ask for readers again once it has the lease. */
+   -DNO_SPARE: a sweep does not ask for readers again once it holds the lock file. */
 #ifndef WRITERS
 #define WRITERS 1
 #endif
@@ -21,12 +21,12 @@
 #define HALF 0
 #define LIVE 1
 #define CLOSED 2
-byte path, lock[INODES], opened[INODES];      /* the writers' lease */
+byte path, lock[INODES], opened[INODES];      /* the writers' lock file */
 byte control, made;                           /* instance that the name stands for; 0: none */
 byte state[LIVES], newest[LIVES];
 bool frames[LIVES];                           /* whether its frame segment's name is there */
 byte owners, kills = KILLS, ended, attached;
-bool has_cell; /* the reader holds the lease of a cell */
+bool has_entry; /* the reader holds the lock file of an entry */
 
 #define STEP(what) \
   atomic { \
@@ -74,7 +74,7 @@ inline try_lock() {
   fi
 }
 
-inline take_lease() {
+inline take_lock_file() {
   do
   :: STEP(open_file());
      STEP(try_lock());
@@ -131,7 +131,7 @@ proctype writer(byte me) {
   :: else
   fi;
   do
-  :: take_lease();
+  :: take_lock_file();
      if
      :: fd -> break
      :: fd == 0 && !last -> goto dead
@@ -176,20 +176,20 @@ stays:
 
 proctype sweeper(byte me) {
   byte fd, id, owns;
-  bool held; /* a reader's cell, when the writer's lease was taken */
+  bool held; /* a reader's entry, when the writer's lock file was locked */
   if
-  :: (path && lock[path]) || has_cell -> goto dead /* probes */
+  :: (path && lock[path]) || has_entry -> goto dead /* probes */
   :: else
   fi;
-  take_lease();
+  take_lock_file();
   if
   :: fd == 0 -> goto dead
   :: else
   fi;
-  held = has_cell;
+  held = has_entry;
 #ifndef NO_SPARE
   if
-  :: has_cell -> goto dead
+  :: has_entry -> goto dead
   :: else
   fi;
 #endif
@@ -216,7 +216,7 @@ end: do
   :: atomic {
        LOOKS && ANOTHER && (attached == 0 || newest[control]) -> attached = control; had = 0
      }
-  :: has_cell == false && attached -> has_cell = true
+  :: has_entry == false && attached -> has_entry = true
   :: atomic { attached && newest[attached] != had -> had = newest[attached] }
   od
 }

@@ -1,5 +1,5 @@
-/* Can a control segment be taken for whole before it is, if unfenced accesses of a thread may swap?
-   Follows _control._make, set_ready; Finder.find, is_ready. -DNO_W0 NO_R0 take a fence out. */
+/* Can a control segment look whole before it is, if unfenced accesses of a thread may swap?
+   Follows control._make, set_ready; Finder.find, is_ready. -DNO_W0 NO_R0 take a fence out. */
 #include "weak.inc"
 byte ready = 0, instance = 0, name = 0;
 

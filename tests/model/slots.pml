@@ -1,8 +1,8 @@
-/* Can a torn frame be taken, or a slot be overwritten that is newest or pinned?
+/* Can a reader accept a torn frame, or a slot be overwritten that is newest or pinned?
    SLOTS slots, FRAMES writes, READERS readers with READS tries each; a payload is two words.
    Follows WriteSide.begin, publish, settle; ReadSide.newest, head, confirm, pin,
    unpin; Cursor.newest. A write may be interrupted at any step (-DINTERRUPTS=n), by an exception
-   in a process that goes on: the next one settles. A write that finds no slot is given up.
+   in a process that continues: the next one settles. A write that finds no slot ends.
    -DTSO: store buffers. -DNO_W1 NO_R3 take a fence out (the others are no instruction on x86).
    -DNO_SETTLE: the next write does not settle. -DPUBLISH_FIRST: own record after the shared word.
    -DNO_SECOND_LOOK: the writer looks at the pins only before it stores seq. */

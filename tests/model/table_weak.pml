@@ -1,11 +1,11 @@
-/* Can a reader accept a table copy that is half of one segment and half of another, or one that
+/* Can a reader accept a table that is half of one segment and half of another, or one that
    newest does not name, if unfenced accesses of a thread may swap?
-   Two growths in a row, so the second one changes the copy that newest named first. Segment and
-   position n belong together; a copy is two words. Follows Holding.begin_segment (make_frames,
+   Two growths in a row, so the second one changes the table that newest named first. Segment and
+   position n belong together; a table is two words. Follows Writer._new_segment (make_frames,
    begin_first), WriteSide.publish; ReadSide.load_table.
    -DNO_W2 NO_W3 NO_R6 NO_R7 take a fence out. Each fence is a full one. */
 #include "weak.inc"
-byte newest = 2, id[2], stride[2]; /* position 1, copy 0 */
+byte newest = 2, id[2], stride[2]; /* position 1, table 0 */
 
 #ifdef NO_W2
 #define W2(k) 0

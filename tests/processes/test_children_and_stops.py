@@ -734,7 +734,7 @@ def test_a_pid_that_is_somebody_elses_by_now_means_nothing(
         with NdShArray(name, np.arange(4), "w", transport=transport) as writer:
             assert writer.frame_id == 2
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
-            # Whoever is refused is told the one who has it now.
+            # The error names the process that has it now.
             with pytest.raises(Failed, match=f"WriterExistsError.*process {os.getpid()}"):
                 other.run(f"NdShArray({name!r}, r_w='w', transport={transport!r})")
 
@@ -890,7 +890,7 @@ def test_a_writer_that_is_stopped_for_long_keeps_its_array(
                 last = reader.read()[1]
                 assert whole(last)
                 begun = time.monotonic()
-                # Longer than the patience of a taker (0.25 s), a nap (0.25 s), a look (1 s).
+                # Longer than the patience of a successor (0.25 s), a nap (0.25 s), a look (1 s).
                 assert reader.read(timeout=0.5) == (False, last)
                 assert 0.5 <= time.monotonic() - begun < 5
                 with pytest.raises(Failed, match=f"WriterExistsError.*process {pid}\\)"):

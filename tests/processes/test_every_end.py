@@ -457,7 +457,7 @@ def test_a_killed_reader_gives_its_entry_back(
     assert left(root) == []
 
 
-def test_a_taker_clears_the_pins_of_dead_readers(
+def test_a_successor_clears_the_pins_of_dead_readers(
     name: str, transport: str, root: Path, console: Any
 ) -> None:
     child = console()

@@ -146,7 +146,7 @@ def test_under_eventlet_nobody_sleeps_in_the_kernel_or_spins(eventlet: Any) -> N
     waiter._quick = True
     assert not waiter.sleeps
     assert not waiter.spin(0)
-    eventlet.patched.clear()  # found at each wait: whoever patches late is heard as well
+    eventlet.patched.clear()  # found at each wait: also if a program patches late
     assert waiter.sleeps == (waiter._futex is not None)
 
 

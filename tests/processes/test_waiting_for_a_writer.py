@@ -543,7 +543,7 @@ def test_twenty_tasks_have_one_instance_and_leave_none(name: str, transport: str
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        assert instances() == before + 1  # for whoever waits next
+        assert instances() == before + 1  # for the next wait
         assert not wait_async._watches
         task = asyncio.ensure_future(readers[0].read_async())
         await asyncio.sleep(0.01)

@@ -74,8 +74,8 @@ CONTROL = {
     "wall clock": 8 * format.WALL_WORD,
     "name length": 8 * format.NAME_LENGTH_WORD,
     "name": format.NAME_BYTE,
-    "table copy 0": 8 * format.TABLE_WORDS[0],
-    "table copy 1": 8 * format.TABLE_WORDS[1],
+    "table 0": 8 * format.TABLE_WORDS[0],
+    "table 1": 8 * format.TABLE_WORDS[1],
     "next": 8 * format.NEXT_WORD,
     "state": 8 * format.STATE_WORD,
     "last frame": 8 * format.LAST_FRAME_WORD,
@@ -113,12 +113,12 @@ def fields_of(heading: str, size: int) -> dict[str, int]:
 def test_the_offsets_of_the_format_are_those_of_the_library() -> None:
     assert fields_of("The control segment", format.CONTROL_SIZE) == CONTROL
     first, second = format.TABLE_WORDS
-    assert fields_of("A table copy", 8 * (second - first)) == TABLE
+    assert fields_of("A table", 8 * (second - first)) == TABLE
     assert fields_of("A slot", format.RECORD_BYTE) == SLOT
 
 
 def test_the_format_says_units() -> None:
-    rows = [*rows_of("format.md", "The control segment"), *rows_of("format.md", "A table copy")]
+    rows = [*rows_of("format.md", "The control segment"), *rows_of("format.md", "A table")]
     rows += rows_of("format.md", "A slot")
     for _, _, _, field, *more in rows:
         if re.search("clock|taken|time", field):
@@ -222,3 +222,19 @@ def test_links_between_files_lead_somewhere() -> None:
     ]
     assert len(files) > 25
     assert dead == []
+
+
+# --- the architecture names every module, by its present name
+
+
+def test_the_architecture_names_every_module_of_the_rooms() -> None:
+    package = Path(ndsharray.__file__).parent
+    text = (DOCS / "architecture.md").read_text(encoding="utf8")
+    told = set(re.findall(r"`((?:_[a-z]+|backends)/[a-z_]+)`", text))
+    there = {
+        path.relative_to(package).with_suffix("").as_posix()
+        for room in [*package.glob("_*"), package / "backends"]
+        for path in room.glob("*.py")
+        if path.stem != "__init__"
+    }
+    assert told == there

@@ -29,11 +29,11 @@ LAYERS = {
     "__init__": "ndsharray backends _system errors",
 }
 # The one public class, which is documentation in the main.
-LONG = {"ndsharray", "_protocol.format"}
+LONG = {"ndsharray"}
 OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}
 # What knows no file, no process and no operating system; `memory` knows the processor,
 # `dtypes` what is imported.
-PURE = ["format", "npy", "seqlock", "writing", "reading"]
+PURE = ["format", "layout", "npy", "seqlock", "writing", "reading"]
 IMPURE = {"os", "mmap", "fcntl", "multiprocessing", "time", "tempfile", "signal", "sys"}
 
 

@@ -18,6 +18,7 @@ from ndsharray import FormatError
 from ndsharray._protocol import format
 from ndsharray._protocol.format import ControlHeader, Layout, Table
 from ndsharray._protocol.memory import Memory
+from ndsharray._protocol.npy import encode_header
 from ndsharray._registry.names import address_of
 from ndsharray._writer.writer import Writer
 
@@ -53,7 +54,7 @@ def test_a_header_comes_back_and_np_load_opens_it(
     dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> None:
     array = np.zeros(shape, dtype)
-    header = format.encode_header(dtype, shape)
+    header = encode_header(dtype, shape)
     assert len(header) % 64 == 0
     layout = format.decode_layout(b"u" * 16, header, array.nbytes)
     assert (layout.dtype, layout.shape, layout.nbytes) == (dtype, shape, array.nbytes)
@@ -85,7 +86,7 @@ def test_any_layout_comes_back(array: Any) -> None:
 
 def test_metadata_of_a_dtype_is_dropped_silently() -> None:
     dtype = np.dtype("i4", metadata={"unit": "m"})
-    assert b"unit" not in format.encode_header(dtype, (3,))
+    assert b"unit" not in encode_header(dtype, (3,))
 
 
 def test_overlapping_fields_cannot_be_named() -> None:
@@ -94,7 +95,7 @@ def test_overlapping_fields_cannot_be_named() -> None:
         Layout.of(np.zeros(2, dtype))
 
 
-GOOD = format.encode_header(np.dtype("f4"), (3,))
+GOOD = encode_header(np.dtype("f4"), (3,))
 
 
 def header_of(text: str) -> bytes:

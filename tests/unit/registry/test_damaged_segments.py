@@ -211,7 +211,7 @@ def test_a_frame_segment_that_is_missing_or_foreign_is_not_valid(address: Addres
         (format.NAME_LENGTH_WORD, 10**6),
     ],
 )
-def test_a_taker_makes_anew_what_is_not_whole(
+def test_a_successor_makes_anew_what_is_not_whole(
     address: Address, console: Any, word: int, value: int
 ) -> None:
     child = console()

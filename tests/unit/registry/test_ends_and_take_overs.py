@@ -89,7 +89,7 @@ def test_entry_of_killed_readers_are_free_again_where_the_control_segment_stays(
     NdShArray(name, r_w="w", transport="mmap").close()
 
 
-def test_a_taker_that_is_interrupted_leaves_the_dead_writers_frame(
+def test_a_successor_that_is_interrupted_leaves_the_dead_writers_frame(
     name: str, transport: str, console: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object) -> None:

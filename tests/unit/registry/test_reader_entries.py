@@ -114,14 +114,14 @@ def test_a_writer_leaves_the_pins_of_a_reader_whose_lock_file_was_removed(
         writer.write(np.full(100, count))
     assert child.run("bool((held == 1).all())")
     del ours
-    taker = NdShArray(name, r_w="w", transport=transport)  # looks again
+    successor = NdShArray(name, r_w="w", transport=transport)  # looks again
     for count in range(200, 300):
-        taker.write(np.full(100, count))
+        successor.write(np.full(100, count))
     assert child.run("bool((held == 1).all())")
     child.run("del held")
     child.run("r.close()")
-    assert (pins(taker), owners(taker)) == ([], [])
-    taker.close()
+    assert (pins(successor), owners(successor)) == ([], [])
+    successor.close()
     writer.close()
 
 

@@ -94,7 +94,7 @@ def test_standing_tells_when_the_file_was_removed_or_replaced(path: str) -> None
 
 
 @POSIX
-def test_a_taker_never_keeps_a_file_that_was_just_removed(
+def test_a_successor_never_keeps_a_file_that_was_just_removed(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real: Callable[[int], bool] = lockfile._lock
