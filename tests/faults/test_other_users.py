@@ -754,7 +754,7 @@ def test_a_reader_with_read_only_rights_cannot_store(
     before = contents(published)
     maps = bob.run(f"[e.split()[1] for e in open('/proc/self/maps') if re.search({OURS!r}, e)]")
     assert maps == ["r--s", "r--s"]  # the control and the frame segment
-    for segment in ("attached.memory", "side.frames"):
+    for segment in ("instance.memory", "side.segment"):
         bob.run(f"memory = r._reader._source.cursor.{segment}")
         bob.refused("exec('memory.words[0] = 1')", "TypeError")
         bob.refused("exec('memory.bytes[0] = 1')", "TypeError")
