@@ -10,8 +10,8 @@
           +-- UnknownTransportError  (ValueError) .transport: no transport of that name
           +-- WriterExistsError      (FileExistsError) .name .pid: it has a living writer
 
-All of them can be pickled, with their attributes. Nothing but these classes may live here: when one
-is raised is the business of whoever raises it.
+All of them can be pickled, with their attributes. Only the classes live here; the
+raising module decides when.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class WriterExistsError(NdShArrayError, FileExistsError):
     name : str
         The array's name.
     pid : int
-        The other writer's process id as it wrote it down itself (0: not known). For people.
+        The process id that the array's last writer recorded itself (0: not known). For people.
     """
 
     errno: int | None = errno.EEXIST
@@ -99,7 +99,10 @@ class WriterExistsError(NdShArrayError, FileExistsError):
         by = f" (process {pid})" if pid else ""
         problem = f"has a living writer{by}; one array has one writer at a time"
         if ended:
-            problem = f"is held by another process, though its last writer{by} has ended; try again"
+            problem = (
+                f"is held by another process; its last writer{by} has ended, or runs in another "
+                "container; try again"
+            )
         super().__init__(f"{name!r} {problem}")
         self.name = name
         self.pid = pid

@@ -1,7 +1,7 @@
-"""`NdShArray`: checks arguments, picks the role, and ends it when its time comes.
+"""`NdShArray`: checks arguments, makes a writer or a reader, and closes it.
 
 What may live here: what users see. Not here: how frames get from one process to another
-(``writer``, ``reader``). Some 480 lines, most of which are what users read.
+(``writer``, ``reader``).
 """
 
 from __future__ import annotations
@@ -357,7 +357,7 @@ class NdShArray:
         out: npt.NDArray[Any] | None = None,
         copy: bool = True,
     ) -> tuple[bool, npt.NDArray[Any]]:
-        """Do the same as `read` inside an ``asyncio`` event loop, which goes on meanwhile.
+        """Read as `read` does, inside an ``asyncio`` event loop, whose other tasks run meanwhile.
 
         Parameters and results are those of `read`, but that it waits for ever by default. It can be
         cancelled at any time, and leaves no thread behind. While it waits, the reader is its own:

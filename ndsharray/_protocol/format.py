@@ -1,7 +1,7 @@
 """Format v1: where the bytes are. The specification is ``docs/format.md``; a test compares the two.
 
 What may live here: offsets, encoding, decoding, checks. Not here: the order of accesses
-(``seqlock``), names and files (``backends``), who may write (``lockfile``), what a ``.npy`` record
+(``seqlock``), names and files (``backends``), who may write (``holding``), what a ``.npy`` record
 holds (``layout``, ``npy``).
 
 A *word* is 8 bytes, 8-byte aligned, in native byte order. Byte offsets of the fields (a word each,

@@ -126,7 +126,7 @@ class Memory:
     ----------
     words : memoryview of uint64
         Live words, by index.
-    entries : memoryview of uint8
+    bytes : memoryview of uint8
         Live single bytes, by offset.
     """
 
@@ -139,7 +139,7 @@ class Memory:
             detach_in_child(MEMORY, self)
 
     def detach(self) -> None:
-        """Refuse every further access, also by who holds `words` or `entries` already."""
+        """Refuse every further access, also by code that holds `words` or `bytes` already."""
         self.words.release()  # guard: memory-detached-in-a-child
         self.bytes.release()
 

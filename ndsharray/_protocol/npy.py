@@ -1,6 +1,6 @@
-"""The header of a ``.npy`` record: a dtype and a shape as text, to and from.
+"""The ``.npy`` header: writing a dtype and a shape as text, and reading that text safely.
 
-What may live here: the text, and what of it is let near Python's parser and numpy. Not here: where
+What may live here: the text, and which text may reach Python's parser and numpy. Not here: where
 in shared memory it stands (``format``).
 
 numpy's own functions write headers that its readers then refuse (over 10,000 bytes), keep version

@@ -92,7 +92,7 @@ def set_owner(control: Memory, entry: int, owner: int) -> None:
     """Say whose an entry is; what is done afterwards comes after it for everybody."""
     control.words[OWNERS_WORD + entry] = owner
     # The owner before the look at the lock file's path; a cleaner's removal, and then the load of
-    # the owner by whoever makes a new file (system calls order those).
+    # the owner by the process that makes a new file (system calls order those).
     make_fence()("R10")
 
 

@@ -1,4 +1,4 @@
-"""The writer's loads, stores and fences over one frame segment; why they suffice: ``seqlock``.
+"""The writer's loads, stores and fences over one frame segment; ``seqlock`` says why they suffice.
 
 What may live here: the steps of writing, each callable by itself, so that a test interleaves a
 writer and a reader by hand. Not here: how payload and header get into a slot, and which segment is

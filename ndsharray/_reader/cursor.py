@@ -1,8 +1,8 @@
 """How a reader gets the next frame of one instance: the newest, or the oldest undelivered one.
 
 What may live here: which position is next, the steps of reading it, when to try again, when to pin
-the slot, when to sleep. Not here: which instance is read (``reader``), the order of the loads
-(``seqlock``), what a frame becomes for the caller (``delivery``).
+the slot, how a sleep on newest begins. Not here: which instance is read (``source``), the order of
+the loads (``reading``), what a frame becomes for the caller (``delivery``).
 
 A try fails only because the writer published meanwhile. The first try only looks; from the second
 one on the slot is pinned, so the writer cannot overrun that try as well.

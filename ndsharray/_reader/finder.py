@@ -1,7 +1,7 @@
 """What an array's name stands for now, as a reader sees it.
 
 What may live here: whether what a lookup found counts as there. Not here: when that is asked
-(``reader``).
+(``source``).
 """
 
 from __future__ import annotations

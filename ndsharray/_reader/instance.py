@@ -1,7 +1,7 @@
 """One instance of an array as a reader maps it: control segment, frame segment, decoded layouts.
 
 What may live here: mapping the frame segment that newest names, decoding the layout in a slot. Not
-here: which frame is next (``cursor``), nor the order of the loads (``seqlock``).
+here: which frame is next (``cursor``), nor the order of the loads (``reading``).
 """
 
 from __future__ import annotations

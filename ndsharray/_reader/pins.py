@@ -2,7 +2,7 @@
 
 In the literature this is a *hazard pointer*. What may live here: which of the four pins is free,
 and what clears one. Not here: which slot is pinned and when (``cursor``), the order of the stores
-(``seqlock``).
+(``reading``).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Pins:
 
     def settle(self) -> None:
         """Clear the open pin, if it is not guarded."""
-        which = self.open  # guard: pin-let-go-after-an-interrupt
+        which = self.open  # guard: pin-cleared-after-an-interrupt
         if which is not None:
             watches = self._watches[which]
             if watches is None or watches[0]() is None:

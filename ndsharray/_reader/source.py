@@ -1,8 +1,7 @@
-"""Where a reader's frames come from: the instance that a name stands for, and later the next one.
+"""Which instance of its array a reader follows, and when it looks up the name.
 
-What may live here: which instance is read, and when to look the name up. Not here: what a name
-stands for (``finder``), which frame of an instance is next (``cursor``), which calls exclude each
-other (``reader``).
+Not here: what a name stands for (``finder``), which frame of an instance is next (``cursor``),
+which calls exclude each other (``reader``).
 """
 
 from __future__ import annotations

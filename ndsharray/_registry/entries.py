@@ -4,11 +4,10 @@ An entry is five bytes of the control segment, one *waiting* and four *pins*, an
 its *owner*. It belongs to the reader that holds its lock file. It is cleared only under that lock
 file, by a reader that claims it or by the writer, so the pins of a living reader stay.
 
-That holds also when a cleaner removes the lock file of a living reader, and another process makes
-a new file of the same path: the owner is the id of the lock file under which the entry was claimed,
-and a process that holds another file leaves the entry alone.
+A cleaner may remove the lock file of a living reader. The owner protects the entry then: it
+identifies the lock file of the claim, and a process that holds another file leaves the entry alone.
 
-Not here: what the pins stand for (``pins``), when to look for the dead (``writer``), how a file is
+Not here: what the pins stand for (``pins``), when to look for the dead (``holding``), how a file is
 locked (``lockfile``).
 """
 
@@ -75,7 +74,7 @@ class Entry:
         """Free the entry, and remove its lock file."""
         control, self._control = self._control, None
         if control is not None and self.held:
-            clear_owner(control, self.index)  # guard: entry-let-go-has-no-owner
+            clear_owner(control, self.index)  # guard: released-entry-has-no-owner
         self._lock_file.release()
 
     def abandon(self) -> None:
@@ -106,7 +105,7 @@ def _acquire_lock_file(address: Address, control: Memory, index: int) -> lockfil
     """
     # No new file for an entry that has an owner: its reader may live, though its file was removed.
     free = control.words[OWNERS_WORD + index] == 0
-    # guard: no-new-file-for-a-entry-with-an-owner
+    # guard: no-new-file-for-an-entry-with-an-owner
     lock_file = lockfile.acquire(address.entry_lock(index), address.transport.mode, make=free)
     if lock_file is None or _may_claim(control, index, lock_file):
         return lock_file

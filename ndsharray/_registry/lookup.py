@@ -147,7 +147,7 @@ def writer_exists(address: Address) -> WriterExistsError:
 
 
 def _has_ended(pid: int) -> bool:
-    """Tell whether a process has ended for certain (one of another namespace is not to be seen)."""
+    """Tell whether a process has ended, as far as it can be seen from this PID namespace."""
     if pid == 0 or sys.platform == "win32":
         return False
     try:

@@ -22,7 +22,7 @@ __all__ = ["Hint"]
 
 log = logging.getLogger("ndsharray")
 
-_SILENCE_NS = 5_000_000_000  # a reader that has not seen its array for so long is told
+_SILENCE_NS = 5_000_000_000  # after that time without its array, a reader says so in the log
 _NAMED = 5  # arrays that are named at most
 
 

@@ -1,13 +1,13 @@
 """Closing what is still open at the end of a process.
 
-A child of ``multiprocessing``, or of its relatives ``multiprocess`` (pathos) and ``billiard``
-(Celery), ends with ``os._exit``: neither ``atexit`` nor finalizers run there, only what is
-registered with that library itself. Everywhere else ``weakref.finalize`` closes writers and
-readers. What has to outlive them (an entry, while arrays in place are alive) ends here, as late as
-possible: other handlers may still use those arrays.
+``multiprocessing``, ``multiprocess`` (pathos) and ``billiard`` (Celery) end a child with
+``os._exit``, which runs neither ``atexit`` nor finalizers; so the module registers with them. In
+other processes ``weakref.finalize`` closes writers and readers. What has to outlive them (an entry,
+while arrays in place are alive) ends here, as late as possible: other handlers may still use those
+arrays.
 
-A daemon thread that uses a writer or a reader which the end of the process has closed is stopped:
-the error that it would meet is no mistake of the user's.
+The end of the process stops a daemon thread that uses a closed writer or reader: the error that the
+thread would meet is no mistake of the user's.
 
 Not here: what a close does.
 """

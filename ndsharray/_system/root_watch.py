@@ -42,7 +42,7 @@ _TICK, _WHOLE, _SECOND = 50_000_000, 2_000_000_000, 1_000_000_000
 
 
 def touch(root: str) -> None:
-    """Wake whoever watches `root`."""
+    """Wake all that watch `root`."""
     with suppress(OSError):  # then they find out a little later
         os.utime(root)
 
@@ -90,7 +90,7 @@ def _can_poll() -> bool:
 
 
 class _Spares:
-    """Instances of inotify that watch nothing: a few are kept for whoever waits next.
+    """Instances of inotify that watch nothing: a few are kept for the next wait.
 
     To close one takes some 10 ms, in which the kernel clears away what it watched just before; and
     a user has few. So no more are open than threads wait at once, or these.
@@ -123,7 +123,7 @@ class _Spares:
     def detach(self) -> None:
         """Close all; in a forked child at once.
 
-        Whoever makes a daemon of the child closes all numbers, and they become other files.
+        A program that makes a daemon of the child closes all descriptors, and reuses their numbers.
         """
         while self._fds:
             list(map(os.close, map(self._fds.pop, (0,))))
@@ -193,7 +193,7 @@ class Watch:
         return self._since + PAUSE - time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Sleep until the root is touched, for so long at most; the first time, only begin."""
+        """Sleep until a writer touches the root, `seconds` at most; the first time, only begin."""
         if not self._begun:
             self.begin()
         elif self._poll(seconds) if self.fd >= 0 else self._look(seconds):

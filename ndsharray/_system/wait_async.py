@@ -1,4 +1,4 @@
-"""Waiting inside an event loop: the loop goes on, and nothing is left behind, however it ends.
+"""Waiting inside an event loop: other tasks run meanwhile, and nothing is left, however it ends.
 
 Knows nothing of arrays and readers.
 """
@@ -20,7 +20,7 @@ __all__ = ["LoopWatch", "in_thread", "sleep_until", "stop_task"]
 
 
 async def sleep_until(news: Callable[[], bool], seconds: float) -> None:
-    """Look now and then whether there are news, for so many seconds at most."""
+    """Look now and then whether there are news, for `seconds` at most."""
     start = time.monotonic()
     waited = 0.0
     while not news() and waited < seconds:
@@ -46,7 +46,7 @@ async def in_thread(
     Parameters
     ----------
     sleep : callable
-        Sleeps for so many seconds at most; returns early when `wake` is called.
+        Sleeps for that many seconds at most; returns early when `wake` is called.
     nap : float
         For how long it sleeps at a time.
     seconds : float
@@ -54,7 +54,7 @@ async def in_thread(
     awake : callable
         Tells after each nap whether there is more to do than to sleep again.
     wake : callable
-        Wakes whoever sleeps; of no effect before that.
+        Wakes the sleeper; without effect before it sleeps.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
@@ -148,7 +148,7 @@ class LoopWatch:
             _wake(done)
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep until the root is touched, for so long at most."""
+        """Sleep until a writer touches the root, for `seconds` at most."""
         done: asyncio.Future[None] = self.loop.create_future()
         timer = self.loop.call_later(seconds, _wake, done)
         self._sleeping.add(done)
@@ -163,7 +163,7 @@ class LoopWatch:
         self._watch.wake()
 
     def close(self) -> None:
-        """Leave it."""
+        """Leave the shared watch; the last one to leave ends it."""
         self._joined -= 1
         if self._joined == 0:
             self._stop()

@@ -1,4 +1,4 @@
-"""The control segment in the hands of the writer that holds its lock file.
+"""The writer's view of the control segment: what it records there, which names it removes.
 
 What may live here: the life of the control segment and of the names that it records. Not here:
 frames, readers, and how a writer gets the segment (``takeover``). Every method needs the writer's

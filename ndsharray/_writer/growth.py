@@ -1,7 +1,8 @@
 """Which slot the next frame gets: one of the segment in use, or the first of a new segment.
 
 What may live here: when a new segment is due, and how many slots it has. Not here: the figures of
-the last seconds (``sizing``), making a segment (``holding``), the order of stores (``seqlock``).
+the last seconds (``sizing``), making a segment (``holding``), which of its slots is next
+(``writing``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a write does with the lock held: a slot for the frame, its bytes, its publication.
+"""What a write does while it holds the writer's lock: begin a slot, fill it, publish it.
 
 What may live here: the layout of the last frame, layouts that were seen before, the open loan. Not
 here: who may call when (``writer``), which segment has the slot (``growth``).

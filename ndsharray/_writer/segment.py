@@ -1,7 +1,7 @@
 """A frame segment as its writer maps it: filling a slot that was begun.
 
 What may live here: what goes into a slot, and the record of what each slot holds. Not here: which
-slot and when (``growth``), nor the order of the stores around it (``seqlock``).
+slot, nor the order of the stores around it (``writing``); which segment (``growth``).
 """
 
 from __future__ import annotations

@@ -2,13 +2,11 @@
 
 What may live here: figures. Not here: segments and pins, and what is done about them (``growth``).
 
-A write needs room for the larger one of its layout and the last one (shapes may alternate), in as
-many slots as were asked for, or two more than there are pins; a new segment has that size. The
-first write after a *period* of five seconds looks whether the segment is more than four times what
-the largest layout and the most slots of the period take, or has fewer slots than were asked for, as
-the memory was full. If so, that write begins a segment of just that size. So memory is freed five
-to ten seconds after its last use, alternating shapes keep what the largest needs, and there is at
-most one such change in five seconds.
+A new segment has room for the larger one of the last two layouts (shapes may alternate), in as many
+slots as the user asked for, or two more than there are pins. Every five seconds (a *period*) the
+next write compares the segment with what the writes of the period needed. It begins a segment of
+just that size if the present one is more than four times larger, or has fewer slots than the user
+asked for, because memory was short. So memory is freed five to ten seconds after its last use.
 """
 
 from __future__ import annotations

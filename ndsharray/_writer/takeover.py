@@ -1,4 +1,4 @@
-"""Getting a control segment at the start of a writer: adopt the one that is there, or make one.
+"""How a new writer gets its control segment: it adopts the existing one, or makes one.
 
 The writer's lock file has to be held. Not here: what its owner does with it (``control``).
 """

@@ -1,8 +1,8 @@
 """A writer: its calls, which exclude each other, from taking an array to closing it.
 
 What may live here: the lock, the short way of a write, what becomes of a call that an interrupt or
-a fork ends. Not here: what a writer holds (``holding``), which slot is next (``growth``), the order
-of stores (``seqlock``).
+a fork ends. Not here: what a writer holds (``holding``), which slot is next, and the
+order of stores (``writing``).
 
 A write that fits costs one copy and no system call. Every other one (the first frame, a layout that
 does not fit, no free slot, a segment that has been too large for a while) begins a new frame

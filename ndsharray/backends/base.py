@@ -1,4 +1,4 @@
-"""The contract between the library and whatever makes named shared memory.
+"""The contract of a transport: how the library gets named shared memory.
 
 A `Transport` makes segments, a `Segment` is one. Here too: how segments are named, and the root
 directory, which every transport needs alike. Not here: arrays, frames, locks, and when something

@@ -1,4 +1,4 @@
-"""Memory behind every byte of a new segment, or an error that says how much is missing; mapping it.
+"""Reserving and mapping memory: a page for every byte, or an error that says how much is missing.
 
 System calls on an open descriptor only; knows no transport.
 """
@@ -22,8 +22,8 @@ _CANNOT_RESERVE = {errno.EINVAL, errno.EOPNOTSUPP}  # odd file systems; glibc ma
 def reserve(fd: int, size: int, place: str) -> None:
     """Give a new, empty file its size, with pages behind every byte of it.
 
-    A sparse file on a full tmpfs kills whoever stores into it, and even who loads from it
-    (SIGBUS). The size grows only after the pages exist, so nobody can open holes.
+    A sparse file on a full tmpfs kills a program that stores into it, and even one that loads from
+    it (SIGBUS). The size grows only after the pages exist, so nobody can open holes.
 
     Raises
     ------
