@@ -140,6 +140,15 @@ def test_a_first_frame_needs_nothing_that_is_slow_to_import(name: str) -> None:
     """
     command = [sys.executable, "-c", code, name]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    slow = {"numpy.ma", "difflib", "tempfile", "shutil", "getpass", "typing_extensions", "asyncio"}
+    slow = {
+        "numpy.ma",
+        "difflib",
+        "tempfile",
+        "shutil",
+        "getpass",
+        "typing_extensions",
+        "asyncio",
+        "dataclasses",
+    }
     assert "ndsharray" in loaded
     assert not slow & set(loaded)
