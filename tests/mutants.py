@@ -51,7 +51,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "memory-detached-in-a-child": DROP,
     "slots-detached-in-a-child": DROP,
     "no-store-in-a-child": FALSE,
-    "no-unlink-in-a-child": (r"[\w.]+ or ", ""),
+    "unlink-under-the-lock": (r"not [\w.]+ or ", ""),
     "entry-kept-for-the-last-array": TRUE,
     "in-order-table-tells": ("if .* else", "if self.side.table_index == word & 1 else"),
     "in-order-left-segment-first": (r"\S.*", "False"),

@@ -1,8 +1,7 @@
 """A reader: its calls, which exclude each other, and its end.
 
 Not here: which instance is read (``source``), which frame is next (``cursor``), how to sleep
-(``waiting``). A reader never waits for the writer to do anything but publish, and stores nothing
-that the writer depends on except its own entry.
+(``waiting``). A reader waits for nothing but a frame, and stores nothing but its own entry.
 """
 
 from __future__ import annotations
@@ -120,10 +119,8 @@ class Reader:
         lock = self._lock
         if lock._is_owned():  # guard: nested-call-refused
             refuse_nested()
-        refused = False
         try:  # around `acquire`: a signal handler may raise just after it
             if not lock.acquire(False):  # guard: other-thread-refused
-                refused = True
                 self._refuse_beside_thread(task)
             if self.closed:
                 raise ClosedError("the reader was closed")
@@ -136,8 +133,11 @@ class Reader:
                 self._end_in_child(error)
             raise
         finally:
-            if not refused:
-                lock.release()
+            try:
+                lock.release()  # called here, not in a function: a signal handler may raise again
+            except RuntimeError:
+                pass  # another thread has it
+            else:
                 if self.closed:  # perhaps during this call, by another thread or a signal handler
                     self.close(asked=True)
                     self._stop_daemon(task)
@@ -194,6 +194,7 @@ class Reader:
         task = object()
         try:
             self._task = task
+            self._waiting.forget_async()  # of a task that was interrupted at its end
             deadline = _deadline(timeout)
             while True:
                 found = self.read(delivery, task=task)
@@ -248,7 +249,7 @@ class Reader:
     def close(self, *, asked: bool = False) -> None:
         """Release the array. Harmless when repeated; ends a wait of another thread or task.
 
-        Arrays in place stay as they are; the entry is released with the last of them.
+        Arrays in place stay as they are, and the entry with them.
 
         Parameters
         ----------
@@ -277,17 +278,18 @@ class Reader:
         lock = self._lock
         if lock._is_owned():
             return False
-        refused = False
         try:  # as in `read`
-            refused = not lock.acquire(False)
-            if not refused:
-                self._source.release()
-                self._waiting.end()
-                self._forked = False
+            if not lock.acquire(False):
+                return False
+            self._source.release()
+            self._waiting.end()
+            self._forked = False
+            return True
         finally:
-            if not refused:
+            try:
                 lock.release()
-        return not refused
+            except RuntimeError:
+                pass
 
     def _stop_daemon(self, task: object) -> None:
         if self._left and task is None:  # a task is stopped by `read_async`

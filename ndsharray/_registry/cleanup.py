@@ -51,7 +51,8 @@ def _mark_closed(memory: Memory, lock_file: LockFile) -> None:
     """Tell the readers that map it: they leave it once another instance has the name."""
     if len(memory.bytes) >= format.CONTROL_SIZE:
         refuse_in_child(lock_file)
-        memory.words[format.STATE_WORD] = format.CLOSED
+        if lock_file.held:  # else a nested close has ended, and it is another writer's
+            memory.words[format.STATE_WORD] = format.CLOSED
 
 
 def unlink(address: Address, name: str, lock_file: LockFile) -> bool:
@@ -62,8 +63,9 @@ def unlink(address: Address, name: str, lock_file: LockFile) -> bool:
 def _unlink(address: Address, name: str, lock_file: LockFile) -> bool | None:
     """Remove a name; None if that cannot be done now, else what the transport says."""
     try:
-        # The names are the parent's, not the child's.
-        return lock_file.forked or address.transport.unlink(name)  # guard: no-unlink-in-a-child
+        # Without the lock file the names are others': a forked child's parent's, or a successor's
+        # where a signal handler has closed the array inside a close.
+        return not lock_file.held or address.transport.unlink(name)  # guard: unlink-under-the-lock
     except OSError as error:
         log.debug("%s stays for now: %s", name, error)
         return None

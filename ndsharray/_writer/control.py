@@ -58,7 +58,7 @@ class ControlSegment:
         self, address: Address, segment: Segment, instance: int, lock_file: LockFile
     ) -> None:
         self._address = address
-        self._lock_file = lock_file
+        self.lock_file = lock_file
         self._segment = segment  # keeps the mapping
         self.memory: Any = Memory(segment.buf)  # None after `drop`, as the next one
         self._waiter: Any = Waiter(self.memory.group(*format.NEWEST_BYTES))
@@ -117,7 +117,7 @@ class ControlSegment:
 
     def _create(self, size: int) -> Segment:
         name = self.next_segment()
-        refuse_in_child(self._lock_file)  # its parent is about to make it
+        refuse_in_child(self.lock_file)  # its parent is about to make it
         return self._address.transport.create(name, size)
 
     def next_segment(self) -> str:
@@ -164,7 +164,7 @@ class ControlSegment:
     def _remove(self, segments: set[int]) -> None:
         for segment in sorted(segments):
             name = self._address.frames(self.instance, segment)
-            if unlink(self._address, name, self._lock_file):
+            if unlink(self._address, name, self.lock_file):
                 self._names.discard(segment)
 
     def close(self, kept: list[Segment]) -> bool:
@@ -190,7 +190,7 @@ class ControlSegment:
         del memory
         self.drop()
         self._remove(self._names)  # by our own record, whatever became of the shared one
-        return remove_array(self._address, self._lock_file, kept)
+        return remove_array(self._address, self.lock_file, kept)
 
     def is_named(self) -> bool:
         """Tell whether the array's name still stands for this segment."""

@@ -113,7 +113,6 @@ class Holding:
             If another process holds it.
         """
         address = self._address
-        make_root(address.transport.root, address.transport.mode)
         if self.lock_file is None:
             self.lock_file = lockfile.acquire(
                 address.writer_lock(), address.transport.mode, _PATIENCE
@@ -190,7 +189,7 @@ class Holding:
                 self.abandon()
                 raise writer_exists(address)
             self.lock_file.abandon()
-            self.lock_file = lock_file
+            self.lock_file = self.control.lock_file = lock_file
             self._look_at_names(now)  # a cleaner may have removed them as well
         if self.control.memory is None:
             self.take_over()

@@ -1,19 +1,18 @@
 """A writer: its calls, which exclude each other, from taking an array to closing it.
 
 What may live here: the lock, the short way of a write, what becomes of a call that an interrupt or
-a fork ends. Not here: what a writer holds (``holding``), which slot is next, and the
-order of stores (``writing``).
+a fork ends. Not here: what a writer holds (``holding``), which slot is next (``writing``).
 
-A write that fits costs one copy and no system call. Every other one (the first frame, a layout that
-does not fit, no free slot, a segment that has been too large for a while) begins a new frame
-segment; one store of newest publishes frame and segment together.
+A write that fits costs one copy and no system call. Every other one begins a new frame segment,
+and one store of newest publishes frame and segment together.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
@@ -22,12 +21,15 @@ from .._registry.names import Address
 from .._system import at_exit, clock
 from .._system.fork import SIDES, detach_in_child
 from .._system.guard import refuse_nested
+from ..backends.base import make_root
 from ..errors import ClosedError
 from .holding import Holding, State
 from .loan import Begun
 from .publisher import NO_LAYOUT, Publisher
 
 __all__ = ["NO_LAYOUT", "Writer"]
+
+_T = TypeVar("_T")
 
 _READY, _BUSY = State.READY, State.BUSY  # an attribute of an enum costs more than a global
 
@@ -61,6 +63,7 @@ class Writer:
         detach_in_child(SIDES, self)
         try:
             with _taking:
+                make_root(address.transport.root, address.transport.mode)
                 old = _writers.get(_key(address))
                 if old is not None:
                     old.hand_over(self._holding)
@@ -157,8 +160,7 @@ class Writer:
             self._holding.check_open()
             if self._lock._is_owned():
                 refuse_nested()
-            with self._lock:
-                return self._publisher.lend(layout)
+            return self._alone(self._publisher.lend, layout)
         except BaseException as error:
             self._end_call(error)
             raise
@@ -175,13 +177,24 @@ class Writer:
             if self.gone is None:
                 if self._lock._is_owned():
                     refuse_nested()
-                with self._lock:
-                    self._publisher.take_back(begun, publish)
+                self._alone(self._publisher.take_back, begun, publish)
             elif publish:
                 self._holding.check_open()
         except BaseException as error:
             self._end_call(error)
             raise
+
+    def _alone(self, act: Callable[..., _T], *arguments: Any) -> _T:
+        """Call `act` with the lock held."""
+        lock = self._lock  # a fork in here gives the child another one
+        try:  # not `with`: in Python 3.14 a signal handler can raise as it has the lock (gh-148874)
+            lock.acquire()
+            return act(*arguments)
+        finally:
+            try:
+                lock.release()
+            except RuntimeError:
+                pass  # interrupted while another thread had it
 
     def _refuse_nested(self) -> None:
         """Refuse a call inside another one of this thread."""
@@ -210,8 +223,7 @@ class Writer:
         """End the array: mark it closed and remove all its names. Harmless when repeated.
 
         After an interrupt, another call ends the rest. A writer that took over and wrote nothing
-        changes nothing, unless its user asks for the end: an interrupt of a constructor may come as
-        late as on its way back to the caller.
+        changes nothing, unless its user asks for the end: an interrupt may come late in a constructor.
 
         Parameters
         ----------
@@ -234,23 +246,24 @@ class Writer:
         kept: list[Any] = []  # memory that takes long to free: after the lock file
         try:
             self._refuse_inside_a_write()
-            with self._lock:
-                holding.close(kept)
+            self._alone(holding.close, kept)
         except BaseException as error:
             self._end_in_child(error)
             raise
 
     def abandon(self) -> None:
         """End the writer, and leave the array to its successor; before the first frame only."""
+        self._alone(self._abandon)
+
+    def _abandon(self) -> None:
         holding = self._holding
-        with self._lock:
-            holding.begin_end("it could not be made")
-            if not holding.forked:  # else all of it is the parent's
-                if holding.control is not None and not holding.is_unused:
-                    # No writer before it left a frame; or one that would end it handed it over.
-                    self.close(asked=True)
-                holding.remove_unmade()
-            holding.abandon()
+        holding.begin_end("it could not be made")
+        if not holding.forked:  # else all of it is the parent's
+            if holding.control is not None and not holding.is_unused:
+                # No writer before it left a frame; or one that would end it handed it over.
+                self.close(asked=True)
+            holding.remove_unmade()
+        holding.abandon()
 
     def hand_over(self, successor: Holding) -> None:
         """Give the lock file to a newer writer of this process (a notebook cell that runs again).
@@ -258,8 +271,7 @@ class Writer:
         With the lock held, so that no late store of this writer lands in the new one's segment.
         """
         self._refuse_inside_a_write()
-        with self._lock:
-            self._holding.hand_over(successor)
+        self._alone(self._holding.hand_over, successor)
 
     def detach(self) -> None:
         """In a forked child: never store anything; the parent still writes."""

@@ -9,7 +9,9 @@ import linecache
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -33,6 +35,7 @@ import ndsharray._writer.control
 import ndsharray._writer.holding
 import ndsharray._writer.segment
 import ndsharray._writer.takeover
+import ndsharray._writer.writer
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._reader.buffers import SMALLEST, Buffers
 from ndsharray.backends.base import control_name
@@ -756,4 +759,127 @@ def test_a_control_segment_that_an_interrupt_left_half_made_goes(
     monkeypatch.setattr(kind, "create", make_half)
     with pytest.raises(Stop):
         NdShArray(name, np.zeros(3), "w", transport=transport)
+    assert left(root, name) == []
+
+
+class Striking:
+    """A lock at whose next taking a signal handler raises, just after the call."""
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+
+    def acquire(self, *how: Any) -> bool:
+        self.lock.acquire(*how)
+        raise Stop
+
+    __enter__ = acquire
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.lock, name)
+
+
+def strike(core: Any, act: Callable[[], object]) -> None:
+    """Have a call interrupted as it has taken the lock, or has not got it."""
+    lock = core._lock
+    core._lock = Striking(lock)
+    try:
+        with pytest.raises(Stop):
+            act()
+    finally:
+        core._lock = lock
+
+
+@pytest.mark.parametrize("call", ["write", "loan", "end of a loan", "close", "hand over"])
+def test_an_interrupt_as_a_writer_has_its_lock_leaves_it_free(
+    name: str, transport: str, root: Path, call: str
+) -> None:
+    """So it comes in Python 3.14, at the head of a `with` block."""
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+    loan = writer.loan()
+    if call == "end of a loan":
+        loan.__enter__()
+    calls: dict[str, Callable[[], object]] = {
+        "write": lambda: writer.write(np.arange(4)),
+        "loan": loan.__enter__,
+        "end of a loan": lambda: loan.__exit__(None, None, None),
+        "close": writer.close,
+        "hand over": lambda: NdShArray(name, r_w="w", transport=transport),
+    }
+    strike(writer._writer, calls[call])
+    written: list[int] = []
+
+    def write() -> None:
+        writer.write(np.arange(5))
+        written.append(writer.frame_id)
+
+    thread = threading.Thread(target=write, daemon=True)  # another thread may have it, too
+    thread.start()
+    thread.join(30)
+    assert written
+    with writer.loan((2,), np.uint8) as array:
+        array[:] = 7
+    writer.close()
+    assert left(root, name) == []
+
+
+@pytest.mark.parametrize("call", ["read", "close"])
+def test_an_interrupt_as_another_thread_has_the_readers_lock_comes_through(
+    name: str, transport: str, call: str
+) -> None:
+    with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
+        reader = NdShArray(name, r_w="r", transport=transport)
+        reader.read()
+
+        def wait() -> None:
+            with suppress(ClosedError):
+                reader.read(timeout=30)
+
+        waiting = threading.Thread(target=wait)
+        core: Any = reader._reader
+        lock = core._lock
+        waiting.start()
+        while lock.acquire(False):
+            lock.release()
+        strike(core, getattr(reader, call))
+        writer.write(np.arange(4))
+        waiting.join(30)
+        assert not waiting.is_alive()
+        reader.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX rights")
+def test_a_writer_that_a_root_refuses_leaves_the_one_before_it(
+    name: str, transport: str, root: Path
+) -> None:
+    with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
+        root.chmod(0o777)
+        with pytest.raises(PermissionError):
+            NdShArray(name, r_w="w", transport=transport)
+        root.chmod(0o700)
+        writer.write(np.arange(4))
+        assert writer.frame_id == 2
+    assert left(root, name) == []
+
+
+def test_the_outer_one_of_two_closes_leaves_the_array_of_a_successor(
+    name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler closes inside a close; a process that waits takes the array at once."""
+    writer = NdShArray(name, np.arange(3), "w", transport=transport)
+    successors: list[NdShArray] = []
+
+    def close_and_be_followed() -> None:
+        writer.close()
+        ndsharray._writer.writer._writers.clear()  # as in another process
+        successors.append(NdShArray(name, np.arange(9), "w", transport=transport))
+
+    once(monkeypatch, ndsharray._writer.control, "remove_array", close_and_be_followed)
+    writer.close()
+    with successors[0] as successor, NdShArray(name, r_w="r", transport=transport) as reader:
+        assert reader.read()[1].tolist() == list(range(9))
+        successor.write(np.arange(2))
+        assert reader.read()[1].tolist() == [0, 1]
     assert left(root, name) == []
