@@ -223,7 +223,7 @@ class Writer:
         """End the array: mark it closed and remove all its names. Harmless when repeated.
 
         After an interrupt, another call ends the rest. A writer that took over and wrote nothing
-        changes nothing, unless its user asks for the end: an interrupt may come late in a constructor.
+        changes nothing, unless its user asks: an interrupt of a constructor may come late.
 
         Parameters
         ----------
