@@ -83,18 +83,18 @@ def test_it_does_not_change_while_any_slice_is_alive(
     name: str, transport: str, console: Any
 ) -> None:
     child = console()
-    child.run(f"w = NdShArray({name!r}, np.full(1000, 7), 'w', transport={transport!r})")
+    child.run(f"w = NdShArray({name!r}, np.full((10, 100), 7), 'w', transport={transport!r})")
     with NdShArray(name, r_w="r", transport=transport) as reader:
         array = reader.read(copy=False)[1]
-        part = array.reshape(10, 100)[3:5].view("u1")[:, ::2].T
+        part = array[3:5].view("u1")[:, ::2].T
         expected = part.tobytes()
         del array
-        child.run("for value in range(30): w.write(np.full(1000, value))")
+        child.run("for value in range(30): w.write(np.full((10, 100), value))")
         valid, newest = reader.read(copy=False)  # the reader itself lets go of the first one
         assert valid
         assert (newest == 29).all()
         gc.collect()
-        child.run("for value in range(30): w.write(np.full(1000, value))")
+        child.run("for value in range(30): w.write(np.full((10, 100), value))")
         assert part.tobytes() == expected
         child.run("w.close()")
         assert part.tobytes() == expected
