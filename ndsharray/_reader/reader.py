@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import numpy.typing as npt
 
+from .._registry.lookup import WriterState
 from .._registry.names import Address
 from .._system import at_exit
 from .._system.fork import SIDES, detach_in_child
@@ -79,6 +80,10 @@ class Reader:
         """How many frames of this instance passed unseen since the first one that was seen."""
         cursor = self._source.cursor
         return 0 if cursor is None else cursor.missed
+
+    def writer_state(self) -> WriterState:
+        """Return what has become of the array's writer; during another call, too."""
+        return self._source.writer_state()
 
     def into(self, out: npt.NDArray[Any]) -> Delivery:
         """Return the delivery that copies a frame into `out`."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._registry.lookup import WriterState, writer_state
 from .._registry.names import Address
 from ..errors import FormatError
 from .cursor import Cursor
@@ -134,6 +135,11 @@ class Source:
             )
         except FormatError:
             return NOTHING
+
+    def writer_state(self) -> WriterState:
+        """Return what has become of the writer, of this instance or of another one of the name."""
+        cursor = self.cursor
+        return writer_state(self._address, cursor.instance.memory if cursor is not None else None)
 
     def has_unread(self) -> bool:
         """Tell whether the next call has a frame to deliver, or an end to report: told once."""

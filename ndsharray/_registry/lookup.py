@@ -11,18 +11,31 @@ import os
 import re
 import sys
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .._protocol import format
 from .._protocol.format import ControlHeader
 from .._protocol.memory import Fences, Memory, make_fences
 from .._protocol.seqlock import is_ready
-from .._system import clock
+from .._system import clock, lockfile
+from .._system.held import is_held
 from ..backends.base import Segment, Transport
 from ..errors import FormatError, WriterExistsError
 from .names import Address, address_of, parse_lock
 
-__all__ = ["Found", "State", "arrays", "look", "writer_exists"]
+__all__ = [
+    "Found",
+    "State",
+    "WriterState",
+    "arrays",
+    "controls",
+    "living",
+    "look",
+    "writer_exists",
+    "writer_state",
+]
+
+WriterState = Literal["absent", "live", "killed", "closed"]
 
 _CONTROL = re.compile("nd[0-9a-f]{16}")  # as `base.control_name` makes them
 
@@ -72,6 +85,22 @@ class Found(NamedTuple):  # `dataclasses` takes longer to import than the rest o
             return 0
         return int(self.memory.words[index])
 
+    def is_there(self, address: Address) -> bool:
+        """Tell whether it is an array that can be read; memory of another boot is none."""
+        # Where the system has no boot id, a clock that was set looks like another boot.
+        return self.header is not None and (
+            self.state is not State.OTHER_BOOT
+            or (not clock.is_sure(self.header.boot) and lockfile.probe(address.writer_lock()))
+        )
+
+    def frame_names(self, address: Address) -> set[str]:
+        """Return the names of the frame segments on record; they need not exist."""
+        ids = {self.word(format.NEXT_WORD)}
+        for start in format.TABLE_WORDS:
+            ids |= {self.word(start), self.word(start + 4)}
+        instance = self.word(format.INSTANCE_WORD)
+        return {address.frames(instance, id_) for id_ in ids if 0 < id_ <= format.MAX_SEGMENT}
+
     def problem(self) -> Exception:
         """Return a copy of `error`, to be raised.
 
@@ -115,28 +144,74 @@ def look(address: Address, *, writable: bool = False, fences: Fences | None = No
     return Found(State.CLOSED if closed else State.LIVE, segment, memory, header)
 
 
-def arrays(transport: Transport) -> list[Address]:
-    """Return the addresses of the arrays that can be seen, by name; those of killed writers too.
+def writer_state(address: Address, control: Memory | None = None) -> WriterState:
+    """Return what has become of an array's writer.
+
+    Parameters
+    ----------
+    address : Address
+        The array's.
+    control : Memory, optional
+        The control segment that a reader follows.
+    """
+    if control is not None and control.words[format.STATE_WORD] != format.CLOSED:
+        state = living(address, control)
+        if state != "closed":
+            return state
+    # A closed array, or none: perhaps another one has the name.
+    found = look(address)
+    if found.memory is not None and found.state is not State.CLOSED and found.is_there(address):
+        return living(address, found.memory)
+    return "absent" if control is None and found.state is not State.CLOSED else "closed"
+
+
+def living(address: Address, control: Memory) -> Literal["live", "killed", "closed"]:
+    """Return the state of a writer that had not closed the array a moment ago."""
+    if is_held(address.writer_lock()):
+        return "live"
+    # Once more: a writer that closes the array stores that before it unlocks.
+    # guard: state-after-the-lock-file
+    return "closed" if control.words[format.STATE_WORD] == format.CLOSED else "killed"
+
+
+def controls(transport: Transport) -> list[str]:
+    """Return the names of the control segments that there may be under a root.
 
     A transport that keeps its segments elsewhere than in the root has lock files there.
+
+    Raises
+    ------
+    OSError
+        If the root cannot be listed.
     """
+    files = os.listdir(transport.root)
+    lock_files = [lock_file for lock_file in map(parse_lock, files) if lock_file]
+    found = {control for control, name, _ in lock_files if name == transport.name}
+    return sorted(found | {file for file in files if _CONTROL.fullmatch(file)})
+
+
+def arrays(transport: Transport) -> list[Address]:
+    """Return the addresses of the arrays that can be seen, by name; those of killed writers too."""
     try:
-        files = os.listdir(transport.root)
+        found = [Address(transport, "", control) for control in controls(transport)]
     except OSError:
         return []
-    lock_files = [lock_file for lock_file in map(parse_lock, files) if lock_file]
-    controls = {file for file in files if _CONTROL.fullmatch(file)}
-    controls |= {control for control, name, _ in lock_files if name == transport.name}
-    found = [_name_in(transport, control) for control in sorted(controls)]
-    return sorted((address_of(transport, name) for name in found if name), key=lambda a: a.name)
+    named = [with_name(address, look(address)) for address in found]
+    return sorted((address for address in named if address.name), key=lambda a: a.name)
 
 
-def _name_in(transport: Transport, control: str) -> str:
-    """Return the name that a control segment holds; "" if it is none, or another's."""
-    header = look(Address(transport, "", control)).header
-    if header is None or address_of(transport, header.name).control_name != control:
-        return ""
-    return header.name
+def with_name(address: Address, found: Found) -> Address:
+    """Return an address with the array's name, if that is there to be read; else as it is.
+
+    A digest of the name is the segment's name: so one that fits is right, whatever is damaged.
+    """
+    length = min(found.word(format.NAME_LENGTH_WORD), format.MAX_NAME)
+    if found.memory is not None and length:
+        text = found.memory.group(format.NAME_BYTE, format.NAME_BYTE + length).tobytes()
+        named = address_of(address.transport, text.decode("utf8", "replace"))
+        if named.control_name == address.control_name:
+            return named
+    return address
 
 
 def writer_exists(address: Address) -> WriterExistsError:

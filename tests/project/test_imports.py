@@ -26,7 +26,7 @@ LAYERS = {
     "_writer": "_arguments _registry _protocol backends _system errors",
     "testing": "backends",
     "ndsharray": "_arguments _writer _reader _registry _protocol backends _system errors",
-    "__init__": "ndsharray backends _system errors",
+    "__init__": "ndsharray _registry backends _system errors",
 }
 # The one public class, which is documentation in the main.
 LONG = {"ndsharray"}
