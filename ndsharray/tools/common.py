@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .. import ArrayInfo, NdShArray, Transport, arrays, backends
+from .. import ArrayInfo, NdShArray, Transport, arrays
+from .._registry.inspection import transports
+from .._registry.names import alike
 
 __all__ = [
     "Stop",
@@ -22,6 +24,8 @@ __all__ = [
     "duration",
     "emit",
     "human",
+    "listed",
+    "matches",
     "rate",
     "reader_of",
     "require",
@@ -69,6 +73,11 @@ def common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--wait", action="store_true", help="wait for a writer")
 
 
+def listed(options: argparse.Namespace) -> list[ArrayInfo]:
+    """Return all arrays where the user looks."""
+    return arrays(transport=options.transport, directory=options.root)
+
+
 def select(names: Iterable[str], options: argparse.Namespace) -> list[ArrayInfo]:
     """Return the arrays that a user named, by name.
 
@@ -87,7 +96,7 @@ def select(names: Iterable[str], options: argparse.Namespace) -> list[ArrayInfo]
     patterns = list(names)
     with stop_on_signals() as stop:
         while True:
-            there = arrays(transport=options.transport, directory=options.root)
+            there = listed(options)
             found = [info for info in there if _is_chosen(info, patterns)]
             missing = [p for p in patterns if not _any_match(p, found)]
             live = [info for info in found if info.state == "live"]
@@ -117,26 +126,28 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def _not_found(name: str, there: list[ArrayInfo]) -> str:
-    import difflib  # slow to import, and seldom needed
-
     names = sorted({info.name for info in there})
-    folded = {each.casefold(): each for each in names}
-    alike = difflib.get_close_matches(name.casefold(), folded, _NAMED)
-    if alike:
-        return f"no array {name!r}; did you mean {' or '.join(repr(folded[a]) for a in alike)}?"
+    close = alike(name, names)
+    if close:
+        return f"no array {name!r}; did you mean {' or '.join(map(repr, close))}?"
     if not names:
-        return f"no array {name!r}; there are none ('ndsharray doctor' looks for the reason)"
+        return f"no array {name!r}; there is none at all ('ndsharray doctor' looks for the reason)"
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"no array {name!r}; there are {', '.join(map(repr, names[:_NAMED]))}{more}"
 
 
 def transport_of(info: ArrayInfo, options: argparse.Namespace) -> Transport:
-    """Return the transport that an array is on."""
-    if options.transport and options.transport not in backends.known():
-        return backends.resolve(options.transport)
-    cls = {"mmap": "MmapTransport", "posix_shm": "PosixShmTransport"}[info.transport]
-    transport: Transport = getattr(backends, cls)(directory=info.root)
-    return transport
+    """Return the transport that an array is on.
+
+    Raises
+    ------
+    ToolError
+        If its root has gone in the meantime.
+    """
+    for transport in transports(options.transport, options.root):
+        if transport.name == info.transport:
+            return transport
+    raise ToolError(f"{info.root} has gone")
 
 
 def reader_of(info: ArrayInfo, options: argparse.Namespace) -> NdShArray:
