@@ -26,6 +26,10 @@ __all__ = ["COMMANDS", "main", "parser_of"]
 
 COMMANDS = {
     "list": "which arrays there are",
+    "info": "all that is known about an array",
+    "hz": "how many frames a second, and how evenly",
+    "bw": "how many bytes a second",
+    "latency": "how long from write to read",
 }
 DEBUG_VARIABLE = "NDSHARRAY_DEBUG"
 _USAGE, _INTERRUPTED = 2, 130

@@ -44,7 +44,8 @@ def _channels(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[Any]:
         array = array[..., 0]
     if bgr and array.ndim == 3:
         array = array[..., [2, 1, 0, 3][: array.shape[2]]]
-    return np.abs(array) if array.dtype.kind == "c" else array
+    real: npt.NDArray[Any] = np.abs(array) if array.dtype.kind == "c" else array
+    return real
 
 
 def limits(array: npt.NDArray[Any]) -> tuple[float, float]:
@@ -113,12 +114,12 @@ def _mean(values: npt.NDArray[Any], count: int, axis: int) -> npt.NDArray[Any]:
     """Return `count` means along an axis; values are repeated where there are fewer."""
     have = values.shape[axis]
     if have <= count:
-        return np.take(values, np.arange(count) * have // count, axis)
+        return values.take(np.arange(count) * have // count, axis)
     starts = np.arange(count) * have // count
     lengths = np.diff(np.append(starts, have))
     shape = [-1 if i == axis else 1 for i in range(values.ndim)]
-    total: npt.NDArray[Any] = np.add.reduceat(values, starts, axis)
-    return total / lengths.reshape(shape)
+    mean: npt.NDArray[Any] = np.add.reduceat(values, starts, axis) / lengths.reshape(shape)
+    return mean
 
 
 def _colour_codes(pixels: npt.NDArray[Any], colours: int) -> list[list[str]]:
