@@ -30,6 +30,8 @@ COMMANDS = {
     "hz": "how many frames a second, and how evenly",
     "bw": "how many bytes a second",
     "latency": "how long from write to read",
+    "show": "a frame in the terminal, or in a file",
+    "watch": "a live table of all arrays",
 }
 DEBUG_VARIABLE = "NDSHARRAY_DEBUG"
 _USAGE, _INTERRUPTED = 2, 130

@@ -50,7 +50,7 @@ def _facts(info: ArrayInfo) -> list[tuple[str, str]]:
         ("problem", info.problem or ""),
         ("writer", "" if info.pid is None else f"pid {info.pid}{since}"),
         ("where", f"{info.transport}, {info.root}"),
-        ("frame", describe(info)),
+        ("frame", describe(info.shape, info.dtype)),
         ("number", str(info.frame_id or "no frame yet")),
         ("written", "" if info.write_time_ns is None else _with_age(info, info.write_time_ns)),
         ("captured", _captured(info)),

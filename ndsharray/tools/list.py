@@ -62,7 +62,7 @@ def _cells(info: ArrayInfo) -> list[str]:
     return [
         shown(info.name),
         info.state,
-        describe(info) or "no frame yet",
+        describe(info.shape, info.dtype) or "no frame yet",
         "" if hz is None else hertz(hz),
         f"#{info.frame_id}" if info.frame_id else "",
         "" if info.age is None else f"{duration(info.age)} old",

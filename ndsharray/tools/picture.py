@@ -36,7 +36,8 @@ def as_pixels(array: npt.NDArray[Any], bgr: bool = False) -> npt.NDArray[Any]:
     array = _channels(array, bgr)
     if array.dtype.kind == "u" and array.itemsize <= 2:
         return array
-    return np.nan_to_num(_bright(array, *limits(array))).astype(np.uint8)
+    pixels: npt.NDArray[Any] = np.nan_to_num(_bright(array, *limits(array))).astype(np.uint8)
+    return pixels
 
 
 def _channels(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[Any]:
@@ -63,7 +64,7 @@ def limits(array: npt.NDArray[Any]) -> tuple[float, float]:
 
 def _bright(array: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[Any]:
     """Return values as floats from 0 to 255, and NaN for what is not finite."""
-    values = array.astype(np.float64 if array.itemsize > 2 else np.float32)
+    values: npt.NDArray[Any] = array.astype(np.float64 if array.itemsize > 2 else np.float32)
     values[~np.isfinite(values)] = np.nan
     if high > low:
         half = 0.5 * high - 0.5 * low  # the difference of two floats can overflow
@@ -114,7 +115,8 @@ def _mean(values: npt.NDArray[Any], count: int, axis: int) -> npt.NDArray[Any]:
     """Return `count` means along an axis; values are repeated where there are fewer."""
     have = values.shape[axis]
     if have <= count:
-        return values.take(np.arange(count) * have // count, axis)
+        repeated: npt.NDArray[Any] = values.take(np.arange(count) * have // count, axis)
+        return repeated
     starts = np.arange(count) * have // count
     lengths = np.diff(np.append(starts, have))
     shape = [-1 if i == axis else 1 for i in range(values.ndim)]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import numpy as np
 
 from .. import ArrayInfo
 
@@ -31,7 +34,9 @@ def rate(bytes_per_second: float) -> str:
     """Return bytes per second for people, by powers of ten: ``83 MB/s``."""
     for unit in ("B", "kB", "MB"):
         if abs(bytes_per_second) < 1000:
-            return f"{_short(bytes_per_second)} {unit}/s"
+            return (
+                f"{_short(bytes_per_second) if unit != 'B' else round(bytes_per_second)} {unit}/s"
+            )
         bytes_per_second /= 1000
     return f"{_short(bytes_per_second)} GB/s"
 
@@ -67,12 +72,11 @@ def plural(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def describe(info: ArrayInfo) -> str:
-    """Return the shape and dtype of the newest frame: ``720x1280x3 uint8``; "": none is known."""
-    if info.shape is None or info.dtype is None:
+def describe(shape: tuple[int, ...] | None, dtype: np.dtype[Any] | None) -> str:
+    """Return what a frame is: ``720x1280x3 uint8``; "": it is not known."""
+    if shape is None or dtype is None:
         return ""
-    dtype = "structured" if info.dtype.names else str(info.dtype)
-    return f"{'x'.join(map(str, info.shape)) or 'scalar'} {dtype}"
+    return f"{'x'.join(map(str, shape)) or 'scalar'} {'structured' if dtype.names else dtype}"
 
 
 def bytes_of(info: ArrayInfo) -> int | None:
