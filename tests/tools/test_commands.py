@@ -159,7 +159,7 @@ def test_a_root_that_others_may_write_to_is_one_line(
 ) -> None:
     monkeypatch.setattr("ndsharray.tools.common.arrays", _refused)
     assert cli.main(["list"]) == 1
-    assert capsys.readouterr().err == "ndsharray: [Errno 13] others may write there: 'x'\n"
+    assert capsys.readouterr().err == "ndsharray: x: others may write there\n"
 
 
 def _refused(**_: Any) -> list[Any]:
@@ -381,6 +381,23 @@ def test_a_missing_extra_names_its_installation() -> None:
         require("view", "there_is_no_such_module")
     assert raised.value.code == 2
     assert require("view", "json") is json
+
+
+def test_an_unexpected_error_is_a_line_as_well(capsys: Any) -> None:
+    assert cli.main(["list", "--transport", "os:getcwd"]) == 1
+    line = capsys.readouterr().err
+    assert line.startswith("ndsharray: TypeError: a transport is a Transport")
+    assert line.endswith("(NDSHARRAY_DEBUG=1 shows where)\n")
+
+
+def test_a_terminal_without_unicode_gets_escapes(transport: str) -> None:
+    with NdShArray("左", np.arange(20), "w", transport=transport):
+        command = [sys.executable, "-W", "error", "-m", "ndsharray", "show", "左"]
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"\\u5de6  20 int64")
+    assert b"*" in done.stdout
 
 
 def test_an_error_has_a_traceback_only_if_it_is_asked_for(
