@@ -40,6 +40,7 @@ __all__ = [
     "emit",
     "hertz",
     "human",
+    "is_left",
     "listed",
     "matches",
     "milliseconds",
@@ -141,6 +142,11 @@ def _is_chosen(info: ArrayInfo, patterns: list[str], dead: bool) -> bool:
 
 def _any_match(pattern: str, infos: list[ArrayInfo]) -> bool:
     return any(matches(info.name, pattern) for info in infos)
+
+
+def is_left(info: ArrayInfo) -> bool:
+    """Tell whether an array has ended, and has no frame that a reader could still get."""
+    return info.state == "closed" or (info.state == "killed" and not info.frame_id)
 
 
 def matches(name: str, pattern: str) -> bool:
