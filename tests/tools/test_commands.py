@@ -183,16 +183,28 @@ def test_list_info_and_hz_change_no_byte_of_the_control_page(
 ) -> None:
     monkeypatch.setattr(meters, "REPORT", 0.02)
     transport = camera.transport
+    opened, real = list[bool](), type(transport).open
+
+    def watched(self: Any, name: str, *, writable: bool) -> Any:
+        opened.append(writable)
+        return real(self, name, writable=writable)
+
+    monkeypatch.setattr(type(transport), "open", watched)
     segment = transport.open(address_of(transport, "camera").control_name, writable=False)
     with NdShArray("camera", r_w="r", transport=transport) as reader:
         held = reader.read(copy=False)[1]
         before, files = bytes(segment.buf), sorted(os.listdir(transport.root))
+        opened.clear()
         for command in (["list"], ["info", "camera", "--slots"]):
             assert cli.main(command) == 0
         for command in ("hz", "bw", "watch"):
             assert cli.main([command, "--count", "2", "--window", "0.05"]) == 0
         assert bytes(segment.buf) == before
         assert sorted(os.listdir(transport.root)) == files
+        assert opened
+        assert not any(opened)  # nothing could be stored in between, either
+        assert cli.main(["show", "camera"]) == 0
+        assert any(opened)
         del held
     assert ndsharray.info("camera", transport=transport).slots == 3
 
