@@ -50,6 +50,11 @@ class Metered:
         self.meter = Meter(window)
         self.probe = probe
 
+    def comes(self) -> bool:
+        """Tell whether its rate is not known yet, but a frame came a moment ago."""
+        age = self.info.age
+        return self.rate().hz is None and age is not None and age < self.meter.window
+
     def rate(self) -> Rate:
         """Return its rate."""
         return self.meter.measure()
@@ -165,7 +170,7 @@ def metering(options: argparse.Namespace, *, dead: bool = False) -> Iterator[tup
 def reports(options: argparse.Namespace) -> Iterator[list[Metered]]:
     """Yield the arrays once a second, ``options.count`` times, until a signal comes.
 
-    The first report waits until each array has two frames, for the window at most.
+    The first report waits until each array that gets frames has two, for the window at most.
     """
     with metering(options) as (meters, stop):
         arrays, began = meters.update(), time.monotonic()
@@ -177,8 +182,7 @@ def reports(options: argparse.Namespace) -> Iterator[list[Metered]]:
                 continue
             due = max(due + REPORT, now)
             arrays = meters.update()
-            waiting = any(each.rate().hz is None for each in arrays)
-            if count == 0 and waiting and now < began + options.window:
+            if count == 0 and now < began + options.window and any(a.comes() for a in arrays):
                 continue
             yield arrays
             count += 1

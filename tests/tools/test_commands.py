@@ -175,6 +175,20 @@ def test_a_root_that_users_share_is_read_when_it_is_named(tmp_path: Path, capsys
         assert cli.main(["show", "a", "--root", str(shared)]) == 0
 
 
+def test_of_two_arrays_of_one_name_the_living_one_is_meant(capsys: Any) -> None:
+    for transport in ("mmap", "posix_shm"):
+        writer = NdShArray("camera", np.arange(3), "w", transport=transport)
+        if transport == "mmap":
+            kill_writer(writer)
+    assert cli.main(["show", "camera"]) == 0
+    assert not lines_of(capsys)[0].endswith("killed")
+    with NdShArray("camera", np.arange(3), "w", transport="mmap"):
+        assert cli.main(["show", "camera"]) == 2
+        assert "(--transport chooses)" in capsys.readouterr().err
+        assert cli.main(["show", "camera", "--transport", "mmap"]) == 0
+    writer.close()
+
+
 # --- looking changes nothing
 
 
