@@ -1,0 +1,253 @@
+"""What the commands have in common: options, choosing arrays, JSON.
+
+The names of ``stopping`` (signals) and ``units`` (numbers for people) are here as well, so that
+a command imports from one place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import importlib
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from .. import ArrayInfo, NdShArray, Transport, arrays
+from .._registry.inspection import transports
+from .._registry.names import alike
+from .stopping import Stop, stop_on_signals
+from .units import (
+    bytes_of,
+    describe,
+    duration,
+    hertz,
+    human,
+    milliseconds,
+    plural,
+    rate,
+)
+
+__all__ = [
+    "Stop",
+    "ToolError",
+    "bytes_of",
+    "common",
+    "count_of",
+    "describe",
+    "duration",
+    "emit",
+    "hertz",
+    "human",
+    "is_left",
+    "listed",
+    "matches",
+    "milliseconds",
+    "plural",
+    "rate",
+    "reader_of",
+    "require",
+    "seconds_of",
+    "select",
+    "select_one",
+    "stop_on_signals",
+    "transport_of",
+]
+
+NOTHING_FOUND = 1
+_NAMED = 5  # names that a message holds at most
+_POLL = 0.1  # seconds between two looks for a writer that is to come
+
+
+class ToolError(Exception):
+    """What a command tells its user in one line, and its exit code.
+
+    Parameters
+    ----------
+    message : str
+        The line, without the program's name.
+    code : int
+        1 nothing found, 2 wrong usage, 3 lost data or stopped by a limit.
+    """
+
+    def __init__(self, message: str, code: int = NOTHING_FOUND) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# --- options
+
+
+def common(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command."""
+    group = parser.add_argument_group("which arrays, and how to print")
+    group.add_argument("--json", action="store_true", help="print JSON, an object a line")
+    group.add_argument(
+        "--transport",
+        metavar="NAME",
+        help="mmap, posix_shm or package.module:Class (default: all that are known)",
+    )
+    group.add_argument(
+        "--root", metavar="DIR", help="the directory of the arrays (default: NDSHARRAY_DIR)"
+    )
+    group.add_argument("--wait", action="store_true", help="wait for a writer")
+
+
+def listed(options: argparse.Namespace) -> list[ArrayInfo]:
+    """Return all arrays where the user looks."""
+    return arrays(transport=options.transport, directory=options.root)
+
+
+def select(
+    names: Iterable[str], options: argparse.Namespace, *, dead: bool = False
+) -> list[ArrayInfo]:
+    """Return the arrays that a user named, by name.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names or globs (``cam*``); none: all, of which there may be none.
+    options : argparse.Namespace
+        With `transport`, `root` and `wait` (see `common`).
+    dead : bool
+        Whether all includes arrays without a living writer. Named ones need none.
+
+    Raises
+    ------
+    ToolError
+        With code 1, if there is no array of one of the names; it tells which names look alike.
+    """
+    patterns = list(names)
+    if options.wait:
+        return _awaited(patterns, options)
+    there = listed(options)
+    found = [info for info in there if _is_chosen(info, patterns, dead)]
+    for pattern in patterns:
+        if not _any_match(pattern, found):
+            raise ToolError(_not_found(pattern, there))
+    return found
+
+
+def _awaited(patterns: list[str], options: argparse.Namespace) -> list[ArrayInfo]:
+    """Return the living arrays, as soon as there is one for each pattern."""
+    with stop_on_signals() as stop:
+        while not stop.asked:
+            there = [info for info in listed(options) if info.state == "live"]
+            found = [info for info in there if _is_chosen(info, patterns, False)]
+            if found and all(_any_match(pattern, found) for pattern in patterns):
+                return found
+            stop.wait(_POLL)
+    raise KeyboardInterrupt
+
+
+def select_one(name: str, options: argparse.Namespace) -> ArrayInfo:
+    """Return the array that a user named; if several transports have it, the only living one.
+
+    Raises
+    ------
+    ToolError
+        With code 1 as `select`; with code 2, if there are several.
+    """
+    found = select([name], options)
+    if len(found) > 1:
+        found = [info for info in found if info.state == "live"] or found
+    if len(found) > 1:
+        names = " and ".join(f"{info.name!r} on {info.transport}" for info in found[:_NAMED])
+        raise ToolError(f"one array at a time, and there are {names} (--transport chooses)", 2)
+    return found[0]
+
+
+def _is_chosen(info: ArrayInfo, patterns: list[str], dead: bool) -> bool:
+    if not patterns:
+        return dead or info.state == "live"
+    return any(matches(info.name, pattern) for pattern in patterns)
+
+
+def _any_match(pattern: str, infos: list[ArrayInfo]) -> bool:
+    return any(matches(info.name, pattern) for info in infos)
+
+
+def is_left(info: ArrayInfo) -> bool:
+    """Tell whether an array has ended, and has no frame that a reader could still get."""
+    return info.state == "closed" or (info.state == "killed" and not info.frame_id)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Tell whether a name is the pattern itself, or fits it as a glob."""
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
+def _not_found(name: str, there: list[ArrayInfo]) -> str:
+    names = sorted({info.name for info in there})
+    close = alike(name, names)
+    if close:
+        return f"no array {name!r}; did you mean {' or '.join(map(repr, close))}?"
+    if not names:
+        return f"no array {name!r}; there is none at all ('ndsharray doctor' looks for the reason)"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"no array {name!r}; there are {', '.join(map(repr, names[:_NAMED]))}{more}"
+
+
+def transport_of(info: ArrayInfo, options: argparse.Namespace) -> Transport:
+    """Return the transport that an array is on.
+
+    Raises
+    ------
+    ToolError
+        If its root has gone in the meantime.
+    """
+    for transport in transports(options.transport, options.root):
+        if transport.name == info.transport:
+            return transport
+    raise ToolError(f"{info.root} has gone")
+
+
+def reader_of(info: ArrayInfo, options: argparse.Namespace) -> NdShArray:
+    """Return a reader of an array."""
+    return NdShArray(info.name, r_w="r", transport=transport_of(info, options))
+
+
+def require(extra: str, module: str) -> Any:
+    """Import what only an extra installs.
+
+    Raises
+    ------
+    ToolError
+        With code 2 and the ``pip install`` that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ToolError(f'needs {module}: pip install "ndsharray[{extra}]" ({error})', 2) from None
+
+
+def count_of(text: str) -> int:
+    """Return a number of things from 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"1 or more, not {text}")
+    return value
+
+
+def seconds_of(text: str) -> float:
+    """Return a time in seconds above 0, for argparse."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"seconds above 0, not {text}")
+    return value
+
+
+# --- printing
+
+
+def emit(record: dict[str, Any]) -> None:
+    """Print a record as one line of JSON; what JSON has no number for becomes null."""
+    line = {key: _plain(value) for key, value in record.items()}
+    print(json.dumps(line, allow_nan=False, ensure_ascii=False), flush=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
