@@ -70,7 +70,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "released-entry-has-no-owner": DROP,
     "entry-cleared-once-it-is-ours": ("^ *", r"\g<0>_clear(control, self.index); "),
     "next-recorded-before-it-is-made": DROP,
-    "table-copy-not-named": ("1 - ", ""),
+    "table-index-not-named": ("1 - ", ""),
     "followed-segment-stays": (r" - \{.*\}", ""),
     "recorded-names-removed": (r"self\..*", "self._names = {named.segment}"),
     "nested-call-refused": FALSE,

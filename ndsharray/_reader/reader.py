@@ -243,7 +243,7 @@ class Reader:
         self._source.cursor = None  # the call may have made it after the fork detached the last one
         if isinstance(error, (AttributeError, LookupError, OSError, TypeError, ValueError)):
             raise RuntimeError(
-                "a fork interrupted this call: it goes on in the parent process; call again"
+                "a fork interrupted this call: it continues in the parent process; call again"
             ) from error
 
     def close(self, *, asked: bool = False) -> None:

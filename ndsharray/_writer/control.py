@@ -138,7 +138,7 @@ class ControlSegment:
     def set_table(self, slots: int, stride: int) -> tuple[Table, int]:
         """Fill the table that newest does not name, for the segment made last."""
         newest = self.record.newest_frame[0]
-        table_index = 1 - (newest & 1)  # guard: table-copy-not-named
+        table_index = 1 - (newest & 1)  # guard: table-index-not-named
         table = Table(self._next, slots, stride, newest >> 1, self.followed)
         format.store_table(self.memory, table_index, table)
         self.tables[table_index] = table

@@ -323,10 +323,10 @@ def test_a_forked_child_does_not_disturb_its_parents_pins(name: str, transport: 
 
 def in_child(reader: NdShArray, name: str, transport: str) -> int:
     """Let all go that was inherited, read anew; return 0 if the parent's pin stands alone."""
-    cells = reader._reader._source.cursor.instance.memory.bytes  # type: ignore[union-attr]
+    control_bytes = reader._reader._source.cursor.instance.memory.bytes  # type: ignore[union-attr]
 
     def pins() -> int:
-        return sum(1 for pin in cells[PINS_BYTE:PINS_END] if pin)
+        return sum(1 for pin in control_bytes[PINS_BYTE:PINS_END] if pin)
 
     if pins() != 1:
         return 1

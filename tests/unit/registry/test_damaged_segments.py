@@ -238,10 +238,10 @@ def test_scribbling_readers_do_not_disturb_the_writer(address: Address) -> None:
     print(f"seed {seed}")
     chance = random.Random(seed)
     with new_writer(address) as writer, new_reader(address) as reader:
-        cells = control_of(writer).bytes
+        control_bytes = control_of(writer).bytes
         for value in range(3000):
-            start = chance.choice([768, 832])
-            cells[start + chance.randrange(62 if start == 768 else 248)] = chance.randrange(256)
+            start, count = chance.choice([(768, 62), (832, 248)])
+            control_bytes[start + chance.randrange(count)] = chance.randrange(256)
             writer.write(np.full(20, value))
             valid, found = reader.read()
             assert valid
