@@ -82,11 +82,11 @@ class Finder:
         header, segment, memory = found.header, found.segment, found.memory
         if header is None or segment is None or memory is None:
             return None  # missing, or being made: it is opened by name again next time
-        if known is not None and known.is_instance(header.instance):
+        if known is not None and known.is_same(header):
             return None
         # Where the system has no boot id, a clock that was set looks like another boot.
         if found.state is State.OTHER_BOOT and (
             clock.is_sure(header.boot) or not lockfile.probe(self._address.writer_lock())
         ):
             return None
-        return Instance(segment, memory, header.instance, fences)
+        return Instance(segment, memory, header, fences)

@@ -35,6 +35,7 @@ __all__ = ["ControlSegment"]
 # ``growth``): else a reader could take a dead writer's unpublished frame for a new one. Not a
 # multiple of 2^31, as waiters compare the low half of newest.
 _TAKE_OVER_JUMP = 2**16  # guard: jump-at-take-over
+_MAX_FIRST_ID = 2**20  # a small part of all segment ids
 
 
 class ControlSegment:
@@ -55,7 +56,12 @@ class ControlSegment:
     """
 
     def __init__(
-        self, address: Address, segment: Segment, instance: int, lock_file: LockFile
+        self,
+        address: Address,
+        segment: Segment,
+        instance: int,
+        lock_file: LockFile,
+        first: int = 0,
     ) -> None:
         self._address = address
         self.lock_file = lock_file
@@ -64,9 +70,9 @@ class ControlSegment:
         self._waiter: Any = Waiter(self.memory.group(*format.NEWEST_BYTES))
         self.instance = instance
         self.adopted = False
-        self.record = Record()
+        self.record = Record(position=first)
         self.tables = [format.NO_TABLE, format.NO_TABLE]
-        self._next = 0
+        self._next = first % _MAX_FIRST_ID
         self._names: set[int] = set()  # ids whose names may exist
 
     def set_writer(self) -> None:
