@@ -16,7 +16,7 @@ from ndsharray import FormatError, NdShArray
 from ndsharray._protocol import format
 from ndsharray._protocol.memory import Memory
 from ndsharray._registry.names import Address, address_of
-from ndsharray.backends import resolve
+from ndsharray.backends import Segment, resolve
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def address(name: str, transport: str) -> Iterator[Address]:
     NdShArray(name, r_w="w", transport=transport).close()  # a writer cleans up whatever it finds
 
 
-def make(address: Address, size: int = 4096) -> Memory:
+def make(address: Address, size: int = 4096) -> Segment:
     address.transport.create("warm" + address.control_name[:10], 8)  # makes the root
     address.transport.unlink("warm" + address.control_name[:10])
-    return Memory(address.transport.create(address.control_name, size).buf)
+    return address.transport.create(address.control_name, size)
 
 
 def new_reader(address: Address) -> NdShArray:
@@ -57,16 +57,20 @@ def assert_a_writer_heals_it(address: Address) -> None:
 
 @pytest.mark.parametrize("size", [1, 8, 100, 4095])
 def test_a_truncated_control_segment(address: Address, size: int) -> None:
-    make(address, size)
+    segment = make(address, size)
+    if address.transport.open(address.control_name, writable=False).size > size:
+        pytest.skip("this system rounds the sizes of segments up")
     with new_reader(address) as reader:
         assert not reader.is_valid
         with pytest.raises(FormatError, match="size"):
             reader.read()
+    segment.close()  # Windows removes nothing that a process maps
     assert_a_writer_heals_it(address)
 
 
 def test_a_foreign_control_segment(address: Address) -> None:
-    make(address).bytes[:] = b"\xff" * 4096
+    segment = make(address)
+    segment.buf[:4096] = b"\xff" * 4096
     with new_reader(address) as reader:
         assert reader.read()[0] is False  # not ready
         make_ready(address)
@@ -178,6 +182,7 @@ def test_a_frame_whose_seq_lies_is_not_valid(address: Address) -> None:
         assert reader.read()[0]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a mapped name cannot be removed on Windows")
 def test_a_frame_segment_that_is_missing_or_foreign_is_not_valid(address: Address) -> None:
     with new_writer(address) as writer, new_reader(address) as reader:
         writer.write(np.zeros(3))
@@ -218,14 +223,15 @@ def test_a_successor_makes_anew_what_is_not_whole(
     child.run(f"w = NdShArray({address.name!r}, r_w='w', transport={address.transport.name!r})")
     if word != format.LAST_FRAME_WORD:
         child.run("w.write(np.zeros(3))")
-    child.kill()
     with new_reader(address) as reader:
+        child.kill()  # after the reader has begun: else memory ends with its writer on Windows
         memory = make_ready(address)
         memory.words[word] = value
         del memory
         with new_writer(address) as writer:
             writer.write(np.arange(3))
-            assert reader.read()[1].tolist() == [0, 1, 2]
+            # On Windows the new one lies in the same memory: the reader sees that by the name only.
+            assert reader.read(timeout=10)[1].tolist() == [0, 1, 2]
             writer.write(np.arange(4))
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
     if word == format.INSTANCE_WORD:  # nobody can know the old frame segment's name any more
