@@ -264,7 +264,7 @@ class Reader:
             self._waiting.wake(self._source.cursor)
             at_exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
 
-    def let_go(self, patience: float) -> None:
+    def release_at_exit(self, patience: float) -> None:
         """Release the array once no call is under way, if that is within `patience` seconds.
 
         At the end of the process: a task that is under way may never run again.

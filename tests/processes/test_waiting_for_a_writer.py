@@ -410,8 +410,8 @@ def test_a_root_without_a_parent_directory_ends_no_wait_early(root: Path) -> Non
 def test_what_else_happens_in_the_root_wakes_nobody(root: Path) -> None:
     watch = Watch(str(root))
     watch.sleep(600)
-    (root / "lease").touch()
-    (root / "lease").unlink()
+    (root / "lock_file").touch()
+    (root / "lock_file").unlink()
     assert not watch._poll(0.0)
     touch(str(root))
     assert watch._poll(0.0)

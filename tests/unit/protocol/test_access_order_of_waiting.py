@@ -59,7 +59,7 @@ def test_a_read_in_place_pins_before_it_looks_and_copies_nothing(pair: Pair) -> 
     ]
 
 
-def test_letting_go_fences_before_it_unpins(pair: Pair) -> None:
+def test_the_end_of_an_array_in_place_fences_before_it_unpins(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer.write(A)
     assert reader.read(reader.in_place)[0]

@@ -408,14 +408,14 @@ def test_a_writer_without_a_free_slot_clears_the_dead_before_it_grows(
         assert (slots(writer), pins(writer)) == (6, 0)
 
 
-def test_threads_that_let_go_at_the_same_time(name: str, transport: str) -> None:
+def test_threads_that_release_arrays_at_the_same_time(name: str, transport: str) -> None:
     """Arrays of one reader die in other threads while it goes on pinning."""
     with NdShArray(name, np.zeros(100), "w", transport=transport, slots=12) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             boxes: list[list[Any]] = [[] for _ in range(3)]
             stop = threading.Event()
 
-            def let_go(box: list[Any]) -> None:
+            def release(box: list[Any]) -> None:
                 while not stop.is_set() or box:
                     try:
                         value, array = box.pop()
@@ -427,7 +427,7 @@ def test_threads_that_let_go_at_the_same_time(name: str, transport: str) -> None
                     del array
 
             wrong: list[int] = []
-            threads = [threading.Thread(target=let_go, args=(box,)) for box in boxes]
+            threads = [threading.Thread(target=release, args=(box,)) for box in boxes]
             for thread in threads:
                 thread.start()
             end = time.monotonic() + 1.5
