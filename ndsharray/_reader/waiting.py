@@ -78,7 +78,7 @@ class Waiting:
     def end(self) -> None:
         """End the watch of a thread; the next wait begins it anew."""
         if self._watch is not None:
-            self._watch.rest()
+            self._watch.end()
 
     def end_async(self) -> None:
         """End the watch of a task."""

@@ -102,8 +102,8 @@ class _Spares:
         self._fds: list[int] = []
         detach_in_child(DESCRIPTORS, self)
 
-    def give(self, fds: list[int]) -> None:
-        """Put an instance into the empty list `fds`, if one is to be had."""
+    def acquire(self, fds: list[int]) -> None:
+        """Put an instance into the empty list `fds`, if the system or this list has one."""
         # All in C, so that no signal handler comes between and loses a descriptor by raising.
         if self._fds:
             with suppress(IndexError):  # another thread was faster
@@ -113,8 +113,8 @@ class _Spares:
             if fds[0] < 0:
                 fds.clear()
 
-    def take(self, fds: list[int]) -> None:
-        """Take the instance in `fds` back."""
+    def release(self, fds: list[int]) -> None:
+        """Keep the instance in `fds` for the next wait, or close it."""
         if len(self._fds) < self.MOST:
             self._fds.extend(map(fds.pop, (0,)))
         else:
@@ -164,7 +164,7 @@ class Watch:
         self._since, self._woken = time.monotonic(), False
         # Not in a greenlet: it would stop all others where `select` is not patched as well.
         if not self._fds and _inotify() is not None and _can_poll() and not in_greenlets():
-            _spares.give(self._fds)
+            _spares.acquire(self._fds)
         if self._fds:
             self._aim()
         self._time = RootTime(self._root)
@@ -182,7 +182,7 @@ class Watch:
         with suppress(BlockingIOError):
             os.read(self.fd, 2**16)
         if not self._numbers:
-            self.give_back()
+            self.release_descriptor()
 
     def is_over(self) -> bool:
         """Tell whether the root may have been touched since it began, or `wake` was called."""
@@ -224,17 +224,17 @@ class Watch:
             if self._fds and self._numbers:
                 _inotify()[0].inotify_rm_watch(self._fds[0], self._numbers[-1])  # an event
 
-    def rest(self) -> None:
-        """Watch no more, until it begins again."""
-        self.give_back()
+    def end(self) -> None:
+        """Stop watching; it may begin again."""
+        self.release_descriptor()
         self._begun = False
 
-    def give_back(self) -> None:
-        """Go on without a descriptor, which is for others now."""
+    def release_descriptor(self) -> None:
+        """Release the descriptor for other watches; without one, this looks at the root's time."""
         self._remove()
-        with self._lock:  # nobody gives a descriptor back whose number `wake` uses
+        with self._lock:  # no thread releases a descriptor whose number `wake` uses
             if self._fds:
-                _spares.take(self._fds)
+                _spares.release(self._fds)
 
     def _remove(self) -> None:
         with self._lock:
@@ -251,4 +251,4 @@ class Watch:
 
     def __del__(self) -> None:
         if getattr(self, "_fds", ()):
-            self.rest()
+            self.end()

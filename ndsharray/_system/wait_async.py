@@ -129,7 +129,7 @@ class LoopWatch:
                 self.loop.add_reader(self._watch.fd, self._touched)
                 return
             except NotImplementedError:  # a loop of another kind
-                self._watch.give_back()
+                self._watch.release_descriptor()
         self._timer = self.loop.call_later(PAUSE, self._look)
 
     def _look(self) -> None:
@@ -167,7 +167,7 @@ class LoopWatch:
         self._joined -= 1
         if self._joined == 0:
             self._stop()
-            self._watch.rest()
+            self._watch.end()
             _watches.pop((id(self.loop), self._root), None)
 
     def _stop(self) -> None:

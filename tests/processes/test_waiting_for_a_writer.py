@@ -359,13 +359,13 @@ def test_one_thread_naps_until_there_is_something_to_do() -> None:
 def test_a_watch_begins_then_notices_and_begins_again(root: Path) -> None:
     watch = Watch(str(root))
     for _ in range(3):
-        watch.rest()
+        watch.end()
         watch.sleep(600)  # only begins: what is there already is for the caller to find
         touch(str(root))
         watch.sleep(600)
         touch(str(root))
         watch.sleep(600)
-    watch.rest()
+    watch.end()
 
 
 @pytest.mark.parametrize("change", ["made", "removed", "made again", "moved here"])
@@ -393,7 +393,7 @@ def test_a_root_that_comes_or_goes_is_noticed(root: Path, way: str, change: str)
         touch(str(place))
         watch.sleep(600)  # it is that directory now that is watched
         place.rmdir()
-    watch.rest()
+    watch.end()
 
 
 @pytest.mark.usefixtures("way")
@@ -403,7 +403,7 @@ def test_a_root_without_a_parent_directory_ends_no_wait_early(root: Path) -> Non
     begin = time.monotonic()
     watch.sleep(0.05)
     assert time.monotonic() - begin >= 0.045
-    watch.rest()
+    watch.end()
 
 
 @pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
@@ -417,7 +417,7 @@ def test_what_else_happens_in_the_root_wakes_nobody(root: Path) -> None:
     assert watch._poll(0.0)
     watch.sleep(600)
     assert not watch._poll(0.0)  # that was all
-    watch.rest()
+    watch.end()
 
 
 @pytest.mark.usefixtures("way")
@@ -430,7 +430,7 @@ def test_a_watch_is_ended_by_another_thread(root: Path) -> None:
     watch.wake()
     thread.join(20)
     assert not thread.is_alive()
-    watch.rest()
+    watch.end()
     watch.wake()
 
 
@@ -496,7 +496,7 @@ def test_instances_that_were_open_at_once_are_few_afterwards(root: Path) -> None
         watch.begin()
     assert instances() == before + 10
     for watch in watches:
-        watch.rest()
+        watch.end()
     assert instances() == before + 4
 
 
@@ -513,7 +513,7 @@ def test_a_wake_while_the_watch_is_given_back(root: Path, monkeypatch: pytest.Mo
         def inotify_rm_watch(fd: int, number: int) -> int:
             if not removed:
                 removed.append(number)
-                watch.rest()  # as by another thread, in between
+                watch.end()  # as by another thread, in between
             return int(libc.inotify_rm_watch(fd, number))
 
     monkeypatch.setattr(root_watch, "_inotify", lambda: (Libc, last_error))
@@ -620,7 +620,7 @@ def test_a_forked_child_has_no_number_of_its_parents_watch(root: Path) -> None:
             gone = True
         try:
             watch.sleep(0.001)
-            watch.rest()
+            watch.end()
             watch.sleep(600)
             touch(str(root))
             watch.sleep(600)
@@ -629,7 +629,7 @@ def test_a_forked_child_has_no_number_of_its_parents_watch(root: Path) -> None:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     watch.sleep(600)  # the child's touch
-    watch.rest()
+    watch.end()
 
 
 @pytest.fixture(autouse=True)
