@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._system.root_watch import Watch
+from .._system.root_watch import RootWatch
 from .cursor import Cursor
 from .finder import LOOK_NS, Finder
 
@@ -34,7 +34,7 @@ class Waiting:
     def __init__(self, root: str, finder: Finder) -> None:
         self._root = root
         self._finder = finder
-        self._watch: Watch | None = None  # while no writer lives
+        self._watch: RootWatch | None = None  # while no writer lives
         self._loop_watch: Any = None  # a LoopWatch, in a read_async while no writer lives
 
     def sleep(self, cursor: Cursor | None, seconds: float) -> None:
@@ -44,7 +44,7 @@ class Waiting:
             cursor.sleep(nap)
             return
         if self._watch is None:
-            self._watch = Watch(self._root)
+            self._watch = RootWatch(self._root)
         self._watch.sleep(nap)
 
     async def sleep_async(self, cursor: Cursor | None, seconds: float) -> None:

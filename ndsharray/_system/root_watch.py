@@ -1,7 +1,7 @@
 """Noticing that a writer comes to a root directory, without polling for it where possible.
 
 A writer touches the root as soon as its array can be opened (`touch`). A reader that waits for one
-begins a `Watch`, then looks whether the array is there, and then sleeps: so no touch falls in
+begins a `RootWatch`, then looks whether the array is there, and then sleeps: so no touch falls in
 between.
 
 * Linux: *inotify*, which costs nothing while nothing happens. Where the root is missing, it watches
@@ -27,7 +27,7 @@ from typing import Any
 from .foreign import in_greenlets
 from .fork import DESCRIPTORS, detach_in_child
 
-__all__ = ["PAUSE", "RootTime", "Watch", "close_spares", "touch"]
+__all__ = ["PAUSE", "RootTime", "RootWatch", "close_spares", "touch"]
 
 PAUSE = 0.01  # seconds: between two looks, also where much comes that is none of ours
 
@@ -133,7 +133,7 @@ _spares = _Spares()
 close_spares = _spares.detach
 
 
-class Watch:
+class RootWatch:
     """A watch of one root.
 
     Parameters
@@ -159,7 +159,7 @@ class Watch:
         return fds[0] if fds else -1
 
     def begin(self) -> None:
-        """Watch from now on; what was there before is to be looked for by the caller."""
+        """Begin to watch; the caller looks for what was there before."""
         self._remove()
         self._since, self._woken = time.monotonic(), False
         # Not in a greenlet: it would stop all others where `select` is not patched as well.

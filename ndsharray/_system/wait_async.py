@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from .root_watch import PAUSE, Watch
+from .root_watch import PAUSE, RootWatch
 from .wait import pause
 
 __all__ = ["LoopWatch", "in_thread", "sleep_until", "stop_task"]
@@ -94,7 +94,7 @@ async def in_thread(
 
 
 class LoopWatch:
-    """A `Watch` of one root, shared by all that wait in one event loop.
+    """A `RootWatch` of one root, shared by all that wait in one event loop.
 
     It ends when the last of them leaves.
     """
@@ -103,14 +103,14 @@ class LoopWatch:
         self.loop, self._root = loop, root
         self._joined = 0
         self._sleeping: set[asyncio.Future[None]] = set()
-        self._watch = Watch(root)
+        self._watch = RootWatch(root)
         self._timer: Any = None
 
     @classmethod
     def join(cls, root: str) -> LoopWatch:
         """Return the watch of this root in the running loop; to be left by `close`.
 
-        What was there before is to be looked for by the caller.
+        The caller looks for what was there before.
         """
         loop = asyncio.get_running_loop()
         found = _watches.get((id(loop), root))
