@@ -197,7 +197,7 @@ class ReadSide:
         self._bytes[PINS_BYTE + entry * PINS_PER_ENTRY + which] = 0
 
     def unpin_callbacks(self, entry: int, which: int) -> list[Callable[[Any], Any]]:
-        """Return callbacks that clear a pin: for `ZeroReference` references, to be made in this order.
+        """Return callbacks that clear a pin, for instances of `ZeroReference`, made in this order.
 
         None of them is Python code, so no signal handler runs inside: its exception would be lost,
         and the pin would stay.
