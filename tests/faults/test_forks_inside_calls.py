@@ -234,7 +234,6 @@ class Attach(Case):
 
 
 @pytest.mark.alternately
-@pytest.mark.timeout(1800)  # with --long, hundreds of children that wait for 0.25 s
 @pytest.mark.parametrize(
     "case",
     [
