@@ -48,7 +48,7 @@ def touch(root: str) -> None:
 
 
 class RootTime:
-    """The time at which a root had changed when this was made."""
+    """The time of a root's last change, as it was when this object was made."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -93,7 +93,7 @@ class _Spares:
     """Instances of inotify that watch nothing: a few are kept for the next wait.
 
     To close one takes some 10 ms, in which the kernel clears away what it watched just before; and
-    a user has few. So no more are open than threads wait at once, or these.
+    a user has few. So there are as many as threads that wait at once, or a few spare ones.
     """
 
     MOST = 4

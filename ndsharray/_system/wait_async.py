@@ -29,7 +29,7 @@ async def sleep_until(news: Callable[[], bool], seconds: float) -> None:
 
 
 async def stop_task() -> None:
-    """Go on no more, but for being cancelled. The loop has a hold on it, so nobody complains."""
+    """Sleep until the task is cancelled. The loop holds its timer, so no task is lost silently."""
     while True:
         await asyncio.sleep(3600)
 

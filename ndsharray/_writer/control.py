@@ -66,7 +66,7 @@ class ControlSegment:
         self._address = address
         self.lock_file = lock_file
         self._segment = segment  # keeps the mapping
-        self.memory: Any = Memory(segment.buf)  # None after `drop`, as the next one
+        self.memory: Any = Memory(segment.buf)  # None after `drop`; so is `_waiter`
         self._waiter: Any = Waiter(self.memory.group(*format.NEWEST_BYTES))
         self.instance = instance
         self.adopted = False
@@ -153,8 +153,9 @@ class ControlSegment:
     def restate(self) -> None:
         """Store the table that readers follow once more, from the record.
 
-        A writer that was stopped inside a growth, and replaced meanwhile because somebody had
-        removed its lock file, ends that growth when it continues, and stores its table over ours.
+        A cleaner may remove the lock file of a writer that is stopped inside a growth, so another
+        writer replaces it. The stopped one, when it continues, ends that growth and stores its
+        table over ours.
         """
         newest = self.record.newest_frame[0]
         if newest >> 1:
