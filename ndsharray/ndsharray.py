@@ -232,8 +232,8 @@ class NdShArray:
     def frame_id(self) -> int:
         """The number of the last frame that was read or written, counted by writers from 1.
 
-        0 before any. It goes on through crashes and restarts; after a writer has closed the
-        array, the next one begins again with 1.
+        0 before any. The count continues through crashes and restarts; after a writer has
+        closed the array, the next one begins again with 1.
         """
         return self._reader.last.frame_id if self._reader else self._get_writer().newest_frame[1]
 
@@ -311,8 +311,8 @@ class NdShArray:
         NotImplementedError
             For a dtype that cannot be shared.
         OSError
-            ENOSPC, if a larger segment is needed and there is no room; the array goes on with
-            its last frame, and a smaller write works.
+            ENOSPC, if a larger segment is needed and there is no room; the array keeps its last
+            frame, and a smaller write works.
         WriterExistsError
             If the lock file was removed and another process took the array.
         """
@@ -530,8 +530,8 @@ class NdShArray:
         -------
         iterator and asynchronous iterator of numpy.ndarray
             It ends when the timeout passes, or when the writer has closed the array and all that
-            is left of it was returned. The next call goes on where this one ended, and then waits
-            for another writer.
+            is left of it was returned. The next call continues where this one ended, and then
+            waits for another writer.
 
         Raises
         ------
@@ -548,7 +548,7 @@ class NdShArray:
         """End this side. Harmless when repeated.
 
         A writer's array ends with it: its names are removed, readers keep their last frame
-        and go on with the next writer. Happens by itself with ``with``, ``del``, and at exit.
+        and continue with the next writer. Happens by itself with ``with``, ``del``, and at exit.
         """
         (self._writer or self._get_reader("close")).close(asked=True)
         self._finalizer.detach()

@@ -99,6 +99,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if long and item.get_closest_marker("times"):
             item.add_marker(pytest.mark.timeout(7200))
+        elif long and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1200))  # some take each line of a call
         callspec = getattr(item, "callspec", None)
         transport = callspec.params.get("transport") if callspec else None
         if (chosen and isinstance(transport, str) and transport != chosen) or (

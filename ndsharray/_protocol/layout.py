@@ -66,7 +66,7 @@ class Layout:
 
     @classmethod
     def of_shape(cls, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Layout:
-        """Return a new layout for arrays of this dtype and shape (the same errors)."""
+        """Return a new layout for arrays of this dtype and shape; errors are those of `of`."""
         uuid = uuids.uuid4().bytes
         if dtype.names is None:
             # From `str` comes numpy's own object, which other arrays without metadata have, too.

@@ -30,7 +30,7 @@ from .format import (
 )
 from .memory import Fences, Memory, fence_callbacks, make_fence
 
-__all__ = ["ReadSide", "Watch"]
+__all__ = ["ReadSide", "ZeroReference"]
 
 
 class ReadSide:
@@ -202,7 +202,7 @@ class ReadSide:
         self._bytes[PINS_BYTE + entry * PINS_PER_ENTRY + which] = 0
 
     def unpin_callbacks(self, entry: int, which: int) -> list[Callable[[Any], Any]]:
-        """Return callbacks that clear a pin: for `Watch` references, to be made in this order.
+        """Return callbacks that clear a pin, for instances of `ZeroReference`, made in this order.
 
         None of them is Python code, so no signal handler runs inside: its exception would be lost,
         and the pin would stay.
@@ -227,7 +227,7 @@ class ReadSide:
         self._bytes[WAITING_BYTE + entry] = 0  # guard: waiting-byte-cleared
 
 
-class Watch(weakref.ref[Any]):
+class ZeroReference(weakref.ref[Any]):
     """A weak reference that counts as the number 0: ``int()`` is called, in C."""
 
     __slots__ = ()

@@ -170,5 +170,5 @@ class InPlace(Delivery):
 
 
 def _with_own_names(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the array with a dtype of its own, as field names can be changed in place."""
-    return array if array.dtype.names is None else array.view(own_dtype(array.dtype))
+    """Return a structured array with a dtype of its own: field names can be changed in place."""
+    return array.view(own_dtype(array.dtype))

@@ -82,8 +82,8 @@ class Finder:
         header, segment, memory = found.header, found.segment, found.memory
         if header is None or segment is None or memory is None:
             return None  # missing, or being made: it is opened by name again next time
-        if known is not None and known.is_instance(header.instance):
+        if known is not None and known.is_same(header):
             return None
         if not found.is_there(self._address):
             return None
-        return Instance(segment, memory, header.instance, fences)
+        return Instance(segment, memory, header, fences)

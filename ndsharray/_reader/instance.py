@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from .._protocol import format
-from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, Layout, Table
+from .._protocol.format import (
+    HEADER_WORD,
+    PAYLOAD_WORD,
+    RECORD_BYTE,
+    ControlHeader,
+    Layout,
+    Table,
+)
 from .._protocol.memory import Fences, Memory, make_fences
 from .._protocol.reading import ReadSide
 from .._registry.names import Address
@@ -56,10 +63,13 @@ class Instance:
         The slots of the mapped frame segment, as far as they were decoded.
     """
 
-    def __init__(self, segment: Segment, memory: Memory, instance: int, fences: Fences) -> None:
+    def __init__(
+        self, segment: Segment, memory: Memory, header: ControlHeader, fences: Fences
+    ) -> None:
         self._segment = segment  # keeps the mapping
         self.memory = memory
-        self.instance = instance
+        self.instance = header.instance
+        self._made = header.clock_ns, header.wall_ns
         self.side = ReadSide(memory, fences)
         self.views: list[View] = []
         self._layouts: dict[tuple[int, int], Layout] = {}  # by uuid
@@ -76,12 +86,15 @@ class Instance:
         """Whether anything was published."""
         return format.check_newest(self.side.newest()) > 0
 
-    def is_instance(self, instance: int) -> bool:
-        """Tell whether an id is that of this instance, even if the id in memory was damaged.
+    def is_same(self, header: ControlHeader) -> bool:
+        """Tell whether a control segment is this instance, even if its id was damaged.
 
-        If the same memory counted as another instance, pins in it would be released.
+        If the id alone told, a damaged one would cost the reader its place and the pins of arrays
+        in place. If the memory told, a reader would keep to an instance whose memory a writer has
+        overwritten with another one (Windows, where a mapped name cannot be removed).
         """
-        return instance in (self.instance, self.memory.words[format.INSTANCE_WORD])
+        made = header.clock_ns, header.wall_ns
+        return header.instance == self.instance or made == self._made  # guard: instance-made-anew
 
     def table(self) -> tuple[int, Table] | None:
         """Return the newest word and the table that it names; None: newest moved, look again.

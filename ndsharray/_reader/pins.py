@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .._protocol.format import PINS_PER_ENTRY
 from .._protocol.memory import Memory
-from .._protocol.reading import ReadSide, Watch
+from .._protocol.reading import ReadSide, ZeroReference
 from .._registry.entries import Entry
 from .._system import at_exit
 from .._system.fork import PINS, detach_in_child
@@ -65,7 +65,7 @@ class Pins:
         self.open: int | None = None
         self._own = side.own_pins(entry.index)
         # For each pin the references whose callbacks clear it.
-        self._watches: list[list[weakref.ref[Any]] | None] = [None] * PINS_PER_ENTRY
+        self._references: list[list[weakref.ref[Any]] | None] = [None] * PINS_PER_ENTRY
         self._unpin = [side.unpin_callbacks(entry.index, pin) for pin in range(PINS_PER_ENTRY)]
         self._closing = [entry]
         detach_in_child(PINS, self)
@@ -85,18 +85,18 @@ class Pins:
         """Have the open pin cleared when `array` and all slices of it are gone, not before."""
         which: Any = self.open
         base = _lifeline(array)  # guard: pin-lives-as-long-as-the-base
-        watches: list[weakref.ref[Any]] = []
+        references: list[weakref.ref[Any]] = []
         for unpin in self._unpin[which]:
-            watches.append(Watch(base, unpin))  # guard: array-in-place-guarded
-        self._watches[which] = watches
+            references.append(ZeroReference(base, unpin))  # guard: array-in-place-guarded
+        self._references[which] = references
         self.open = None
 
     def settle(self) -> None:
         """Clear the open pin, if it is not guarded."""
         which = self.open  # guard: pin-cleared-after-an-interrupt
         if which is not None:
-            watches = self._watches[which]
-            if watches is None or watches[0]() is None:
+            references = self._references[which]
+            if references is None or references[0]() is None:
                 self._side.unpin(self.entry.index, which)
             self.open = None
 
@@ -105,10 +105,10 @@ class Pins:
         self.settle()
         at_exit.keep_until_exit(self)
         # References to all of them, so that none dies in here.
-        bases = [watches[0]() if watches else None for watches in self._watches]
+        bases = [references[0]() if references else None for references in self._references]
         # From now on the callbacks are Python code: that of the last array releases the entry. One
         # store replaces the callbacks that only clear a pin.
-        self._watches = [
+        self._references = [
             None if base is None else [weakref.ref(base, partial(self._unpin_or_close, which))]
             for which, base in enumerate(bases)
         ]
@@ -117,7 +117,7 @@ class Pins:
 
     def _unpin_or_close(self, which: int, _dead: object) -> None:
         self._side.unpin(self.entry.index, which)
-        if not any(watches and watches[0]() is not None for watches in self._watches):
+        if not any(references and references[0]() is not None for references in self._references):
             self.close()
 
     def close(self) -> None:
@@ -140,6 +140,6 @@ class Pins:
 
     def _forget(self) -> None:
         """Clear no pin any more."""
-        self._watches = [None] * PINS_PER_ENTRY
+        self._references = [None] * PINS_PER_ENTRY
         self.open = None
         self.ours = False

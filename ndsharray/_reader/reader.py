@@ -211,7 +211,7 @@ class Reader:
         self._source.cursor = None  # the call may have made it after the fork detached the last one
         if isinstance(error, (AttributeError, LookupError, OSError, TypeError, ValueError)):
             raise RuntimeError(
-                "a fork interrupted this call: it goes on in the parent process; call again"
+                "a fork interrupted this call: it continues in the parent process; call again"
             ) from error
 
     def close(self, *, asked: bool = False) -> None:
@@ -232,7 +232,7 @@ class Reader:
             self._waiting.wake(self._source.cursor)
             at_exit.wait_at_exit(self)  # a daemon thread may get no chance to, later than that
 
-    def let_go(self, patience: float) -> None:
+    def release_at_exit(self, patience: float) -> None:
         """Release the array once no call is under way, if that is within `patience` seconds.
 
         At the end of the process: a task that is under way may never run again.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._system.root_watch import Watch
+from .._system.root_watch import RootWatch
 from .cursor import Cursor
 from .finder import LOOK_NS, Finder
 
@@ -39,7 +39,7 @@ class Waiting:
     def __init__(self, root: str, finder: Finder) -> None:
         self.root = root
         self._finder = finder
-        self._watch: Watch | None = None  # while no writer lives
+        self._watch: RootWatch | None = None  # while no writer lives
         self._loop_watch: Any = None  # a LoopWatch, in a read_async while no writer lives
 
     def sleep(self, cursor: Cursor | None, seconds: float) -> None:
@@ -49,7 +49,7 @@ class Waiting:
             cursor.sleep(nap)
             return
         if self._watch is None:
-            self._watch = Watch(self.root)
+            self._watch = RootWatch(self.root)
         self._watch.sleep(nap)
 
     async def sleep_async(self, cursor: Cursor | None, seconds: float) -> None:
@@ -83,7 +83,7 @@ class Waiting:
     def end(self) -> None:
         """End the watch of a thread; the next wait begins it anew."""
         if self._watch is not None:
-            self._watch.rest()
+            self._watch.end()
 
     def end_async(self) -> None:
         """End the watch of a task."""

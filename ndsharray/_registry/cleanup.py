@@ -44,7 +44,7 @@ def refuse_in_child(lock_file: LockFile) -> None:
         In such a child.
     """
     if lock_file.forked:  # guard: no-store-in-a-child
-        raise ClosedError("a fork interrupted this call: it goes on in the parent process")
+        raise ClosedError("a fork interrupted this call: it continues in the parent process")
 
 
 def _mark_closed(memory: Memory, lock_file: LockFile) -> None:

@@ -93,10 +93,10 @@ _PARKED = 1.0  # seconds
 
 
 def wait_at_exit(reader: Any) -> None:
-    """Have ``reader.let_go(seconds)`` called at the very end: a thread is inside a call of it."""
+    """Have ``reader.release_at_exit(seconds)`` called at the very end: a call is under way."""
     _inside.add(reader)
     if _exiting:
-        reader.let_go(_PATIENCE)
+        reader.release_at_exit(_PATIENCE)
 
 
 def keep_until_exit(thing: Any) -> None:
@@ -118,7 +118,7 @@ def _end_kept() -> None:
     end = time.monotonic() + _PATIENCE  # for all of them together
     for reader in list(_inside):
         try:
-            reader.let_go(max(0.0, end - time.monotonic()))
+            reader.release_at_exit(max(0.0, end - time.monotonic()))
         except Exception:
             log.exception("could not be closed")  # the others still can
     _call_each([thing.close for thing in list(_kept)])

@@ -4,7 +4,7 @@ A child begins with copies of its parent's objects, and with its parent's shared
 files, wherever in the code the fork came: also in a signal handler inside a write. There is one
 writer, so a child must never store into what its parent writes to, nor keep a lock alive. So each
 object that could do that is detached in the child *itself*: code that the fork interrupted holds
-references of its own, and the child goes on with that code.
+references of its own, and the child continues that code.
 
 Knows nothing of arrays. Not here: how an object detaches itself.
 """

@@ -1,7 +1,7 @@
 """Noticing that a writer comes to a root directory, without polling for it where possible.
 
 A writer touches the root as soon as its array can be opened (`touch`). A reader that waits for one
-begins a `Watch`, then looks whether the array is there, and then sleeps: so no touch falls in
+begins a `RootWatch`, then looks whether the array is there, and then sleeps: so no touch falls in
 between.
 
 * Linux: *inotify*, which costs nothing while nothing happens. Where the root is missing, it watches
@@ -27,7 +27,7 @@ from typing import Any
 from .foreign import in_greenlets
 from .fork import DESCRIPTORS, detach_in_child
 
-__all__ = ["PAUSE", "RootTime", "Watch", "close_spares", "touch"]
+__all__ = ["PAUSE", "RootTime", "RootWatch", "close_spares", "touch"]
 
 PAUSE = 0.01  # seconds: between two looks, also where much comes that is none of ours
 
@@ -48,7 +48,7 @@ def touch(root: str) -> None:
 
 
 class RootTime:
-    """The time at which a root had changed when this was made."""
+    """The time of a root's last change, as it was when this object was made."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -93,7 +93,7 @@ class _Spares:
     """Instances of inotify that watch nothing: a few are kept for the next wait.
 
     To close one takes some 10 ms, in which the kernel clears away what it watched just before; and
-    a user has few. So no more are open than threads wait at once, or these.
+    a user has few. So there are as many as threads that wait at once, or a few spare ones.
     """
 
     MOST = 4
@@ -102,8 +102,8 @@ class _Spares:
         self._fds: list[int] = []
         detach_in_child(DESCRIPTORS, self)
 
-    def give(self, fds: list[int]) -> None:
-        """Put an instance into the empty list `fds`, if one is to be had."""
+    def acquire(self, fds: list[int]) -> None:
+        """Put an instance into the empty list `fds`, if the system or this list has one."""
         # All in C, so that no signal handler comes between and loses a descriptor by raising.
         if self._fds:
             with suppress(IndexError):  # another thread was faster
@@ -113,8 +113,8 @@ class _Spares:
             if fds[0] < 0:
                 fds.clear()
 
-    def take(self, fds: list[int]) -> None:
-        """Take the instance in `fds` back."""
+    def release(self, fds: list[int]) -> None:
+        """Keep the instance in `fds` for the next wait, or close it."""
         if len(self._fds) < self.MOST:
             self._fds.extend(map(fds.pop, (0,)))
         else:
@@ -133,7 +133,7 @@ _spares = _Spares()
 close_spares = _spares.detach
 
 
-class Watch:
+class RootWatch:
     """A watch of one root.
 
     Parameters
@@ -159,12 +159,12 @@ class Watch:
         return fds[0] if fds else -1
 
     def begin(self) -> None:
-        """Watch from now on; what was there before is to be looked for by the caller."""
+        """Begin to watch; the caller looks for what was there before."""
         self._remove()
         self._since, self._woken = time.monotonic(), False
         # Not in a greenlet: it would stop all others where `select` is not patched as well.
         if not self._fds and _inotify() is not None and _can_poll() and not in_greenlets():
-            _spares.give(self._fds)
+            _spares.acquire(self._fds)
         if self._fds:
             self._aim()
         self._time = RootTime(self._root)
@@ -182,7 +182,7 @@ class Watch:
         with suppress(BlockingIOError):
             os.read(self.fd, 2**16)
         if not self._numbers:
-            self.give_back()
+            self.release_descriptor()
 
     def is_over(self) -> bool:
         """Tell whether the root may have been touched since it began, or `wake` was called."""
@@ -224,17 +224,17 @@ class Watch:
             if self._fds and self._numbers:
                 _inotify()[0].inotify_rm_watch(self._fds[0], self._numbers[-1])  # an event
 
-    def rest(self) -> None:
-        """Watch no more, until it begins again."""
-        self.give_back()
+    def end(self) -> None:
+        """Stop watching; it may begin again."""
+        self.release_descriptor()
         self._begun = False
 
-    def give_back(self) -> None:
-        """Go on without a descriptor, which is for others now."""
+    def release_descriptor(self) -> None:
+        """Release the descriptor for other watches; without one, this looks at the root's time."""
         self._remove()
-        with self._lock:  # nobody gives a descriptor back whose number `wake` uses
+        with self._lock:  # no thread releases a descriptor whose number `wake` uses
             if self._fds:
-                _spares.take(self._fds)
+                _spares.release(self._fds)
 
     def _remove(self) -> None:
         with self._lock:
@@ -251,4 +251,4 @@ class Watch:
 
     def __del__(self) -> None:
         if getattr(self, "_fds", ()):
-            self.rest()
+            self.end()

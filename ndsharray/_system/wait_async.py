@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from .root_watch import PAUSE, Watch
+from .root_watch import PAUSE, RootWatch
 from .wait import pause
 
 __all__ = ["LoopWatch", "in_thread", "sleep_until", "stop_task"]
@@ -29,7 +29,7 @@ async def sleep_until(news: Callable[[], bool], seconds: float) -> None:
 
 
 async def stop_task() -> None:
-    """Go on no more, but for being cancelled. The loop has a hold on it, so nobody complains."""
+    """Sleep until the task is cancelled. The loop holds its timer, so no task is lost silently."""
     while True:
         await asyncio.sleep(3600)
 
@@ -94,7 +94,7 @@ async def in_thread(
 
 
 class LoopWatch:
-    """A `Watch` of one root, shared by all that wait in one event loop.
+    """A `RootWatch` of one root, shared by all that wait in one event loop.
 
     It ends when the last of them leaves.
     """
@@ -103,14 +103,14 @@ class LoopWatch:
         self.loop, self._root = loop, root
         self._joined = 0
         self._sleeping: set[asyncio.Future[None]] = set()
-        self._watch = Watch(root)
+        self._watch = RootWatch(root)
         self._timer: Any = None
 
     @classmethod
     def join(cls, root: str) -> LoopWatch:
         """Return the watch of this root in the running loop; to be left by `close`.
 
-        What was there before is to be looked for by the caller.
+        The caller looks for what was there before.
         """
         loop = asyncio.get_running_loop()
         found = _watches.get((id(loop), root))
@@ -129,7 +129,7 @@ class LoopWatch:
                 self.loop.add_reader(self._watch.fd, self._touched)
                 return
             except NotImplementedError:  # a loop of another kind
-                self._watch.give_back()
+                self._watch.release_descriptor()
         self._timer = self.loop.call_later(PAUSE, self._look)
 
     def _look(self) -> None:
@@ -167,7 +167,7 @@ class LoopWatch:
         self._joined -= 1
         if self._joined == 0:
             self._stop()
-            self._watch.rest()
+            self._watch.end()
             _watches.pop((id(self.loop), self._root), None)
 
     def _stop(self) -> None:

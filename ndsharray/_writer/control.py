@@ -35,6 +35,7 @@ __all__ = ["ControlSegment"]
 # ``growth``): else a reader could take a dead writer's unpublished frame for a new one. Not a
 # multiple of 2^31, as waiters compare the low half of newest.
 _TAKE_OVER_JUMP = 2**16  # guard: jump-at-take-over
+_MAX_FIRST_ID = 2**20  # a small part of all segment ids
 
 
 class ControlSegment:
@@ -55,18 +56,23 @@ class ControlSegment:
     """
 
     def __init__(
-        self, address: Address, segment: Segment, instance: int, lock_file: LockFile
+        self,
+        address: Address,
+        segment: Segment,
+        instance: int,
+        lock_file: LockFile,
+        first: int = 0,
     ) -> None:
         self._address = address
         self.lock_file = lock_file
         self._segment = segment  # keeps the mapping
-        self.memory: Any = Memory(segment.buf)  # None after `drop`, as the next one
+        self.memory: Any = Memory(segment.buf)  # None after `drop`; so is `_waiter`
         self._waiter: Any = Waiter(self.memory.group(*format.NEWEST_BYTES))
         self.instance = instance
         self.adopted = False
-        self.record = Record()
+        self.record = Record(position=first)
         self.tables = [format.NO_TABLE, format.NO_TABLE]
-        self._next = 0
+        self._next = first % _MAX_FIRST_ID
         self._names: set[int] = set()  # ids whose names may exist
 
     def set_writer(self) -> None:
@@ -138,7 +144,7 @@ class ControlSegment:
     def set_table(self, slots: int, stride: int) -> tuple[Table, int]:
         """Fill the table that newest does not name, for the segment made last."""
         newest = self.record.newest_frame[0]
-        table_index = 1 - (newest & 1)  # guard: table-copy-not-named
+        table_index = 1 - (newest & 1)  # guard: table-index-not-named
         table = Table(self._next, slots, stride, newest >> 1, self.followed)
         format.store_table(self.memory, table_index, table)
         self.tables[table_index] = table
@@ -147,8 +153,9 @@ class ControlSegment:
     def restate(self) -> None:
         """Store the table that readers follow once more, from the record.
 
-        A writer that was stopped inside a growth, and replaced meanwhile because somebody had
-        removed its lock file, ends that growth when it continues, and stores its table over ours.
+        A cleaner may remove the lock file of a writer that is stopped inside a growth, so another
+        writer replaces it. The stopped one, when it continues, ends that growth and stores its
+        table over ours.
         """
         newest = self.record.newest_frame[0]
         if newest >> 1:

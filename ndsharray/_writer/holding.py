@@ -18,8 +18,7 @@ from .._protocol.memory import make_fences
 from .._protocol.writing import Record
 from .._registry import entries
 from .._registry.cleanup import unlink
-from .._registry.lookup import State as Found
-from .._registry.lookup import look, writer_exists
+from .._registry.lookup import State, look, writer_exists
 from .._registry.names import Address
 from .._system import clock, lockfile
 from .._system.root_watch import touch
@@ -28,7 +27,7 @@ from ..errors import ClosedError
 from .segment import FrameSegment
 from .takeover import take_over
 
-__all__ = ["Holding", "State"]
+__all__ = ["Holding", "WriterState"]
 
 log = logging.getLogger("ndsharray")
 
@@ -37,7 +36,7 @@ _LOOK_NS = 1_000_000_000  # how often a writer looks whether its lock file is st
 _LOOK_AT_NAMES_NS = 10 * _LOOK_NS  # and whether its segments have their names: some ten calls
 
 
-class State(enum.Enum):
+class WriterState(enum.Enum):
     """What a writer can do next."""
 
     NEW = "new"  # it is taking the array
@@ -52,7 +51,7 @@ class Holding:
 
     Attributes
     ----------
-    state : State
+    state : WriterState
         What the writer can do next.
     lock_file : LockFile or None
         The writer's lock file; None before it is taken, and once a successor has it.
@@ -73,7 +72,7 @@ class Holding:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._fences = make_fences()
-        self.state = State.NEW
+        self.state = WriterState.NEW
         self._why = ""  # it has ended
         self.lock_file: Any = None
         self.control: Any = None
@@ -87,7 +86,7 @@ class Holding:
     @property
     def gone(self) -> str | None:
         """Why nothing can be written any more; None while it can."""
-        ended = self.forked or self.state is State.CLOSING or self.state is State.ENDED
+        ended = self.forked or self.state is WriterState.CLOSING or self.state is WriterState.ENDED
         return self._why if ended else None
 
     def check_open(self) -> None:
@@ -100,7 +99,7 @@ class Holding:
         """Refuse every further write; the first reason stays."""
         if self.gone is None:
             self._why = why
-            self.state = State.CLOSING
+            self.state = WriterState.CLOSING
 
     # --- taking the array
 
@@ -132,7 +131,7 @@ class Holding:
         """Give the lock file to a newer writer of this process, without unlocking it in between."""
         # Before any call: a finalizer that runs from here on finds nothing to close.
         self.begin_end("a newer writer of this process took the array over")
-        self.state, self.segment, self.control = State.ENDED, None, None
+        self.state, self.segment, self.control = WriterState.ENDED, None, None
         lock_file = self.lock_file
         if lock_file is not None and lock_file.standing() == "held":
             lock_file.made = False  # not for the successor: there may be an array
@@ -275,15 +274,15 @@ class Holding:
         if self.control is not None or lock_file is None or not lock_file.held:
             return
         found = look(self._address).state
-        if found is Found.MISSING:
+        if found is State.MISSING:
             unlink(self._address, self._address.control_name, lock_file)  # perhaps half made
             lock_file.release()
-        elif found is Found.UNREADABLE and lock_file.made:  # no descriptor is left, say
+        elif found is State.UNREADABLE and lock_file.made:  # no descriptor is left, say
             lock_file.release()  # nothing was made, as the lock file was new
 
     def abandon(self) -> None:
         """Drop memory and lock file; what is shared stays as it is."""
-        self.state, self.segment, self.control = State.ENDED, None, None
+        self.state, self.segment, self.control = WriterState.ENDED, None, None
         if self.lock_file is not None:
             self.lock_file.abandon()
 
@@ -293,4 +292,4 @@ class Holding:
             "it belongs to the parent process; make the writer in the process that writes"
         )
         self.forked = True
-        self.state, self.segment, self.control = State.ENDED, None, None
+        self.state, self.segment, self.control = WriterState.ENDED, None, None

@@ -27,7 +27,7 @@ class Need:
     slots : int
         The slots that were asked for.
     now : int
-        The time in ns, as for all of these.
+        The time, in ns on the shared clock.
 
     Attributes
     ----------

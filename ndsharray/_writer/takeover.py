@@ -77,20 +77,24 @@ def _make_anew(address: Address, fences: Fences, lock_file: LockFile) -> Control
     """Remove what is not whole, and make a control segment."""
     remove_array(address, lock_file, [])
     refuse_in_child(lock_file)
+    first = 0
     try:
         segment = address.transport.create(address.control_name, format.CONTROL_SIZE)
     except FileExistsError:
-        # Windows, while a reader maps it: written afresh in place.
+        # Windows, while a reader maps it: written afresh in place. That reader follows newest there
+        # until it looks up the name: no slot that it maps has such a position, no segment such an
+        # id, so it finds nothing.
         segment = address.transport.open(address.control_name, writable=True)
         if segment.size < format.CONTROL_SIZE:
             raise
-    return _make(address, fences, lock_file, segment)
+        first = secrets.randbits(40)  # guard: other-positions-in-place
+    return _make(address, fences, lock_file, segment, first)
 
 
 def _make(
-    address: Address, fences: Fences, lock_file: LockFile, segment: Segment
+    address: Address, fences: Fences, lock_file: LockFile, segment: Segment, first: int = 0
 ) -> ControlSegment:
-    """Write a control segment afresh."""
+    """Write a control segment afresh; its first position and segment id come after `first`."""
     memory = Memory(segment.buf)
     refuse_in_child(lock_file)
     memory.words[format.READY_WORD] = 0
@@ -102,6 +106,6 @@ def _make(
         ),
     )
     set_ready(memory, fences)
-    control = ControlSegment(address, segment, instance, lock_file)
+    control = ControlSegment(address, segment, instance, lock_file, first)
     refuse_in_child(lock_file)
     return control

@@ -78,7 +78,7 @@ def _not_there(name: str) -> FileNotFoundError:
 
 
 def _require_shm(rights: int) -> None:
-    """Raise OSError where no object can be had whatever its name is: Linux without /dev/shm."""
+    """Raise OSError where the system makes and opens no object at all: Linux without /dev/shm."""
     place = "/dev/shm"
     if sys.platform.startswith("linux") and not os.access(place, rights):
         there = os.path.isdir(place)

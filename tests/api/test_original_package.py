@@ -103,11 +103,13 @@ def test_its_module_path() -> None:
     assert module.supported_types is ndsharray.supported_types
 
 
-def test_del_cleans_up(name: str, root: Path) -> None:
-    writer = NdShArray(name, np.zeros(3), "w")
-    reader = NdShArray(name, r_w="r")
-    del writer
-    del reader
+@pytest.mark.parametrize("first", ["w", "r"])
+def test_del_cleans_up(name: str, root: Path, first: str) -> None:
+    if first == "w" and os.name == "nt":
+        pytest.skip("Windows removes no file that a reader maps: a later writer does")
+    sides = {"w": NdShArray(name, np.zeros(3), "w"), "r": NdShArray(name, r_w="r")}
+    del sides[first]
+    del sides
     assert os.listdir(root) == []
 
 

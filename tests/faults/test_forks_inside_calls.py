@@ -384,7 +384,8 @@ def pair(name: str, transport: str) -> Iterator[tuple[NdShArray, NdShArray]]:
             yield writer, reader
 
 
-def in_child(act: Callable[[], bool]) -> bool:
+def begin_child(act: Callable[[], bool]) -> int:
+    """Have a forked child call `act`; return its process id."""
     pid = os.fork()
     if pid == 0:
         right = False
@@ -392,7 +393,16 @@ def in_child(act: Callable[[], bool]) -> bool:
             right = act()
         finally:
             os._exit(0 if right else 1)
+    return pid
+
+
+def was_right(pid: int) -> bool:
+    """Return what the child's `act` returned, once it has ended."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def in_child(act: Callable[[], bool]) -> bool:
+    return was_right(begin_child(act))
 
 
 def test_a_reader_goes_on_in_the_child_after_its_last_frame(
@@ -409,13 +419,7 @@ def test_a_reader_goes_on_in_the_child_after_its_last_frame(
         return bool(nothing_new and valid and (frame == SMALL + 2).all() and reader.missed == 0)
 
     told = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        right = False
-        try:
-            right = act()
-        finally:
-            os._exit(0 if right else 1)
+    pid = begin_child(act)
     os.read(told[0], 1)
     writer.write(SMALL + 2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

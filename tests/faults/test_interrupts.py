@@ -675,7 +675,7 @@ def test_a_writer_that_used_nothing_leaves_a_killed_writers_frame(
 def test_a_descriptor_of_an_interrupted_lock_file_is_closed(name: str, transport: str) -> None:
     line = 1
     before = descriptors()
-    path = os.path.join(os.environ["NDSHARRAY_DIR"], "lease")
+    path = os.path.join(os.environ["NDSHARRAY_DIR"], "lock_file")
     while raise_at(line, lambda: taken.append(ndsharray._system.lockfile.acquire(path))):
         gc.collect()
         assert descriptors() == before, f"line {line}"

@@ -187,8 +187,8 @@ def test_a_writer_stopped_while_it_begins_or_ends(
 
 
 def bytes_set(writer: NdShArray) -> int:
-    cells = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
-    return sum(1 for byte in cells[WAITING_BYTE:PINS_END] if byte)
+    control_bytes = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
+    return sum(1 for byte in control_bytes[WAITING_BYTE:PINS_END] if byte)
 
 
 def look_twice(writer: NdShArray) -> None:

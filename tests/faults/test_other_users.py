@@ -572,13 +572,13 @@ NO_FILES = ["hard link", "device", "fifo", "fifo to read", "directory", "socket"
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
-@pytest.mark.parametrize("file", ["segment", "lease"])
+@pytest.mark.parametrize("file", ["segment", "lock file"])
 def test_what_is_no_file_of_ours_in_a_shared_directory_is_refused(
     get: Get, team: Path, name: str, secret: Path, kind: str, file: str
 ) -> None:
     """A member of the group is not a friend: what can be checked is checked, nothing hangs."""
     alice, bob = get("alice"), get("bob")
-    path = team / (control_name(str(team), name) + ("-mmap-w" if file == "lease" else ""))
+    path = team / (control_name(str(team), name) + ("-mmap-w" if file == "lock file" else ""))
     if kind == "hard link":
         os.link(secret, path)  # as root: fs.protected_hardlinks may keep Bob from it
     elif kind == "device":

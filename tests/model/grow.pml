@@ -1,7 +1,7 @@
 /* Is the newest whole frame always readable, and never one that was not published, while writers grow,
    are killed anywhere, and others take over? And is every name on record that there is?
    WRITERS writers, one after the other under the lock file, each writes FRAMES frames, each into the
-   segment there is or a new one. Follows Writer._obtain, _grow, _new_segment, _publish; ControlSegment:
+   segment there is or a new one. Follows Growth.next_slot, _grow; Publisher._publish; ControlSegment:
    adopt, next_segment, set_table, remove_frames; ReadSide.load_table; Cursor.newest, Instance.follow.
    A reader tries READS times at any moment, and must get the newest frame when all is over (READS=0:
    one that comes only then); the names are compared with the record. -DPASS: a position may be
@@ -32,8 +32,8 @@
 #define PROCS 1
 #define NEWEST 0
 #define NEXT 1
-#define ID(copy) (2 + (copy))
-#define PREVIOUS(copy) (4 + (copy))
+#define ID(index) (2 + (index))
+#define PREVIOUS(index) (4 + (index))
 #define SEQ(id, position) (6 + 2 * ((id) * SLOTS + (position) % SLOTS))
 #define PAYLOAD(id, position) (SEQ(id, position) + 1)
 #define WORDS (6 + 2 * SLOTS * SEGMENTS)
@@ -75,7 +75,7 @@ inline fill() {
 }
 
 inline publish() {
-  newest = 2 * position + copy;
+  newest = 2 * position + index;
   STEP(STORE(0, NEWEST, newest); published[position] = frame; last = position);
   FENCE_W3(0)
 }
@@ -97,7 +97,7 @@ inline next_position(old) { /* old: the newest position, where it lies in this s
 }
 
 proctype writer() {
-  byte newest, next, position, copy, segment, keep, frame, writes, id;
+  byte newest, next, position, index, segment, keep, frame, writes, id;
   byte table[2]; /* own record: the segment that each table names */
   int own;       /* own record: names that may exist */
   bool fresh = true;
@@ -108,9 +108,9 @@ proctype writer() {
     table[0] = mem[ID(0)];
     table[1] = mem[ID(1)];
     own = BIT(next) | BIT(table[0]) | BIT(table[1]) | BIT(mem[PREVIOUS(0)]) | BIT(mem[PREVIOUS(1)]);
-    copy = newest % 2;
+    index = newest % 2;
     position = newest / 2;
-    segment = (position -> table[copy] : 0);
+    segment = (position -> table[index] : 0);
     if
     :: next -> position = position + JUMP
     :: else
@@ -138,11 +138,11 @@ proctype writer() {
         STEP(names = names | BIT(next));
 #endif
 #ifndef ONE_TABLE
-        copy = 1 - newest % 2;
+        index = 1 - newest % 2;
 #endif
-        table[copy] = segment;
-        STEP(STORE(0, ID(copy), segment));
-        STEP(STORE(0, PREVIOUS(copy), keep));
+        table[index] = segment;
+        STEP(STORE(0, ID(index), segment));
+        STEP(STORE(0, PREVIOUS(index), keep));
         next_position(0);
         fill();
 #ifdef REMOVE_FIRST
@@ -165,22 +165,22 @@ inline follow() { /* Instance.follow: failed unless the table is whole and its s
   fi;
   if
   :: id == 0 || (id != segment && !(names & BIT(id))) -> id = 0
-  :: else -> segment = id; copy = word % 2
+  :: else -> segment = id; index = word % 2
   fi
 }
 
 inline try() {
   word = mem[NEWEST];
   if
-  :: word / 2 == 0 || word / 2 == had
+  :: word / 2 == 0 || word / 2 == last_read
   :: else ->
      id = segment;
 #ifdef NO_AGAIN
      if
-     :: word % 2 != copy -> follow()
+     :: word % 2 != index -> follow()
 #else
      if
-     :: failed || word % 2 != copy -> follow()
+     :: failed || word % 2 != index -> follow()
 #endif
      :: else
      fi;
@@ -190,8 +190,8 @@ inline try() {
         frame = mem[PAYLOAD(segment, word / 2)];
         if
         :: mem[SEQ(segment, word / 2)] == 2 * (word / 2) ->
-           assert(word / 2 > had && published[word / 2] == frame);
-           had = word / 2;
+           assert(word / 2 > last_read && published[word / 2] == frame);
+           last_read = word / 2;
            failed = false
         :: else
         fi
@@ -202,7 +202,7 @@ inline try() {
 }
 
 proctype reader(byte reads) {
-  byte had, segment, copy = 2, word, id, frame;
+  byte last_read, segment, index = 2, word, id, frame;
   bool failed;
   do
   :: reads == 0 -> break
@@ -211,7 +211,7 @@ proctype reader(byte reads) {
   ended == WRITERS;
   try();
   try();
-  assert(had == last);
+  assert(last_read == last);
   /* Every name that exists is recorded: a successor, or a sweep, removes it. */
   assert((names & ~(BIT(mem[NEXT]) | BIT(mem[ID(0)]) | BIT(mem[ID(1)]) | BIT(mem[PREVIOUS(0)])
     | BIT(mem[PREVIOUS(1)]))) == 0)

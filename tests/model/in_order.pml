@@ -3,7 +3,7 @@
    One writer, FRAMES frames in SLOTS slots, GROWS new segments, then it closes; it may be
    interrupted (-DINTERRUPTS=n: the next write settles) or killed (-DKILLS=n: a successor continues).
    With more slots than positions (-DALL) nothing is overrun: then no number may be left out.
-   Follows WriteSide and Writer._grow, set_closed; Source.oldest, Cursor.next, _follow_in_order,
+   Follows WriteSide, Growth._grow, set_closed; Source.oldest, Cursor.next, _follow_in_order,
    ReadSide.oldest, head, confirm, last_frame.
    -DTSO: store buffers. -DNO_LIMIT: in the segment that was left, take what newest allows.
    -DNO_SETTLE: the next write does not settle. -DCLOSED_LATE: the reader looks whether it is closed
@@ -29,9 +29,9 @@
 #define NEWEST 0
 #define CLOSED 1
 #define LAST 2
-#define ID(copy) (3 + (copy))
-#define BEFORE(copy) (5 + (copy))
-#define PREVIOUS(copy) (7 + (copy))
+#define ID(index) (3 + (index))
+#define BEFORE(index) (5 + (index))
+#define PREVIOUS(index) (7 + (index))
 #define SEQ(id, position) (9 + 2 * (((id) - 1) * SLOTS + (position) % SLOTS))
 #define PAYLOAD(id, position) (SEQ(id, position) + 1)
 #define WORDS (9 + 2 * SLOTS * (SEGMENTS - 1))
@@ -55,7 +55,7 @@ byte interrupts = INTERRUPTS, kills = KILLS;
 #endif
 
 proctype writer() {
-  byte newest, number, position, copy, followed, segment, made, open, grows = GROWS;
+  byte newest, number, position, index, followed, segment, made, open, grows = GROWS;
   bool fresh = true; /* the next write begins a segment */
 again:
   do
@@ -76,7 +76,7 @@ again:
 #endif
      atomic {
        segment = followed;
-       copy = newest % 2;
+       index = newest % 2;
        if
        :: !fresh
        :: fresh || grows > 0 ->
@@ -84,14 +84,14 @@ again:
           made++;
           segment = made;
           assert(segment < SEGMENTS);
-          copy = 1 - newest % 2
+          index = 1 - newest % 2
        fi
      }
      if
      :: segment != followed ->
-        STEP(STORE(0, ID(copy), segment));
-        STEP(STORE(0, BEFORE(copy), newest / 2));
-        STEP(STORE(0, PREVIOUS(copy), followed))
+        STEP(STORE(0, ID(index), segment));
+        STEP(STORE(0, BEFORE(index), newest / 2));
+        STEP(STORE(0, PREVIOUS(index), followed))
      :: else
      fi;
      atomic {
@@ -107,7 +107,7 @@ again:
      STEP(STORE(0, PAYLOAD(segment, position), number + 1));
      STEP(STORE(0, SEQ(segment, position), 2 * position));
      atomic {
-       newest = 2 * position + copy;
+       newest = 2 * position + index;
        number++;
        followed = segment;
        fresh = false;
@@ -136,7 +136,7 @@ killed:
     fresh = true;
     open = 0;
     segment = 0;
-    copy = 0
+    index = 0
   }
   goto again;
 #endif
@@ -144,11 +144,11 @@ out: skip
 }
 
 #define IN_REACH(limit) \
-  (seq > 2 * had && seq <= 2 * (limit) && (position == 0 || seq < 2 * position))
+  (seq > 2 * last_read && seq <= 2 * (limit) && (position == 0 || seq < 2 * position))
 inline oldest(limit) {
   position = 0;
   if
-  :: had + 1 <= limit && mem[SEQ(segment, had + 1)] == 2 * (had + 1) -> position = had + 1
+  :: last_read + 1 <= limit && mem[SEQ(segment, last_read + 1)] == 2 * (last_read + 1) -> position = last_read + 1
   :: else ->
      slot = 0;
      do
@@ -169,7 +169,7 @@ inline oldest(limit) {
 }
 
 proctype reader() {
-  byte had, last, segment, table_word, word, id, before, previous, position, slot, seq, payload;
+  byte last_read, last, segment, table_word, word, id, before, previous, position, slot, seq, payload;
   bool live;
   do
   :: true ->
@@ -177,7 +177,7 @@ proctype reader() {
      position = 0;
      word = mem[NEWEST];
      if
-     :: word / 2 == 0 || word / 2 == had
+     :: word / 2 == 0 || word / 2 == last_read
      :: else ->
         if
         :: word == table_word -> oldest(word / 2)
@@ -210,11 +210,11 @@ proctype reader() {
            payload = mem[PAYLOAD(segment, position)];
            if
            :: mem[SEQ(segment, position)] == 2 * position ->
-              assert(position > had && payload && published[position] == payload);
+              assert(position > last_read && payload && published[position] == payload);
 #ifdef ALL
-              assert(had == 0 || payload == last + 1);
+              assert(last_read == 0 || payload == last + 1);
 #endif
-              had = position;
+              last_read = position;
               last = payload
            :: else -> position = 0
            fi

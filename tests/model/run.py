@@ -27,12 +27,12 @@ MEGABYTES = 3000
 
 # Model and flags | expected; long: only with --long | what is asked, or what stands in for a fence
 _TABLE = """
-slots_weak COPY                        | holds | copies
-slots_weak COPY NO_W1                  | holds | copies: W4 does the work
-slots_weak COPY NO_W1 NO_W4            | fails | copies: seq before payload
-slots_weak COPY NO_W2                  | fails | copies: payload before seq
-slots_weak COPY NO_R1                  | fails | copies: seq before payload
-slots_weak COPY NO_R2                  | fails | copies: payload before seq
+slots_weak COPY                        | holds | copying
+slots_weak COPY NO_W1                  | holds | copying: W4 does the work
+slots_weak COPY NO_W1 NO_W4            | fails | copying: seq before payload
+slots_weak COPY NO_W2                  | fails | copying: payload before seq
+slots_weak COPY NO_R1                  | fails | copying: seq before payload
+slots_weak COPY NO_R2                  | fails | copying: payload before seq
 slots_weak LOOK                        | holds | in place
 slots_weak LOOK NO_W1                  | fails | in place: seq before the look at the pins
 slots_weak LOOK NO_W2                  | fails | in place: payload before seq
@@ -42,11 +42,11 @@ slots_weak LOOK NO_R1                  | fails | in place: seq before the slot's
 slots_weak LOOK NO_R2                  | holds | in place: no second look is needed
 slots_weak LOOK NO_R3                  | holds | in place: R1 and the second look do the work
 slots_weak LOOK NO_R5                  | fails | in place: last loads before the unpin
-table_weak                             | holds | table copies
-table_weak NO_W2                       | fails | table copies: table before newest
-table_weak NO_W3                       | fails | table copies: newest before the next change
-table_weak NO_R6                       | fails | table copies: newest before table
-table_weak NO_R7                       | fails | table copies: table before newest
+table_weak                             | holds | tables
+table_weak NO_W2                       | fails | tables: table before newest
+table_weak NO_W3                       | fails | tables: newest before the next change
+table_weak NO_R6                       | fails | tables: newest before table
+table_weak NO_R7                       | fails | tables: table before newest
 in_order_weak                          | holds | in order
 in_order_weak NO_R8                    | holds | in order: R6 and R7 do the work
 in_order_weak NO_R6 NO_R7              | holds | in order: R8 does the work
@@ -92,9 +92,9 @@ grow TSO                               | holds | grow
 grow READS=0 PASS                      | holds | grow: a late reader
 grow PASS                              | holds long | grow: slots passed by
 grow READS=0 WRITERS=3 KILLS=2         | holds long | grow: a late reader after two kills
-grow PASS NO_JUMP                      | fails | grow: a taker jumps
+grow PASS NO_JUMP                      | fails | grow: a successor jumps
 grow MAKE_FIRST                        | fails | grow: recorded, then made
-grow ONE_TABLE                         | fails | grow: two table copies
+grow ONE_TABLE                         | fails | grow: two tables
 grow REMOVE_FIRST                      | fails | grow: published, then removed
 grow NO_AGAIN                          | fails | grow: the table again after a failed try
 in_order                               | holds | in order
@@ -108,27 +108,27 @@ in_order KILLS=1 NO_LIMIT              | fails | in order: the table's limit
 in_order INTERRUPTS=1 NO_SETTLE        | fails | in order: the next write settles
 in_order CLOSED_LATE                   | fails | in order: closed is looked at first
 in_order ALL SLOTS=5 NO_PREVIOUS       | fails | in order: the left segment first
-leases                                 | holds | leases
-leases KILLS=2                         | holds long | leases
-leases WRITERS=2                       | holds long | leases: three writers
-leases WRITERS=2 KILLS=2               | holds long | leases: three writers
-leases NO_CHECK                        | fails | leases: the path is looked at again
-leases LEASE_FIRST                     | fails | leases: names, then lease file
-leases CONTROL_FIRST                   | fails | leases: frames, then control segment
-leases NO_MARK                         | holds | leases: the look-up does the work
-leases NO_LOOK_UP                      | holds | leases: the mark does the work
-leases NO_MARK NO_LOOK_UP              | fails | leases: closed is stored, or the name looked up
-leases NO_SPARE                        | fails | leases: readers are asked for again
-cells                                  | holds | cells: a kill
-cells TSO FRESH KILLS=0                | holds long | cells
-cells TSO FRESH                        | holds long | cells: a kill
-cells CLEANS=2 FRESH KILLS=0           | holds long | cells: two files removed
-cells NO_OWNER                         | fails | cells: hence owners
-cells TSO NO_R10                       | fails | cells: the owner before the look at the path
-cells NO_R11                           | fails | cells: pins before free
-cells CLEAR_FIRST                      | fails | cells: cleared once it is surely ours
-cells CLEAR_FREE                       | fails | cells: the writer clears what has an owner
-cells CLEANS=2                         | fails | cells: inodes that are used again
+lock_files                             | holds | lock files
+lock_files KILLS=2                     | holds long | lock files
+lock_files WRITERS=2                   | holds long | lock files: three writers
+lock_files WRITERS=2 KILLS=2           | holds long | lock files: three writers
+lock_files NO_CHECK                    | fails | lock files: the path is looked at again
+lock_files LOCK_FILE_FIRST             | fails | lock files: names, then lock file
+lock_files CONTROL_FIRST               | fails | lock files: frames, then control segment
+lock_files NO_MARK                     | holds | lock files: the look-up does the work
+lock_files NO_LOOK_UP                  | holds | lock files: the mark does the work
+lock_files NO_MARK NO_LOOK_UP          | fails | lock files: closed is stored, or the name looked up
+lock_files NO_SPARE                    | fails | lock files: readers are asked for again
+entries                                | holds | entries: a kill
+entries TSO FRESH KILLS=0              | holds long | entries
+entries TSO FRESH                      | holds long | entries: a kill
+entries CLEANS=2 FRESH KILLS=0         | holds long | entries: two files removed
+entries NO_OWNER                       | fails | entries: hence owners
+entries TSO NO_R10                     | fails | entries: the owner before the look at the path
+entries NO_R11                         | fails | entries: pins before free
+entries CLEAR_FIRST                    | fails | entries: cleared once it is surely ours
+entries CLEAR_FREE                     | fails | entries: the writer clears what has an owner
+entries CLEANS=2                       | fails | entries: inodes that are used again
 """
 
 

@@ -137,16 +137,16 @@ inline payload_is(p) {
 }
 
 proctype reader(byte me) {
-  byte reads, position, had, index, one, two;
+  byte reads, position, last_read, index, one, two;
   do
   :: reads == READS -> break
   :: reads < READS ->
      reads++;
      position = mem[NEWEST];
      if
-     :: position == 0 || position == had
+     :: position == 0 || position == last_read
      :: else ->
-        assert(position > had);
+        assert(position > last_read);
         index = position % SLOTS;
         if
         :: mem[SEQ(index)] == 2 * position -> /* a copy, without a pin */
@@ -155,7 +155,7 @@ proctype reader(byte me) {
            if
            :: mem[SEQ(index)] == 2 * position ->
               assert(one == position && two == position);
-              had = position
+              last_read = position
            :: else
            fi
         :: true -> /* in place, or a copy from the second try on */
@@ -163,7 +163,7 @@ proctype reader(byte me) {
            FENCE_R3(me);
            if
            :: mem[SEQ(index)] == 2 * position ->
-              had = position;
+              last_read = position;
               payload_is(position);
               payload_is(position) /* as long as it is pinned */
            :: else

@@ -40,7 +40,7 @@ proctype writer() {
 #else
 #define R7 UPTO(4)
 #endif
-/* Both copies are loaded, so that nothing rests on the address that newest gave. */
+/* Both tables are loaded, so that nothing rests on the address that newest gave. */
 proctype reader() {
   byte done = 0, word, again, i0, s0, i1, s1;
   do

@@ -32,10 +32,10 @@ byte deaths = 1;
 #endif
 #ifdef CLOSE
 #define LIVE (mem[CLOSED] == 0)
-#define MORE (had < FRAMES || LIVE)
+#define MORE (last_read < FRAMES || LIVE)
 #else
 #define LIVE true
-#define MORE (had < FRAMES)
+#define MORE (last_read < FRAMES)
 #endif
 
 inline wake() {
@@ -75,13 +75,13 @@ proctype writer() {
 }
 
 proctype reader(byte me) {
-  byte had, seen, word;
+  byte last_read, seen, word;
   do
   :: !MORE -> break
   :: MORE ->
      seen = mem[NEWEST];
      if
-     :: seen != had -> had = seen
+     :: seen != last_read -> last_read = seen
      :: else ->
         STORE(me, WAITING(me), 1);
         STEP;

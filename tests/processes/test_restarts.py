@@ -72,7 +72,7 @@ def test_a_writer_restarted_20_times_under_a_running_reader(
         assert found.tolist() == [run, 99]
         assert not reader.read()[0]
         numbers.append(reader._reader.last.frame_id)  # type: ignore[union-attr]
-    # a new instance counts from 1 again; a taker goes on
+    # a new instance counts from 1 again; a successor continues
     assert numbers == ([2 * run + 2 for run in range(20)] if kill else [2] * 20)
     reader.close()
     NdShArray(name, r_w="w", transport=transport).close()

@@ -31,8 +31,8 @@ STEP = time.get_clock_info("monotonic").resolution  # 15.6 ms on Windows
 
 
 def waiting(writer: NdShArray) -> list[int]:
-    cells = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
-    return [entry for entry, byte in enumerate(cells[WAITING_BYTE:PINS_BYTE]) if byte]
+    control_bytes = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
+    return [entry for entry, byte in enumerate(control_bytes[WAITING_BYTE:PINS_BYTE]) if byte]
 
 
 def until_somebody_waits(writer: NdShArray) -> None:

@@ -25,7 +25,7 @@ from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._reader import waiting as waiting_module
 from ndsharray._registry.names import address_of
 from ndsharray._system import root_watch, wait_async
-from ndsharray._system.root_watch import RootTime, Watch, touch
+from ndsharray._system.root_watch import RootTime, RootWatch, touch
 from ndsharray.errors import ClosedError
 
 LINUX = sys.platform.startswith("linux")
@@ -168,14 +168,14 @@ def test_a_writer_that_waits_with_its_first_frame_is_followed(
 def test_a_writer_that_comes_between_the_look_and_the_watch_is_noticed(
     name: str, transport: str, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    real, writers = Watch.begin, []
+    real, writers = RootWatch.begin, []
 
-    def begin(watch: Watch) -> None:
+    def begin(watch: RootWatch) -> None:
         if not writers:
             writers.append(NdShArray(name, np.arange(3), "w", transport=transport))
         real(watch)
 
-    monkeypatch.setattr(Watch, "begin", begin)
+    monkeypatch.setattr(RootWatch, "begin", begin)
     with NdShArray(name, r_w="r", transport=transport) as reader:
         if how == "read":
             assert reader.read(timeout=10)[0]
@@ -357,15 +357,15 @@ def test_one_thread_naps_until_there_is_something_to_do() -> None:
 
 @pytest.mark.usefixtures("way")
 def test_a_watch_begins_then_notices_and_begins_again(root: Path) -> None:
-    watch = Watch(str(root))
+    watch = RootWatch(str(root))
     for _ in range(3):
-        watch.rest()
+        watch.end()
         watch.sleep(600)  # only begins: what is there already is for the caller to find
         touch(str(root))
         watch.sleep(600)
         touch(str(root))
         watch.sleep(600)
-    watch.rest()
+    watch.end()
 
 
 @pytest.mark.parametrize("change", ["made", "removed", "made again", "moved here"])
@@ -375,7 +375,7 @@ def test_a_root_that_comes_or_goes_is_noticed(root: Path, way: str, change: str)
         place.mkdir()
     if change == "moved here":
         place.rename(root / "other")
-    watch = Watch(str(place))
+    watch = RootWatch(str(place))
     watch.sleep(600)
     if change == "made":
         place.mkdir()
@@ -393,36 +393,36 @@ def test_a_root_that_comes_or_goes_is_noticed(root: Path, way: str, change: str)
         touch(str(place))
         watch.sleep(600)  # it is that directory now that is watched
         place.rmdir()
-    watch.rest()
+    watch.end()
 
 
 @pytest.mark.usefixtures("way")
 def test_a_root_without_a_parent_directory_ends_no_wait_early(root: Path) -> None:
-    watch = Watch(str(root / "no" / "root"))
+    watch = RootWatch(str(root / "no" / "root"))
     watch.sleep(600)
     begin = time.monotonic()
     watch.sleep(0.05)
     assert time.monotonic() - begin >= 0.045
-    watch.rest()
+    watch.end()
 
 
 @pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
 def test_what_else_happens_in_the_root_wakes_nobody(root: Path) -> None:
-    watch = Watch(str(root))
+    watch = RootWatch(str(root))
     watch.sleep(600)
-    (root / "lease").touch()
-    (root / "lease").unlink()
+    (root / "lock_file").touch()
+    (root / "lock_file").unlink()
     assert not watch._poll(0.0)
     touch(str(root))
     assert watch._poll(0.0)
     watch.sleep(600)
     assert not watch._poll(0.0)  # that was all
-    watch.rest()
+    watch.end()
 
 
 @pytest.mark.usefixtures("way")
 def test_a_watch_is_ended_by_another_thread(root: Path) -> None:
-    watch = Watch(str(root))
+    watch = RootWatch(str(root))
     watch.wake()  # nobody sleeps: of no effect
     watch.sleep(600)
     thread = threading.Thread(target=watch.sleep, args=(600,))
@@ -430,7 +430,7 @@ def test_a_watch_is_ended_by_another_thread(root: Path) -> None:
     watch.wake()
     thread.join(20)
     assert not thread.is_alive()
-    watch.rest()
+    watch.end()
     watch.wake()
 
 
@@ -491,18 +491,18 @@ def test_readers_that_wait_in_turn_share_one_instance(name: str, transport: str)
 @pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
 def test_instances_that_were_open_at_once_are_few_afterwards(root: Path) -> None:
     before = instances()
-    watches = [Watch(str(root)) for _ in range(10)]
+    watches = [RootWatch(str(root)) for _ in range(10)]
     for watch in watches:
         watch.begin()
     assert instances() == before + 10
     for watch in watches:
-        watch.rest()
+        watch.end()
     assert instances() == before + 4
 
 
 @pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
 def test_a_wake_while_the_watch_is_given_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch(str(root))
+    watch = RootWatch(str(root))
     libc, last_error = root_watch._inotify()
     removed: list[int] = []
 
@@ -513,7 +513,7 @@ def test_a_wake_while_the_watch_is_given_back(root: Path, monkeypatch: pytest.Mo
         def inotify_rm_watch(fd: int, number: int) -> int:
             if not removed:
                 removed.append(number)
-                watch.rest()  # as by another thread, in between
+                watch.end()  # as by another thread, in between
             return int(libc.inotify_rm_watch(fd, number))
 
     monkeypatch.setattr(root_watch, "_inotify", lambda: (Libc, last_error))
@@ -608,7 +608,7 @@ def test_a_loop_that_watches_no_descriptors(
 @pytest.mark.skipif(not LINUX, reason="inotify is Linux'")
 def test_a_forked_child_has_no_number_of_its_parents_watch(root: Path) -> None:
     """Its files may have other numbers by then: it closes none of them, and watches for itself."""
-    watch = Watch(str(root))
+    watch = RootWatch(str(root))
     watch.sleep(600)
     number = watch.fd
     pid = os.fork()
@@ -620,7 +620,7 @@ def test_a_forked_child_has_no_number_of_its_parents_watch(root: Path) -> None:
             gone = True
         try:
             watch.sleep(0.001)
-            watch.rest()
+            watch.end()
             watch.sleep(600)
             touch(str(root))
             watch.sleep(600)
@@ -629,7 +629,7 @@ def test_a_forked_child_has_no_number_of_its_parents_watch(root: Path) -> None:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     watch.sleep(600)  # the child's touch
-    watch.rest()
+    watch.end()
 
 
 @pytest.fixture(autouse=True)

@@ -255,6 +255,42 @@ def assert_holds_records(log: Path, count: int) -> None:
 # Two terminals, in either order
 
 
+def ended_well(terminal: Terminal) -> str:
+    """Return what a script has printed by its end, which is without an error."""
+    code, output, errors = terminal.end()
+    assert (code, errors) == (0, ""), output
+    return output
+
+
+def run_stream(
+    first: str,
+    producer: tuple[str, ...],
+    begun: str,
+    consumer: tuple[str, ...],
+    terminals: list[Terminal],
+) -> str:
+    """Run both scripts, `first` first; return what the consumer printed.
+
+    A producer that starts first (and says `begun`) stays until the consumer is done, and is then
+    interrupted. (Windows cannot interrupt one process: there it stays for a while.)
+    """
+    stay = TIMEOUT if os.name == "posix" else 10.0
+    keep_until_exit = 1.0 if first == "consumer" else stay
+    commands = {"producer": (*producer, f"--linger={keep_until_exit}"), "consumer": consumer}
+    line = {"producer": begun, "consumer": "waiting"}[first]
+    sides = {first: Terminal(*commands.pop(first))}
+    terminals.append(sides[first])
+    sides[first].wait_for_line(line)
+    for other, command in commands.items():
+        sides[other] = Terminal(*command)
+        terminals.append(sides[other])
+    output = ended_well(sides["consumer"])
+    if keep_until_exit == TIMEOUT:
+        sides["producer"].interrupt()
+    ended_well(sides["producer"])
+    return output
+
+
 @both_transports
 @either_order
 def test_video_in_two_terminals(
@@ -262,32 +298,10 @@ def test_video_in_two_terminals(
 ) -> None:
     picture = tmp_path / "last.png"
     common = [f"--name={tag}", f"--transport={transport}"]
-    # A producer that starts first stays until the consumer is done, and is then interrupted
-    # (Windows cannot interrupt one process: there it stays for a while).
-    stay = TIMEOUT if os.name == "posix" else 10.0
-    keep_until_exit = 1.0 if first == "consumer" else stay
-    producer_command = (
-        "video/producer.py",
-        "--seconds=1",
-        f"--linger={keep_until_exit}",
-        *common,
-    )
-    consumer_command = ("video/consumer.py", "--patience=1", f"--picture={picture}", *common)
-    if first == "consumer":
-        terminals.append(consumer := Terminal(*consumer_command))
-        consumer.wait_for_line("waiting")
-        terminals.append(producer := Terminal(*producer_command))
-    else:
-        terminals.append(producer := Terminal(*producer_command))
-        producer.wait_for_line("playing")
-        terminals.append(consumer := Terminal(*consumer_command))
-    code, output, errors = consumer.end()
-    assert (code, errors) == (0, ""), output
+    producer = ("video/producer.py", "--seconds=1", *common)
+    consumer = ("video/consumer.py", "--patience=1", f"--picture={picture}", *common)
+    run_stream(first, producer, "playing", consumer, terminals)
     assert picture.read_bytes().startswith(PNG_MAGIC)
-    if keep_until_exit == TIMEOUT:
-        producer.interrupt()
-    code, output, errors = producer.end()
-    assert (code, errors) == (0, ""), output
 
 
 @both_transports
@@ -297,33 +311,12 @@ def test_a_stream_in_two_terminals(
     transport: str, first: str, example: str, tag: str, terminals: list[Terminal]
 ) -> None:
     common = [f"--name={tag}", f"--transport={transport}"]
-    # As above: a producer that starts first stays until the consumer is done.
-    stay = TIMEOUT if os.name == "posix" else 10.0
-    keep_until_exit = 1.0 if first == "consumer" else stay
     amount = {"in_place": "--frames=25", "one_loop": "--seconds=1"}[example]
-    producer_command = (
-        f"{example}/producer.py",
-        amount,
-        f"--linger={keep_until_exit}",
-        *common,
-    )
-    consumer_command = (f"{example}/consumer.py", *common)
-    if first == "consumer":
-        terminals.append(consumer := Terminal(*consumer_command))
-        consumer.wait_for_line("waiting")
-        terminals.append(producer := Terminal(*producer_command))
-    else:
-        terminals.append(producer := Terminal(*producer_command))
-        producer.wait_for_line("")  # its first line
-        terminals.append(consumer := Terminal(*consumer_command))
-    code, output, errors = consumer.end()
-    assert (code, errors) == (0, ""), output
+    producer = (f"{example}/producer.py", amount, *common)
+    consumer = (f"{example}/consumer.py", *common)
+    output = run_stream(first, producer, "", consumer, terminals)  # its first line, whatever it is
     lasts = {"in_place": {"25"}, "one_loop": {"30", "10", "200"}}[example]
     assert set(re.findall(r"the last is (\d+)$", output, re.MULTILINE)) == lasts, output
-    if keep_until_exit == TIMEOUT:
-        producer.interrupt()
-    code, output, errors = producer.end()
-    assert (code, errors) == (0, ""), output
 
 
 @both_transports
@@ -342,8 +335,7 @@ def test_the_logger_in_two_terminals(
     for other in commands.values():
         terminals.append(Terminal(*other))
     for terminal in terminals:
-        code, output, errors = terminal.end()
-        assert (code, errors) == (0, ""), output
+        ended_well(terminal)
     assert_holds_records(log, 160)
 
 
@@ -366,8 +358,7 @@ def test_the_others_in_two_terminals(
     terminals[0].wait_for_line("")  # its first line
     terminals.append(Terminal(f"{example}/{second}.py", *common))
     for terminal in terminals:
-        code, output, errors = terminal.end()
-        assert (code, errors) == (0, ""), output
+        ended_well(terminal)
 
 
 @both_transports
@@ -380,11 +371,9 @@ def test_the_consoles_wait_for_enter(transport: str, tag: str, terminals: list[T
     first.press_enter()
     first.wait_for_line("press Enter")
     second.press_enter()
-    code, output, errors = second.end()
-    assert (code, errors) == (0, ""), output
+    ended_well(second)
     first.press_enter()
-    code, output, errors = first.end()
-    assert (code, errors) == (0, ""), output
+    ended_well(first)
 
 
 # Other sources

@@ -178,7 +178,7 @@ def at_the_newest(name: str, transport: str) -> NdShArray:
     return reader
 
 
-def let_go(name: str, transport: str) -> Steps:
+def end_array_in_place(name: str, transport: str) -> Steps:
     reader = opened(name, transport)
     arrays = [reader.read(copy=False)[1]]
     yield
@@ -211,7 +211,7 @@ READING = {
     "read_into": reading(lambda reader: read(reader, out=frame(0))),
     "read_in_order": reading(read_in_order),
     "wait": reading(lambda reader: read(reader, timeout=0.01), at_the_newest),
-    "let_go": let_go,
+    "end_array_in_place": end_array_in_place,
 }
 OPERATIONS = {**FROM_NOTHING, **WRITING, **ENDING, **TAKING, **READING}
 

@@ -24,7 +24,7 @@ from ndsharray._protocol.reading import ReadSide
 from ndsharray._protocol.writing import Record, WriteSide
 from ndsharray._reader.reader import Reader
 from ndsharray._registry.names import address_of
-from ndsharray._writer.holding import State
+from ndsharray._writer.holding import WriterState
 from ndsharray._writer.writer import Writer
 
 A = np.arange(8, dtype=np.uint8)
@@ -403,10 +403,10 @@ def test_a_pinned_slot_is_passed_by(pair: Pair) -> None:
 
 def test_a_pin_set_just_before_the_mark_is_seen_by_the_second_look(pair: Pair) -> None:
     writer, _ = attached_reader(pair)
-    cells = pair.control().bytes
+    control_bytes = pair.control().bytes
 
     def pin() -> None:
-        cells[832 + 4 * 9] = 3  # slot 2
+        control_bytes[832 + 4 * 9] = 3  # slot 2
 
     pair.recorder.before["store slot2.seq = 9"] = pin
     writer.write(A + 1)
@@ -420,7 +420,7 @@ def test_a_pin_set_just_before_the_mark_is_seen_by_the_second_look(pair: Pair) -
     ]
     assert "copy in slot2" not in lines
     assert "store slot0.seq = 11" in lines  # position 6
-    cells[832 + 4 * 9] = 0
+    control_bytes[832 + 4 * 9] = 0
 
 
 def test_a_pin_set_after_the_second_look_finds_an_odd_seq(pair: Pair) -> None:
@@ -444,21 +444,21 @@ def test_the_newest_slot_is_never_taken(pair: Pair) -> None:
         assert reader.read(reader.by_copy)[0]
         pair.recorder.take()
         newest = pair.control().words[format.NEWEST_WORD] >> 1
-        cells = pair.control().bytes
+        control_bytes = pair.control().bytes
         others = [slot + 1 for slot in range(3) if slot != newest % 3]
-        cells[832:834] = bytes(others)  # nothing but the newest slot is free
+        control_bytes[832:834] = bytes(others)  # nothing but the newest slot is free
         writer.write(A)
         lines = pair.recorder.take()
         assert f"store slot{newest % 3}.seq" not in "".join(lines[: lines.index("store next")])
-        cells[832:834] = bytes(2)
+        control_bytes[832:834] = bytes(2)
         assert reader.read(reader.by_copy)[0]
         break
 
 
 def test_no_free_slot_makes_the_writer_grow_and_never_thrash(pair: Pair) -> None:
     writer, _ = attached_reader(pair)
-    cells = pair.control().bytes
-    cells[832:835] = bytes([1, 2, 3])
+    control_bytes = pair.control().bytes
+    control_bytes[832:835] = bytes([1, 2, 3])
     segments = pair.address.transport.segments
     before = set(segments)
     for _ in range(50):
@@ -467,7 +467,7 @@ def test_no_free_slot_makes_the_writer_grow_and_never_thrash(pair: Pair) -> None
     assert len(grown) == 1  # one growth, then the pins no longer matter
     table = format.load_table(pair.control(), pair.control().words[80] & 1)
     assert table.slots == 6
-    cells[832:835] = bytes(3)
+    control_bytes[832:835] = bytes(3)
 
 
 def test_grow_for_all_pins_there_are(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -653,7 +653,7 @@ def test_a_writer_far_past_newest_grows(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer._holding.record.position += 2**15
     writer._holding.segment.side.begin()  # and an interrupt
-    writer._holding.state = State.BUSY
+    writer._holding.state = WriterState.BUSY
     pair.recorded()
     writer.write(A)
     assert "store next" in pair.recorded()

@@ -60,7 +60,7 @@ def test_a_read_in_place_pins_before_it_looks_and_copies_nothing(pair: Pair) -> 
     ]
 
 
-def test_letting_go_fences_before_it_unpins(pair: Pair) -> None:
+def test_the_end_of_an_array_in_place_fences_before_it_unpins(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer.write(A)
     assert reader.read(reader.in_place)[0]
@@ -226,13 +226,13 @@ def test_the_next_frame_is_looked_for_in_the_slots_after_newest(pair: Pair) -> N
 
 def test_positions_have_gaps_and_frames_have_none(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
-    cells = pair.control().bytes
+    control_bytes = pair.control().bytes
     for value in range(30):
-        cells[900] = value % 3 + 1  # somebody pins this slot and that
+        control_bytes[900] = value % 3 + 1  # somebody pins this slot and that
         writer.write(A + value)
         assert reader.next(reader.by_copy, 0.0)[0]
         assert (reader.last.array == A + value).all()
-    cells[900] = 0
+    control_bytes[900] = 0
     assert reader.missed == 0
 
 
@@ -442,11 +442,12 @@ def test_what_a_dead_reader_left_is_cleared_within_two_seconds_of_writes(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer, _ = sleeping_reader(pair)
-    cells = pair.control().bytes
-    cells[format.WAITING_BYTE + 40] = 1
-    cells[format.PINS_BYTE + 4 * 41] = 2
+    control_bytes = pair.control().bytes
+    control_bytes[format.WAITING_BYTE + 40] = 1
+    control_bytes[format.PINS_BYTE + 4 * 41] = 2
     for expected in (2, 2, 0):  # seen, seen again: then its lock file is tried
-        assert sum(1 for byte in cells[format.WAITING_BYTE : format.PINS_END] if byte) == expected
+        found = control_bytes[format.WAITING_BYTE : format.PINS_END]
+        assert sum(1 for byte in found if byte) == expected
         writer._holding.due = -(10**12)
         writer.write(A)
     writer.write(A)

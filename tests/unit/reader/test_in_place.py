@@ -323,10 +323,10 @@ def test_a_forked_child_does_not_disturb_its_parents_pins(name: str, transport: 
 
 def in_child(reader: NdShArray, name: str, transport: str) -> int:
     """Let all go that was inherited, read anew; return 0 if the parent's pin stands alone."""
-    cells = reader._reader._source.cursor.instance.memory.bytes  # type: ignore[union-attr]
+    control_bytes = reader._reader._source.cursor.instance.memory.bytes  # type: ignore[union-attr]
 
     def pins() -> int:
-        return sum(1 for pin in cells[PINS_BYTE:PINS_END] if pin)
+        return sum(1 for pin in control_bytes[PINS_BYTE:PINS_END] if pin)
 
     if pins() != 1:
         return 1
@@ -408,14 +408,14 @@ def test_a_writer_without_a_free_slot_clears_the_dead_before_it_grows(
         assert (slots(writer), pins(writer)) == (6, 0)
 
 
-def test_threads_that_let_go_at_the_same_time(name: str, transport: str) -> None:
+def test_threads_that_release_arrays_at_the_same_time(name: str, transport: str) -> None:
     """Arrays of one reader die in other threads while it goes on pinning."""
     with NdShArray(name, np.zeros(100), "w", transport=transport, slots=12) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             boxes: list[list[Any]] = [[] for _ in range(3)]
             stop = threading.Event()
 
-            def let_go(box: list[Any]) -> None:
+            def release(box: list[Any]) -> None:
                 while not stop.is_set() or box:
                     try:
                         value, array = box.pop()
@@ -427,7 +427,7 @@ def test_threads_that_let_go_at_the_same_time(name: str, transport: str) -> None
                     del array
 
             wrong: list[int] = []
-            threads = [threading.Thread(target=let_go, args=(box,)) for box in boxes]
+            threads = [threading.Thread(target=release, args=(box,)) for box in boxes]
             for thread in threads:
                 thread.start()
             end = time.monotonic() + 1.5

@@ -21,8 +21,8 @@ LINUX = sys.platform.startswith("linux")
 
 
 def waiting(writer: NdShArray) -> bool:
-    cells = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
-    return any(cells[WAITING_BYTE:PINS_BYTE])
+    control_bytes = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
+    return any(control_bytes[WAITING_BYTE:PINS_BYTE])
 
 
 def threads() -> list[str]:

@@ -16,7 +16,7 @@ from ndsharray import FormatError, NdShArray
 from ndsharray._protocol import format
 from ndsharray._protocol.memory import Memory
 from ndsharray._registry.names import Address, address_of
-from ndsharray.backends import resolve
+from ndsharray.backends import Segment, resolve
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def address(name: str, transport: str) -> Iterator[Address]:
     NdShArray(name, r_w="w", transport=transport).close()  # a writer cleans up whatever it finds
 
 
-def make(address: Address, size: int = 4096) -> Memory:
+def make(address: Address, size: int = 4096) -> Segment:
     address.transport.create("warm" + address.control_name[:10], 8)  # makes the root
     address.transport.unlink("warm" + address.control_name[:10])
-    return Memory(address.transport.create(address.control_name, size).buf)
+    return address.transport.create(address.control_name, size)
 
 
 def new_reader(address: Address) -> NdShArray:
@@ -57,16 +57,20 @@ def assert_a_writer_heals_it(address: Address) -> None:
 
 @pytest.mark.parametrize("size", [1, 8, 100, 4095])
 def test_a_truncated_control_segment(address: Address, size: int) -> None:
-    make(address, size)
+    segment = make(address, size)
+    if address.transport.open(address.control_name, writable=False).size > size:
+        pytest.skip("this system rounds the sizes of segments up")
     with new_reader(address) as reader:
         assert not reader.is_valid
         with pytest.raises(FormatError, match="size"):
             reader.read()
+    segment.close()  # Windows removes nothing that a process maps
     assert_a_writer_heals_it(address)
 
 
 def test_a_foreign_control_segment(address: Address) -> None:
-    make(address).bytes[:] = b"\xff" * 4096
+    segment = make(address)
+    segment.buf[:4096] = b"\xff" * 4096
     with new_reader(address) as reader:
         assert reader.read()[0] is False  # not ready
         make_ready(address)
@@ -90,7 +94,7 @@ def test_a_control_segment_of_a_future_version_is_left_alone(address: Address) -
         with new_reader(address) as reader:
             with pytest.raises(FormatError, match=r"format version: 2 there, .* knows 1"):
                 reader.read()
-        page = control_of(writer).bytes.tobytes()
+        page = control_of(writer).bytes[: format.CONTROL_SIZE].tobytes()
         writer._writer._holding.lock_file.abandon()  # type: ignore[union-attr]  # as if it had been killed
         writer._writer._holding.begin_end("killed")  # type: ignore[union-attr]
         writer._writer._holding.abandon()  # type: ignore[union-attr]
@@ -99,7 +103,7 @@ def test_a_control_segment_of_a_future_version_is_left_alone(address: Address) -
     ndsharray._registry.cleanup._swept.clear()
     NdShArray(address.name + "2", r_w="w", transport=address.transport).close()  # sweeps
     found = Memory(address.transport.open(address.control_name, writable=True).buf)
-    assert found.bytes.tobytes() == page  # nothing was touched
+    assert found.bytes[: format.CONTROL_SIZE].tobytes() == page  # nothing was touched
     found.words[format.VERSION_WORD] = 1  # so that the fixture can clean up
 
 
@@ -178,9 +182,10 @@ def test_a_frame_whose_seq_lies_is_not_valid(address: Address) -> None:
         assert reader.read()[0]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a mapped name cannot be removed on Windows")
 def test_a_frame_segment_that_is_missing_or_foreign_is_not_valid(address: Address) -> None:
     with new_writer(address) as writer, new_reader(address) as reader:
-        writer.write(np.zeros(3))
+        writer.write(np.zeros(3000))  # more than the pages of any system
         table = writer._writer._holding.segment.table  # type: ignore[union-attr]
         name = address.frames(writer._writer._holding.control.instance, table.segment)  # type: ignore
         address.transport.unlink(name)
@@ -192,7 +197,7 @@ def test_a_frame_segment_that_is_missing_or_foreign_is_not_valid(address: Addres
         address.transport.unlink(name)
         address.transport.create(name, table.size)
         assert reader.read()[0] is False
-        writer.write(np.zeros(5000))
+        writer.write(np.zeros(50_000))
         assert reader.read()[0]
 
 
@@ -218,19 +223,20 @@ def test_a_successor_makes_anew_what_is_not_whole(
     child.run(f"w = NdShArray({address.name!r}, r_w='w', transport={address.transport.name!r})")
     if word != format.LAST_FRAME_WORD:
         child.run("w.write(np.zeros(3))")
-    child.kill()
     with new_reader(address) as reader:
+        child.kill()  # after the reader has begun: else memory ends with its writer on Windows
         memory = make_ready(address)
+        left = address.frames(memory.words[format.INSTANCE_WORD], 1)
         memory.words[word] = value
         del memory
         with new_writer(address) as writer:
             writer.write(np.arange(3))
-            assert reader.read()[1].tolist() == [0, 1, 2]
+            # On Windows the new one lies in the same memory: the reader sees that by the name only.
+            assert reader.read(timeout=10)[1].tolist() == [0, 1, 2]
             writer.write(np.arange(4))
             assert reader.read()[1].tolist() == [0, 1, 2, 3]
-    if word == format.INSTANCE_WORD:  # nobody can know the old frame segment's name any more
-        for left in Path("/dev/shm").glob(f"{address.control_name}*"):
-            left.unlink()
+    if word == format.INSTANCE_WORD and os.name == "posix":
+        address.transport.unlink(left)  # nobody can know this name any more
 
 
 def test_scribbling_readers_do_not_disturb_the_writer(address: Address) -> None:
@@ -238,10 +244,10 @@ def test_scribbling_readers_do_not_disturb_the_writer(address: Address) -> None:
     print(f"seed {seed}")
     chance = random.Random(seed)
     with new_writer(address) as writer, new_reader(address) as reader:
-        cells = control_of(writer).bytes
+        control_bytes = control_of(writer).bytes
         for value in range(3000):
-            start = chance.choice([768, 832])
-            cells[start + chance.randrange(62 if start == 768 else 248)] = chance.randrange(256)
+            start, count = chance.choice([(768, 62), (832, 248)])
+            control_bytes[start + chance.randrange(count)] = chance.randrange(256)
             writer.write(np.full(20, value))
             valid, found = reader.read()
             assert valid

@@ -132,7 +132,7 @@ def test_a_lock_file_whose_mode_cannot_be_set_leaves_nothing(
     monkeypatch.setattr(os, "fchmod", refuse)
     try:
         with pytest.raises(PermissionError):
-            ndsharray._system.lockfile.acquire(str(root / "lease"))
+            ndsharray._system.lockfile.acquire(str(root / "lock_file"))
     finally:
         os.umask(old)
     assert list(root.iterdir()) == []  # the descriptor: the fixture looks

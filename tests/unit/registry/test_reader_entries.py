@@ -34,13 +34,13 @@ def owners(writer: NdShArray) -> list[int]:
     return [entry for entry in range(ENTRIES) if words[OWNERS_WORD + entry]]
 
 
-def lease_files(root: Path) -> list[Path]:
+def lock_files(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.name[-3:-2] == "r")
 
 
 def clean(root: Path) -> None:
     """Do what a cleaner of old files does."""
-    for path in lease_files(root):
+    for path in lock_files(root):
         path.unlink()
 
 
@@ -51,7 +51,7 @@ def test_an_entry_has_an_owner_while_its_reader_lives(
         with NdShArray(name, r_w="r", transport=transport) as reader:
             _, array = reader.read(copy=False)
             assert owners(writer) == [0]
-            file = lease_files(root)[0].stat()
+            file = lock_files(root)[0].stat()
             number = (file.st_ino * 2**32 ^ file.st_mtime_ns) % 2**64
             assert memory(writer).words[OWNERS_WORD] == number
         assert owners(writer) == [0]  # an array in place needs it still
@@ -89,7 +89,7 @@ def test_nobody_gets_the_entry_of_a_reader_whose_lock_file_was_removed(
                 assert (held == 1).all()
                 assert 0 in pins(writer)
                 # Nor is the file made anew: it would stand for an entry that is not its own.
-                assert [file.name[-4:] for file in lease_files(root)] == ["-r01"]
+                assert [file.name[-4:] for file in lock_files(root)] == ["-r01"]
             clean(root)
         assert owners(writer) == [0]
         _, held = reader.read(copy=False)
@@ -169,7 +169,7 @@ def test_a_file_that_is_removed_during_the_claim_makes_it_void(
     def and_remove(*arguments: Any) -> None:
         set_owner(*arguments)
         if not removals:
-            removals.append(lease_files(root))
+            removals.append(lock_files(root))
             clean(root)
 
     monkeypatch.setattr(ndsharray._registry.entries, "set_owner", and_remove)
@@ -179,18 +179,18 @@ def test_a_file_that_is_removed_during_the_claim_makes_it_void(
             assert removals
             assert pins(writer) == [4]  # the second entry's; nobody has the first one
             assert owners(writer) == [0, 1]
-            assert len(lease_files(root)) == 1
+            assert len(lock_files(root)) == 1
             del array
 
 
 def test_a_claim_that_comes_too_late_leaves_the_others_pins(
     name: str, transport: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_take = ndsharray._registry.entries._may_claim
+    may_claim = ndsharray._registry.entries._may_claim
     answers: list[bool] = []
 
     def and_another_comes_first(control: Any, *arguments: Any) -> bool:
-        answers.append(may_take(control, *arguments))
+        answers.append(may_claim(control, *arguments))
         if len(answers) == 2:  # of the claim: its file is removed now, and somebody makes another
             clean(root)
             control.bytes[PINS_BYTE] = 2

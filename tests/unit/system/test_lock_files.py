@@ -20,7 +20,7 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot 
 
 @pytest.fixture
 def path(root: Path) -> str:
-    return str(root / "lease")
+    return str(root / "lock_file")
 
 
 def test_a_lock_file_has_one_holder(path: str) -> None:

@@ -547,14 +547,14 @@ def test_the_segment_of_an_interrupted_publish_keeps_its_name(
 def test_the_fewest_slots_leave_out_pins(writer: NdShArray, readers: list[NdShArray]) -> None:
     writer.write(frame(SMALL))
     side: Any = writer._writer._holding.segment.side  # type: ignore[union-attr]
-    cells: Any = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
+    control_bytes: Any = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
     for pins, fewest in [((), 2), ((1,), 2), ((1, 2), 3), ((4, 1, 2), 3), ((9, 250), 2)]:
-        cells[PINS_BYTE : PINS_BYTE + len(pins)] = bytes(pins)
+        control_bytes[PINS_BYTE : PINS_BYTE + len(pins)] = bytes(pins)
         assert side.fewest_slots() == fewest
-        cells[PINS_BYTE : PINS_BYTE + len(pins)] = bytes(len(pins))
-    cells[PINS_BYTE : PINS_BYTE + 248] = bytes(range(1, 249))
+        control_bytes[PINS_BYTE : PINS_BYTE + len(pins)] = bytes(len(pins))
+    control_bytes[PINS_BYTE : PINS_BYTE + 248] = bytes(range(1, 249))
     assert side.fewest_slots() == 249
-    cells[PINS_BYTE : PINS_BYTE + 248] = bytes(248)
+    control_bytes[PINS_BYTE : PINS_BYTE + 248] = bytes(248)
 
 
 def test_a_need_has_no_more_slots_than_there_can_be() -> None:

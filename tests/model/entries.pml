@@ -1,13 +1,13 @@
 /* Can two living readers use one entry, or a living reader's pin be cleared, while readers and the
    writer are killed anywhere and a cleaner removes lock files at any moment?
-   One entry, READERS claimers, one clearing writer. Follows entries: _take_lock_file, Entry.claim,
+   One entry, READERS claimers, one clearing writer. Follows entries: _acquire_lock_file, Entry.claim,
    release, clear_if_dead; LockFile.lock, _open, release; set_owner (R10), clear_owner (R11).
    -DTSO: store buffers. -DNO_R10: that fence is out. -DNO_R11: it is out, and the two stores that it
    keeps apart swap, as on the weak order. -DNO_OWNER: the rule before entries had owners.
    -DCLEAR_FIRST: a claimer clears before its last look at the path. -DCLEAR_FREE: the writer clears
-   whatever its owner, without claiming the entry. -DCLEANS=n -DKILLS=n: how many. -DLOOKS=n of the writer.
-   -DFRESH: inodes are never used
-   twice (else as soon as nobody has the file open and it has no name). */
+   whatever its owner, without claiming the entry. -DCLEANS=n -DKILLS=n: how many. -DLOOKS=n: looks of
+   the writer. -DFRESH: inodes are never used twice (else as soon as no process has the file open and
+   it has no name). */
 #ifndef READERS
 #define READERS 2
 #endif
@@ -44,7 +44,7 @@ byte made, user, kills = KILLS;
     fi; \
     what \
   }
-#define MAY_TAKE (mem[OWNER] == 0 || mem[OWNER] == fd)
+#define MAY_CLAIM (mem[OWNER] == 0 || mem[OWNER] == fd)
 
 inline new_inode() {
 #ifdef FRESH
@@ -62,7 +62,7 @@ inline new_inode() {
   opened[fd] = 1
 }
 
-inline let_go() { /* closing the descriptor; also what the kernel does after a kill */
+inline abandon() { /* closing the descriptor; also what the kernel does after a kill */
   atomic {
     DRAINED(me - 1);
     if
@@ -102,7 +102,7 @@ inline try_lock() {
   fi
 }
 
-inline take_lock_file() { /* fd is 0 where there is none */
+inline acquire_lock_file() { /* fd is 0 where there is none */
 #ifdef NO_OWNER
   make = true;
 #else
@@ -120,14 +120,14 @@ inline take_lock_file() { /* fd is 0 where there is none */
         STEP(try_lock());
         if
         :: path == fd -> break
-        :: else -> let_go()
+        :: else -> abandon()
         fi
      :: else
      fi
   od;
 #ifndef NO_OWNER
   if
-  :: fd && !MAY_TAKE -> let_go()
+  :: fd && !MAY_CLAIM -> abandon()
   :: else
   fi
 #endif
@@ -139,7 +139,7 @@ inline release() { /* LockFile.release: look, remove, close */
   :: else
   fi
   STEP(skip);
-  let_go()
+  abandon()
 }
 
 inline free_entry() { /* _clear, clear_owner */
@@ -166,7 +166,7 @@ inline own() {
 proctype reader(byte me) {
   byte fd;
   bool make;
-  take_lock_file();
+  acquire_lock_file();
   if
   :: fd == 0 -> goto out
   :: else
@@ -175,7 +175,7 @@ proctype reader(byte me) {
   STEP(STORE(me - 1, PIN, 0));
 #else
   if
-  :: path != fd || !MAY_TAKE -> goto out
+  :: path != fd || !MAY_CLAIM -> goto out
   :: else
   fi;
 #ifdef CLEAR_FIRST
@@ -195,7 +195,7 @@ proctype reader(byte me) {
   free_entry();
   release();
 out: skip;
-dead: let_go()
+dead: abandon()
 }
 
 proctype writer(byte me) {
@@ -205,15 +205,15 @@ proctype writer(byte me) {
   :: times == 0 -> break
   :: times > 0 ->
      times--;
-     take_lock_file();
+     acquire_lock_file();
      if
      :: fd == 0 -> goto next
      :: else
      fi;
 #ifndef CLEAR_FREE
-     /* claims it like a reader, and lets it go */
+     /* claims it like a reader, and releases it */
      if
-     :: path != fd || !MAY_TAKE -> goto next
+     :: path != fd || !MAY_CLAIM -> goto next
      :: else
      fi;
      STEP(STORE(me - 1, OWNER, fd));
@@ -226,9 +226,9 @@ proctype writer(byte me) {
      free_entry();
      FENCE(me - 1);
      release();
-next: let_go()
+next: abandon()
   od;
-dead: let_go()
+dead: abandon()
 }
 
 proctype cleaner() {

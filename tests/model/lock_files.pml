@@ -1,11 +1,11 @@
 /* Is there one writer at most, does each process remove only its own, is nothing left in the end, and
    does a reader find the live instance, while writers are killed anywhere, close, and are swept?
    WRITERS writers that write once and close or stay, one sweep, one reader, then a last writer that
-   stays: the reader must end with its frame. Follows LockFile.lock, release; control:
-   obtain, _make, ControlSegment.close; remove_array; Writer.close; the sweep of one array;
-   Reader._newest (Finder.find), entries only as far as a lock file tells that a reader is alive.
+   stays: the reader must end with its frame. Follows LockFile.lock, release; take_over, _make;
+   ControlSegment.close; remove_array; Holding.close; _sweep_one; Source.newest (Finder.find); entries
+   only as far as a lock file tells that a reader is alive.
    Everything here goes through the system: sequential consistency is what there is.
-   -DKILLS=n. -DNO_CHECK: the path is not looked at after locking. -DLEASE_FIRST: the lock file goes
+   -DKILLS=n. -DNO_CHECK: the path is not looked at after locking. -DLOCK_FILE_FIRST: the lock file goes
    before the names. -DCONTROL_FIRST: the control name goes before the frames. -DNO_MARK: a sweep
    does not store "closed". -DNO_LOOK_UP: readers look up the name only when closed is stored.
    -DNO_SPARE: a sweep does not ask for readers again once it holds the lock file. */
@@ -51,7 +51,7 @@ inline open_file() {
   opened[fd]++
 }
 
-inline let_go() {
+inline abandon() {
   atomic {
     if
     :: fd && lock[fd] == me -> lock[fd] = 0
@@ -74,7 +74,7 @@ inline try_lock() {
   fi
 }
 
-inline take_lock_file() {
+inline acquire_lock_file() {
   do
   :: STEP(open_file());
      STEP(try_lock());
@@ -84,7 +84,7 @@ inline take_lock_file() {
      :: fd -> break
 #else
      :: fd && path == fd -> break
-     :: fd && path != fd -> let_go()
+     :: fd && path != fd -> abandon()
 #endif
      fi
   od;
@@ -101,7 +101,7 @@ inline release() {
   :: path == fd -> STEP(path = 0; owners--; owns = 0) /* the last that it does as the owner */
   :: else
   fi;
-  let_go()
+  abandon()
 }
 
 inline remove_array(mark) {
@@ -131,7 +131,7 @@ proctype writer(byte me) {
   :: else
   fi;
   do
-  :: take_lock_file();
+  :: acquire_lock_file();
      if
      :: fd -> break
      :: fd == 0 && !last -> goto dead
@@ -159,9 +159,9 @@ proctype writer(byte me) {
   :: !last -> goto dead /* it dies, or goes without an end */
   :: !last ->
      STEP(state[id] = CLOSED);
-#ifdef LEASE_FIRST
+#ifdef LOCK_FILE_FIRST
      STEP(path = 0; owners--; owns = 0);
-     let_go();
+     abandon();
      remove_array(false)
 #else
      remove_array(false);
@@ -169,7 +169,7 @@ proctype writer(byte me) {
 #endif
   fi;
 dead:
-  let_go();
+  abandon();
 stays:
   ended++
 }
@@ -181,7 +181,7 @@ proctype sweeper(byte me) {
   :: (path && lock[path]) || has_entry -> goto dead /* probes */
   :: else
   fi;
-  take_lock_file();
+  acquire_lock_file();
   if
   :: fd == 0 -> goto dead
   :: else
@@ -200,10 +200,10 @@ proctype sweeper(byte me) {
   remove_array(true);
 #endif
   release();
-dead: let_go()
+dead: abandon()
 }
 
-/* It attaches to what the name stands for, and goes on to another instance that has a frame. */
+/* It attaches to what the name stands for, and then to another instance that has a frame. */
 #ifdef NO_LOOK_UP
 #define LOOKS (attached == 0 || state[attached] != LIVE)
 #else
@@ -211,13 +211,13 @@ dead: let_go()
 #endif
 #define ANOTHER (control && control != attached && state[control] != HALF)
 proctype reader() {
-  byte had;
+  byte last_read;
 end: do
   :: atomic {
-       LOOKS && ANOTHER && (attached == 0 || newest[control]) -> attached = control; had = 0
+       LOOKS && ANOTHER && (attached == 0 || newest[control]) -> attached = control; last_read = 0
      }
   :: has_entry == false && attached -> has_entry = true
-  :: atomic { attached && newest[attached] != had -> had = newest[attached] }
+  :: atomic { attached && newest[attached] != last_read -> last_read = newest[attached] }
   od
 }
 
