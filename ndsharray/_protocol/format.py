@@ -14,7 +14,7 @@ if no size is given)::
                       768 waiting (62 bytes)   832 pins (62 x 4 bytes)   1152 owners (62 words)
     table               0 segment    8 slots     16 stride  24 before     32 previous
     slot                0 seq        8 frame     16 time    24 header length
-    (at i * stride)    32 payload length         40 uuid (16 bytes)   64 .npy record
+    (at i * stride)    32 payload length         40 uuid (16 bytes)   56 stamp   64 .npy record
 
 *Newest* is ``2 * position + table index``; the writer changes only the table that newest does not
 name. Newest has cache lines of its own, also of 128 bytes.
@@ -82,6 +82,7 @@ PINS_END = PINS_BYTE + ENTRIES * PINS_PER_ENTRY
 
 # Word indices in a slot, and where its .npy record begins.
 SEQ_WORD, FRAME_WORD, TIME_WORD, HEADER_WORD, PAYLOAD_WORD, UUID_WORD = 0, 1, 2, 3, 4, 5
+STAMP_WORD = 7
 RECORD_BYTE = 64
 
 _STRIDE_STEP = 128  # the longest cache line in use (Apple silicon): slots never share one

@@ -21,10 +21,10 @@ LAYERS = {
     "backends": "errors",
     "_protocol": "_system errors",
     "_registry": "_protocol backends _system errors",
-    "_reader": "_registry _protocol backends _system errors",
-    "_writer": "_registry _protocol backends _system errors",
-    "testing": "backends",
     "_arguments": "_protocol",
+    "_reader": "_registry _protocol backends _system errors",
+    "_writer": "_arguments _registry _protocol backends _system errors",
+    "testing": "backends",
     "ndsharray": "_arguments _writer _reader _registry _protocol backends _system errors",
     "__init__": "ndsharray backends _system errors",
 }
