@@ -18,6 +18,7 @@ from .ndsharray import NdShArray, supported_types
 
 if TYPE_CHECKING:
     from .backends import MmapTransport, PosixShmTransport
+    from .read_set import FrameSet, ReadSet
 
 __version__ = "2.0.0"
 
@@ -25,10 +26,12 @@ __all__ = [
     "AccessError",
     "ClosedError",
     "FormatError",
+    "FrameSet",
     "MmapTransport",
     "NdShArray",
     "NdShArrayError",
     "PosixShmTransport",
+    "ReadSet",
     "Segment",
     "Transport",
     "UnknownTransportError",
@@ -41,6 +44,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ("MmapTransport", "PosixShmTransport"):  # imported when they are used
         return getattr(backends, name)
+    if name in ("FrameSet", "ReadSet"):
+        from . import read_set
+
+        return getattr(read_set, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

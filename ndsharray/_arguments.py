@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ._protocol.dtypes import is_masked
 from ._protocol.format import MAX_SLOTS, MIN_SLOTS
 
-__all__ = ["as_shape", "check_out", "check_slots", "check_stamp", "check_timeout"]
+__all__ = ["as_shape", "check_out", "check_seconds", "check_slots", "check_stamp", "check_timeout"]
 
 
 def check_slots(slots: int) -> None:
@@ -43,6 +43,19 @@ def check_timeout(timeout: float | None) -> float | None:
     if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"timeout must be 0 or more seconds, or None, not {timeout!r}")
     return seconds
+
+
+def check_seconds(what: str, seconds: float) -> float:
+    """Return a finite number of seconds as a float."""
+    try:
+        if isinstance(seconds, (str, bytes, bytearray)):
+            raise TypeError
+        checked = float(seconds)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} is a number of seconds, not {seconds!r}") from None
+    if not math.isfinite(checked):
+        raise ValueError(f"{what} is a finite number of seconds, not {seconds!r}")
+    return checked
 
 
 def check_stamp(time_ns: int | None) -> int:

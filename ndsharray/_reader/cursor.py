@@ -161,6 +161,15 @@ class Cursor:
         self._table_word = word
         return word >> 1
 
+    def again(self, position: int, delivery: Delivery) -> bool:
+        """Deliver a frame that `next` has delivered, if its slot still holds it; move nothing."""
+        place = self.position, self._frame_id
+        self.settle()
+        try:
+            return self._read_pinned(position, delivery)
+        finally:
+            self.position, self._frame_id = place
+
     def _read_or_pin(self, position: int, delivery: Delivery) -> bool:
         """Deliver the frame of a position, with its slot pinned from the try on that needs it."""
         if self._copied >= delivery.pinned_from:

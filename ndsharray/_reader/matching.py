@@ -54,7 +54,14 @@ class Policy:
         The arrays.
     tolerance : float
         How far apart frames of one set may be, at most.
+
+    Attributes
+    ----------
+    repeats : bool
+        Whether a frame can be part of several sets.
     """
+
+    repeats = False
 
     def __init__(self, tracks: Sequence[Track], tolerance: float) -> None:
         self.tracks, self.tolerance = tracks, tolerance
@@ -68,10 +75,8 @@ class Policy:
         for track, frame in zip(self.tracks, choice.frames, strict=True):
             assert frame is not None
             track.use(frame)
-            self._used(track)
-
-    def _used(self, track: Track) -> None:
-        track.waiting.popleft()
+            if not self.repeats:
+                track.waiting.popleft()
 
     def ended(self) -> int | None:
         """Return the array whose end leaves no further set, after `choose`; None: there may be one.
@@ -82,10 +87,10 @@ class Policy:
         ended = [index for index, track in enumerate(self.tracks) if track.ended]
         if len(ended) == len(self.tracks):
             return 0
-        return next((index for index in ended if not self._is_left(self.tracks[index])), None)
-
-    def _is_left(self, track: Track) -> bool:
-        return bool(track.waiting)
+        for index in ended:
+            if all(frame.used for frame in self.tracks[index].waiting):
+                return index
+        return None
 
 
 class Nearest(Policy):
@@ -193,21 +198,18 @@ def _key(frame: Frame, by_time: bool) -> int:
 class Latest(Policy):
     """Take the newest frame of each array, as soon as one of them is new."""
 
+    repeats = True
+
     def choose(self, now: int) -> Choice:
         """Return the newest frames, if one of them is new and they are within the tolerance."""
         for track in self.tracks:
             track.pass_over(max(0, len(track.waiting) - 1))
         frames = [track.waiting[0] if track.waiting else None for track in self.tracks]
-        choice = Choice(frames)
-        choice.ready = (
-            None not in frames
-            and any(frame is not None and not frame.used for frame in frames)
-            and choice.spread <= self.tolerance
-        )
+        choice = Choice(frames, ready=True)
+        if (
+            None in frames
+            or all(frame is not None and frame.used for frame in frames)
+            or choice.spread > self.tolerance
+        ):
+            return Choice([None] * len(frames))
         return choice
-
-    def _used(self, track: Track) -> None:
-        pass  # it counts until a newer one comes
-
-    def _is_left(self, track: Track) -> bool:
-        return any(not frame.used for frame in track.waiting)

@@ -26,7 +26,8 @@ LAYERS = {
     "_writer": "_arguments _registry _protocol backends _system errors",
     "testing": "backends",
     "ndsharray": "_arguments _writer _reader _registry _protocol backends _system errors",
-    "__init__": "ndsharray backends _system errors",
+    "read_set": "ndsharray _arguments _reader _system backends errors",
+    "__init__": "ndsharray read_set backends _system errors",
 }
 # The one public class, which is documentation in the main.
 LONG = {"ndsharray"}

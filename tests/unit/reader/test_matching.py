@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterable, Sequence
@@ -23,8 +24,8 @@ def new_tracks(count: int) -> list[Track]:
 
 def add(track: Track, *times: int, seen: int = 0, stamped: bool = True, first: int = 0) -> None:
     """Add frames that are numbered one after the other."""
-    number = first or (track.newest.number + 1 if track.newest else 1)
-    for number, time in enumerate(times, number):
+    first = first or (track.newest.number + 1 if track.newest else 1)
+    for number, time in enumerate(times, first):
         track.add(Frame(time, number, stamped, seen), new_count=False)
 
 
@@ -118,7 +119,7 @@ def test_nearest_finds_as_many_sets_as_are_possible(
     assert best >= len(taken) >= (best if given_pivot else math.floor(0.99 * best) - 1)
     for found in taken:
         assert all(abs(time - found[-1]) <= within for time in found)
-    for earlier, later in zip(taken, taken[1:], strict=False):
+    for earlier, later in itertools.pairwise(taken):
         assert all(a < b for a, b in zip(earlier, later, strict=True))
 
 
@@ -155,18 +156,18 @@ def test_whatever_the_times_are_each_frame_has_one_fate(
     for now, (number, index) in enumerate(order):
         add(tracks[index], arrays[index][number], seen=now)
         while (choice := policy.choose(now)).ready:
-            for found, frame in zip(matched, choice.frames, strict=True):
+            for numbers, frame in zip(matched, choice.frames, strict=True):
                 assert frame is not None
-                assert kind is Latest or frame.number > max(found, default=0)
-                found.add(frame.number)
+                assert kind is Latest or frame.number > max(numbers, default=0)
+                numbers.add(frame.number)
             times = times_of(choice)
             assert kind is not Exact or len(set(times)) == 1
             assert choice.spread <= (2 if kind is Nearest else 1) * tolerance
             policy.take(choice)
-    for track, found, times in zip(tracks, matched, arrays, strict=True):
-        assert track.matched == len(found)
+    for track, numbers, published in zip(tracks, matched, arrays, strict=True):
+        assert track.matched == len(numbers)
         left = sum(not frame.used for frame in track.waiting)
-        assert track.matched + track.unmatched + track.missing + left == len(times)
+        assert track.matched + track.unmatched + track.missing + left == len(published)
 
 
 def test_the_nearest_of_the_other_frames_is_taken() -> None:
@@ -244,7 +245,8 @@ def test_a_lost_frame_gives_way_to_the_next_nearest() -> None:
     add(slow, 100)
     add(fast, 95, 101, 106)
     lost = policy.choose(0).frames[1]
-    assert lost is not None and lost.time == 101
+    assert lost is not None
+    assert lost.time == 101
     fast.lose(lost)
     assert sets(policy) == [(100, 95)]
     assert (fast.missing, fast.matched) == (1, 1)

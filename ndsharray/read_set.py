@@ -1,0 +1,404 @@
+"""`ReadSet`: several arrays read together, as sets of frames that belong to one time.
+
+What may live here: what users see, and waiting. Not here: which frames belong together
+(``matching`` in ``_reader``), how they are found and held (``joiner``).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy.typing as npt
+
+from ._arguments import check_seconds, check_timeout
+from ._reader.joiner import POLICIES, Joiner
+from ._reader.matching import Nearest
+from ._reader.member import Member, WallClock
+from ._reader.tracks import Frame
+from ._system import clock
+from ._system.guard import refuse_nested, refuse_thread
+from ._system.wait import pause
+from .backends.base import Transport
+from .ndsharray import NdShArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Counts", "FrameSet", "ReadSet"]
+
+
+class Counts(NamedTuple):
+    """What became of the frames of one array since the first one that was seen."""
+
+    matched: int
+    """Frames that were part of a set."""
+    unmatched: int
+    """Frames that were seen and are part of no set."""
+    missing: int
+    """Frames that the writer overwrote before they could be seen or read."""
+
+
+class FrameSet(Mapping[str, npt.NDArray[Any]]):
+    """Frames of several arrays that belong together.
+
+    A mapping from the names of a `ReadSet` to arrays: ``s["left"]``. Where a name is an identifier,
+    and not the name of something else here, ``s.left`` is the same.
+
+    Attributes
+    ----------
+    times_ns : dict of str to int
+        When each frame was captured: Unix time in nanoseconds as its writer gave it, else when it
+        was written; without the offset of the set.
+    frame_ids : dict of str to int
+        The number of each frame.
+    spread_ms : float
+        Milliseconds from the first to the last of them, offsets included.
+    """
+
+    def __init__(self, members: Sequence[Member], frames: Sequence[Frame], copy: bool) -> None:
+        self._arrays = {m.name: m.value(f, copy) for m, f in zip(members, frames, strict=True)}
+        self.times_ns = {m.name: f.place.stamp for m, f in zip(members, frames, strict=True)}
+        self.frame_ids = {m.name: f.number for m, f in zip(members, frames, strict=True)}
+        times = [frame.time for frame in frames]
+        self.spread_ms: float = (max(times) - min(times)) / 1e6
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self._arrays[name]
+
+    def __getattr__(self, name: str) -> npt.NDArray[Any]:
+        try:
+            return self.__dict__["_arrays"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(f"the set has no array {name!r}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *filter(str.isidentifier, self._arrays)]
+
+    def __repr__(self) -> str:
+        frames = ", ".join(f"{name} #{number}" for name, number in self.frame_ids.items())
+        return f"<FrameSet {frames}, spread {self.spread_ms:.1f} ms>"
+
+
+class ReadSet:
+    """Several arrays, read together: each set has one frame of each, of one time.
+
+    Parameters
+    ----------
+    names : sequence of str, or mapping of str to str
+        The arrays' names. A mapping gives each array a name in the set: ``{"left": "cam 0 left"}``.
+    tolerance : float, optional
+        Seconds that frames of one set may be apart at most. ``nearest`` needs it, and measures from
+        the frame of the slowest array to each other one. For the other policies it holds
+        between any two; default: any distance.
+    policy : {'nearest', 'exact', 'latest'}
+        ``nearest``: to each frame of the slowest array the nearest one of each other array.
+        ``exact``: frames with equal stamps; unless all writers give stamps (``time_ns``), frames
+        with equal numbers. ``latest``: the newest frame of each, whenever one of them is new; the
+        others repeat.
+    offsets : mapping of str to float, optional
+        Seconds to add to the times of an array before they are compared, by its name in the set:
+        -0.004 for a sensor whose stamps are 4 ms late.
+    pivot : str, optional
+        ``nearest`` only: the array whose frames the others are matched with. Default: the one with
+        the longest period, as measured.
+    transport : Transport or str, optional
+        As for `NdShArray`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that mean nothing.
+    UnknownTransportError, FormatError, OSError
+        As for a reader.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ndsharray import NdShArray, ReadSet
+    >>> left = NdShArray("doc-left", np.zeros(3), "w")
+    >>> right = NdShArray("doc-right", np.ones(2), "w")
+    >>> with ReadSet(["doc-left", "doc-right"], policy="latest") as readers:
+    ...     s = readers.read(timeout=1.0)
+    ...     s["doc-left"], s["doc-right"]
+    (array([0., 0., 0.]), array([1., 1.]))
+    >>> left.close(); right.close()
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str] | Mapping[str, str],
+        *,
+        tolerance: float | None = None,
+        policy: Literal["nearest", "exact", "latest"] = "nearest",
+        offsets: Mapping[str, float] | None = None,
+        pivot: str | None = None,
+        transport: str | Transport | None = None,
+    ) -> None:
+        by_name = _checked_names(names)
+        if policy not in POLICIES:
+            raise ValueError(f"policy is one of {', '.join(POLICIES)}, not {policy!r}")
+        if tolerance is None and policy == "nearest":
+            raise ValueError("policy 'nearest' needs a tolerance, in seconds")
+        within = math.inf if tolerance is None else check_seconds("tolerance", tolerance) * 1e9
+        if within < 0:
+            raise ValueError(f"tolerance must be 0 or more seconds, not {tolerance!r}")
+        shifts = dict(offsets or {})
+        if pivot is not None and policy != "nearest":
+            raise ValueError(f"policy {policy!r} has no pivot")
+        for name in [*shifts, *([] if pivot is None else [pivot])]:
+            if name not in by_name:
+                raise ValueError(f"the set has no array {name!r}, it has {', '.join(by_name)}")
+        shifts_ns = {
+            name: round(check_seconds("an offset", shift) * 1e9) for name, shift in shifts.items()
+        }
+        self._lock: Any = threading.RLock()
+        self._readers: list[NdShArray] = []
+        try:
+            for name in by_name.values():
+                self._readers.append(NdShArray(name, r_w="r", transport=transport))
+        except BaseException:
+            self.close()
+            raise
+        wall = WallClock()
+        members = [
+            Member(name, reader, shifts_ns.get(name, 0), wall)
+            for name, reader in zip(by_name, map(_inner, self._readers), strict=True)
+        ]
+        tracks = [member.track for member in members]
+        if policy == "nearest":
+            index = None if pivot is None else list(by_name).index(pivot)
+            self._joiner = Joiner(members, Nearest(tracks, within, index), wall)
+        else:
+            self._joiner = Joiner(members, POLICIES[policy](tracks, within), wall)
+        self._policy = policy
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arrays' names in the set."""
+        return tuple(member.name for member in self._joiner.members)
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """For each array: how many of its frames were matched, unmatched and missing."""
+        tracks = {member.name: member.track for member in self._joiner.members}
+        return {n: Counts(t.matched, t.unmatched, t.missing) for n, t in tracks.items()}
+
+    @property
+    def pivot(self) -> str | None:
+        """The array whose frames the others are matched with; None: not known yet, or none."""
+        return self._joiner.pivot
+
+    @property
+    def ended(self) -> str | None:
+        """The array that was closed, and whose frames are used up, so that there are no more sets.
+
+        None while there may be sets; so also after a timeout. It is None again once its next
+        writer has published a frame and `read` or `sets` was called.
+        """
+        return self._joiner.ended
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return any(reader.closed for reader in self._readers)
+
+    def read(self, timeout: float | None = 0.0, *, copy: bool = True) -> FrameSet | None:
+        """Return the next set; None: there was none in time, or there are no more.
+
+        Parameters
+        ----------
+        timeout : float or None
+            Seconds to wait at most; 0: not at all; None: for ever.
+        copy : bool
+            False: large arrays lie in shared memory, read-only, and keep their slots while they or
+            any slice of them are alive, as those of `NdShArray.read`. Frames of up to 8 KiB are
+            read-only copies even so: they are copied when they are found.
+
+        Returns
+        -------
+        FrameSet or None
+            `ended` tells the array that was closed; it is None after a timeout.
+
+        Raises
+        ------
+        ClosedError, FormatError, ValueError, TypeError, RuntimeError
+            As `NdShArray.read`.
+        """
+        end = _end(check_timeout(timeout))
+        lock = self._lock
+        if lock._is_owned():
+            refuse_nested()
+        try:  # around `acquire`: a signal handler may raise just after it
+            if not lock.acquire(False):
+                refuse_thread()
+            began, waited = time.monotonic(), 0.0
+            while True:
+                found = self._look(copy)
+                left = end - time.monotonic()
+                if found is not None or self._joiner.ended is not None or left <= 0:
+                    return found
+                time.sleep(self._nap(waited, left))
+                waited = time.monotonic() - began
+        finally:
+            try:
+                lock.release()
+            except RuntimeError:  # not acquired
+                pass
+
+    async def read_async(
+        self, timeout: float | None = None, *, copy: bool = True
+    ) -> FrameSet | None:
+        """Read as `read` does, inside an ``asyncio`` event loop, whose other tasks run meanwhile.
+
+        It waits for ever by default, and can be cancelled at any time.
+        """
+        import asyncio  # slow, and not for everybody
+
+        end = _end(check_timeout(timeout))
+        began, waited = time.monotonic(), 0.0
+        while True:
+            found = self.read(copy=copy)
+            left = end - time.monotonic()
+            if found is not None or self._joiner.ended is not None or left <= 0:
+                return found
+            await asyncio.sleep(self._nap(waited, left))
+            waited = time.monotonic() - began
+
+    def sets(self, timeout: float | None = None, *, copy: bool = True) -> Sets:
+        """Iterate over the sets, in order; with ``for`` or ``async for``.
+
+        It begins with the frames that the slots hold. Each frame is part of one set at most (but
+        for ``latest``), and each array's frames come in order.
+
+        Parameters
+        ----------
+        timeout : float or None
+            Seconds to wait for each set at most; None: for ever.
+        copy : bool
+            As for `read`.
+
+        Returns
+        -------
+        iterator of FrameSet
+            It ends when an array has closed and its frames are used up; `ended` tells which one. It
+            waits through a writer's crash and restart.
+
+        Raises
+        ------
+        ValueError, TypeError
+            At once, as `read`.
+        TimeoutError
+            While iterating: no set came in time. The message names the array at fault: ``no frame
+            of 'imu' for 1.0 s (writer killed)``. The iterator can go on afterwards.
+        ClosedError, FormatError, RuntimeError
+            While iterating, as `read`.
+        """
+        return Sets(self, check_timeout(timeout), copy)
+
+    def close(self) -> None:
+        """Close all readers. Harmless when repeated. Arrays in place stay as they are."""
+        for reader in self._readers:
+            reader.close()
+
+    def _look(self, copy: bool) -> FrameSet | None:
+        joiner = self._joiner
+        frames = joiner.next()
+        if frames is None:
+            return None
+        found = FrameSet(joiner.members, frames, copy)
+        joiner.done()
+        return found
+
+    def _nap(self, waited: float, left: float) -> float:
+        """Return for how many seconds to sleep before the next look."""
+        again = self._joiner.again
+        told = math.inf if again is None else max(0.0, (again - clock.now_ns()) / 1e9)
+        return min(pause(waited), left, told)
+
+    def _fault(self, began: int) -> str:
+        return self._joiner.fault(began)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<ReadSet {', '.join(map(repr, self.names))} by {self._policy}, {state}>"
+
+
+class Sets(Iterator[FrameSet], AsyncIterator[FrameSet]):
+    """The iterator of `ReadSet.sets`: an exception does not end it, so no set is lost."""
+
+    def __init__(self, owner: ReadSet, timeout: float | None, copy: bool) -> None:
+        self._owner: ReadSet | None = owner
+        self._timeout = timeout
+        self._copy = copy
+
+    def __next__(self) -> FrameSet:
+        began = clock.now_ns()
+        owner = self._owner
+        found = None if owner is None else owner.read(self._timeout, copy=self._copy)
+        if found is None and self._is_over(began):
+            raise StopIteration
+        assert found is not None
+        return found
+
+    async def __anext__(self) -> FrameSet:
+        began = clock.now_ns()
+        owner = self._owner
+        found = None if owner is None else await owner.read_async(self._timeout, copy=self._copy)
+        if found is None and self._is_over(began):
+            raise StopAsyncIteration
+        assert found is not None
+        return found
+
+    def _is_over(self, began: int) -> bool:
+        """Tell whether there are no more sets; raise TimeoutError if there was none in time."""
+        owner = self._owner
+        if owner is not None and owner.ended is None:
+            raise TimeoutError(owner._fault(began))
+        self._owner = None  # an iterator that ended stays so
+        return True
+
+
+def _checked_names(names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Return the arrays' names by their names in the set."""
+    if isinstance(names, (str, bytes)):
+        raise TypeError(f"names is a list of names, or a mapping, not {names!r}")
+    pairs = list(names.items() if isinstance(names, Mapping) else ((name, name) for name in names))
+    for alias, _ in pairs:
+        if not isinstance(alias, str):
+            raise TypeError(f"a name is a str, not {type(alias).__name__}")
+    by_name = dict(pairs)
+    if not by_name:
+        raise ValueError("a set needs at least one name")
+    if len(by_name) != len(pairs):
+        raise ValueError("a name is there twice: give a mapping to read an array under two names")
+    return by_name
+
+
+def _inner(array: NdShArray) -> Any:
+    return array._get_reader("ReadSet")
+
+
+def _end(timeout: float | None) -> float:
+    return math.inf if timeout is None else time.monotonic() + timeout
