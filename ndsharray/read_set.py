@@ -11,15 +11,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._arguments import check_seconds, check_timeout
+from ._reader.frame_set import Counts, FrameSet
 from ._reader.joiner import POLICIES, Joiner
 from ._reader.matching import Nearest
 from ._reader.member import Member, WallClock
-from ._reader.tracks import Frame
 from ._system import clock
 from ._system.guard import refuse_nested, refuse_thread
 from ._system.wait import pause
@@ -30,64 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Counts", "FrameSet", "ReadSet"]
-
-
-class Counts(NamedTuple):
-    """What became of the frames of one array since the first one that was seen."""
-
-    matched: int
-    """Frames that were part of a set."""
-    unmatched: int
-    """Frames that were seen and are part of no set."""
-    missing: int
-    """Frames that the writer overwrote before they could be seen or read."""
-
-
-class FrameSet(Mapping[str, npt.NDArray[Any]]):
-    """Frames of several arrays that belong together.
-
-    A mapping from the names of a `ReadSet` to arrays: ``s["left"]``. Where a name is an identifier,
-    and not the name of something else here, ``s.left`` is the same.
-
-    Attributes
-    ----------
-    times_ns : dict of str to int
-        When each frame was captured: Unix time in nanoseconds as its writer gave it, else when it
-        was written; without the offset of the set.
-    frame_ids : dict of str to int
-        The number of each frame.
-    spread_ms : float
-        Milliseconds from the first to the last of them, offsets included.
-    """
-
-    def __init__(self, members: Sequence[Member], frames: Sequence[Frame], copy: bool) -> None:
-        self._arrays = {m.name: m.value(f, copy) for m, f in zip(members, frames, strict=True)}
-        self.times_ns = {m.name: f.place.stamp for m, f in zip(members, frames, strict=True)}
-        self.frame_ids = {m.name: f.number for m, f in zip(members, frames, strict=True)}
-        times = [frame.time for frame in frames]
-        self.spread_ms: float = (max(times) - min(times)) / 1e6
-
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self._arrays[name]
-
-    def __getattr__(self, name: str) -> npt.NDArray[Any]:
-        try:
-            return self.__dict__["_arrays"][name]  # type: ignore[no-any-return]
-        except KeyError:
-            raise AttributeError(f"the set has no array {name!r}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *filter(str.isidentifier, self._arrays)]
-
-    def __repr__(self) -> str:
-        frames = ", ".join(f"{name} #{number}" for name, number in self.frame_ids.items())
-        return f"<FrameSet {frames}, spread {self.spread_ms:.1f} ms>"
 
 
 class ReadSet:
@@ -168,7 +108,8 @@ class ReadSet:
             for name in by_name.values():
                 self._readers.append(NdShArray(name, r_w="r", transport=transport))
         except BaseException:
-            self.close()
+            for reader in self._readers:
+                reader.close()
             raise
         wall = WallClock()
         members = [
@@ -201,10 +142,10 @@ class ReadSet:
 
     @property
     def ended(self) -> str | None:
-        """The array that was closed, and whose frames are used up, so that there are no more sets.
+        """The array that was closed, and whose frames are used up, so that the sets ended.
 
-        None while there may be sets; so also after a timeout. It is None again once its next
-        writer has published a frame and `read` or `sets` was called.
+        Each end is told once, by the call of `read` or the iterator that found it: None after any
+        other call, also after a timeout. The next call waits for another writer.
         """
         return self._joiner.ended
 
@@ -308,6 +249,12 @@ class ReadSet:
 
     def close(self) -> None:
         """Close all readers. Harmless when repeated. Arrays in place stay as they are."""
+        lock = self._lock
+        if lock.acquire(False):  # else a call is under way, and ends as the readers are closed
+            try:
+                self._joiner.close()
+            finally:
+                lock.release()
         for reader in self._readers:
             reader.close()
 

@@ -82,18 +82,20 @@ class Joiner:
     def done(self) -> None:
         """Hold the frames of the last set no longer, but for a policy that may repeat them."""
         if not self.policy.repeats:
-            self.release()
+            for member in self.members:
+                member.hold(None)
 
-    def release(self) -> None:
-        """Hold no frame."""
+    def close(self) -> None:
+        """Drop all frames."""
         for member in self.members:
             member.hold(None)
+            member.track.clear()
 
     def _warn(self) -> None:
         """Warn of slots that reach back less than the tolerance."""
         for member in self.members:
             reach = None if member.name in self._warned else member.reach()
-            if reach is None or reach[1] >= self.policy.tolerance:
+            if reach is None or not 0 < reach[1] < self.policy.tolerance:
                 continue
             self._warned.add(member.name)
             slots, back = reach

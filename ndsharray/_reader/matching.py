@@ -82,13 +82,14 @@ class Policy:
         """Return the array whose end leaves no further set, after `choose`; None: there may be one.
 
         That is one that is closed, and its last frames are matched or too old; or the first one, if
-        all are closed.
+        all are closed. Each end is told once.
         """
-        ended = [index for index, track in enumerate(self.tracks) if track.ended]
-        if len(ended) == len(self.tracks):
-            return 0
-        for index in ended:
-            if all(frame.used for frame in self.tracks[index].waiting):
+        tracks = self.tracks
+        all_ended = all(track.ended for track in tracks)
+        for index, track in enumerate(tracks):
+            used_up = all(frame.used for frame in track.waiting)
+            if track.ended and not track.end_told and (all_ended or used_up):
+                track.end_told = True
                 return index
         return None
 
@@ -205,11 +206,10 @@ class Latest(Policy):
         for track in self.tracks:
             track.pass_over(max(0, len(track.waiting) - 1))
         frames = [track.waiting[0] if track.waiting else None for track in self.tracks]
-        choice = Choice(frames, ready=True)
-        if (
-            None in frames
-            or all(frame is not None and frame.used for frame in frames)
-            or choice.spread > self.tolerance
-        ):
-            return Choice([None] * len(frames))
+        choice = Choice(frames)
+        choice.ready = (
+            None not in frames
+            and any(frame is not None and not frame.used for frame in frames)
+            and choice.spread <= self.tolerance
+        )
         return choice

@@ -159,12 +159,12 @@ class Member:
 
     def state(self) -> str:
         """Tell whether the array's writer lives: absent, live, killed or closed."""
-        found = look(self.reader._source._address)
-        if found.state not in (State.LIVE, State.CLOSED):
-            return "absent"
-        if found.state is State.CLOSED:
+        if self.track.ended:
             return "closed"
-        return "live" if lockfile.probe(self.reader._source._address.writer_lock()) else "killed"
+        address = self.reader._source._address
+        if look(address).state is not State.LIVE:
+            return "absent"
+        return "live" if lockfile.probe(address.writer_lock()) else "killed"
 
     def reach(self) -> tuple[int, float] | None:
         """Return the slots of the array, and the nanoseconds that they reach back.

@@ -60,6 +60,8 @@ class Track:
         The last one that was added.
     ended : bool
         Whether there will be no more: the array is closed.
+    end_told : bool
+        Whether the user knows of that end.
     matched, unmatched, missing : int
         Frames that were part of a set; that were seen, and part of none; that were overwritten
         before they could be seen or read.
@@ -69,7 +71,7 @@ class Track:
         self.waiting: deque[Frame] = deque()
         self.newest: Frame | None = None
         self.period = UNKNOWN
-        self.ended = False
+        self.ended = self.end_told = False
         self.matched = self.unmatched = self.missing = 0
         self._periods: deque[float] = deque(maxlen=_PERIODS)
 
@@ -87,7 +89,8 @@ class Track:
             Whether its number belongs to another count than that of the frame before it: that of
             another writer.
         """
-        before, self.newest, self.ended = self.newest, frame, False
+        before, self.newest = self.newest, frame
+        self.ended = self.end_told = False
         if before is not None:
             steps = frame.number - before.number
             if steps <= 0 or frame.time < before.time:
@@ -121,6 +124,11 @@ class Track:
         self.pass_over(self.waiting.index(frame))
         self.matched += not frame.used
         frame.used = True
+
+    def clear(self) -> None:
+        """Drop all frames; the counts stay."""
+        self.waiting.clear()
+        self.newest = None
 
     def lose(self, frame: Frame) -> None:
         """Drop a frame that was overwritten before it was read."""
