@@ -14,7 +14,7 @@ from .errors import (
     UnknownTransportError,
     WriterExistsError,
 )
-from .ndsharray import NdShArray, supported_types
+from .ndsharray import NdShArray, supported_types, wait
 
 if TYPE_CHECKING:
     from .backends import MmapTransport, PosixShmTransport
@@ -38,6 +38,7 @@ __all__ = [
     "WriterExistsError",
     "__version__",
     "supported_types",
+    "wait",
 ]
 
 

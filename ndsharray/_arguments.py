@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,16 @@ import numpy.typing as npt
 from ._protocol.dtypes import is_masked
 from ._protocol.format import MAX_SLOTS, MIN_SLOTS
 
-__all__ = ["as_shape", "check_out", "check_seconds", "check_slots", "check_stamp", "check_timeout"]
+__all__ = [
+    "as_shape",
+    "check_max_age",
+    "check_names",
+    "check_out",
+    "check_seconds",
+    "check_slots",
+    "check_stamp",
+    "check_timeout",
+]
 
 
 def check_slots(slots: int) -> None:
@@ -30,18 +39,25 @@ def check_slots(slots: int) -> None:
 
 def check_timeout(timeout: float | None) -> float | None:
     """Return a timeout in seconds as a float; None: for ever."""
-    if timeout is None:
-        return None
+    return None if timeout is None else _seconds("timeout", timeout)
+
+
+def check_max_age(max_age: float) -> float:
+    """Return an age in seconds as a float."""
+    return _seconds("max_age", max_age)
+
+
+def _seconds(what: str, given: float) -> float:
     try:
-        if isinstance(timeout, (str, bytes, bytearray)):
+        if isinstance(given, (str, bytes, bytearray)):
             raise TypeError
-        seconds = float(timeout)
+        seconds = float(given)
     except OverflowError:
-        seconds = math.inf if timeout > 0 else -math.inf
+        seconds = math.inf if given > 0 else -math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"timeout is seconds or None, not {timeout!r}") from None
+        raise TypeError(f"{what} is seconds or None, not {given!r}") from None
     if math.isnan(seconds) or seconds < 0:
-        raise ValueError(f"timeout must be 0 or more seconds, or None, not {timeout!r}")
+        raise ValueError(f"{what} must be 0 or more seconds, or None, not {given!r}")
     return seconds
 
 
@@ -56,6 +72,22 @@ def check_seconds(what: str, seconds: float) -> float:
     if not math.isfinite(checked):
         raise ValueError(f"{what} is a finite number of seconds, not {seconds!r}")
     return checked
+
+
+def check_names(names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Return the names of arrays by the names that a set has for them."""
+    if isinstance(names, (str, bytes)):
+        raise TypeError(f"names is a list of names, or a mapping, not {names!r}")
+    pairs = list(names.items() if isinstance(names, Mapping) else ((name, name) for name in names))
+    for alias, _ in pairs:
+        if not isinstance(alias, str):
+            raise TypeError(f"a name is a str, not {type(alias).__name__}")
+    by_name = dict(pairs)
+    if not by_name:
+        raise ValueError("a set needs at least one name")
+    if len(by_name) != len(pairs):
+        raise ValueError("a name is there twice: give a mapping to read an array under two names")
+    return by_name
 
 
 def check_stamp(time_ns: int | None) -> int:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._arguments import check_seconds, check_timeout
+from ._arguments import check_names, check_seconds, check_timeout
 from ._reader.frame_set import Counts, FrameSet
 from ._reader.joiner import POLICIES, Joiner
 from ._reader.matching import Nearest
 from ._reader.member import Member, WallClock
+from ._reader.sets import Sets
+from ._reader.wait_many import wait_many
 from ._system import clock
 from ._system.guard import refuse_nested, refuse_thread
 from ._system.wait import pause
@@ -85,7 +87,7 @@ class ReadSet:
         pivot: str | None = None,
         transport: str | Transport | None = None,
     ) -> None:
-        by_name = _checked_names(names)
+        by_name = check_names(names)
         if policy not in POLICIES:
             raise ValueError(f"policy is one of {', '.join(POLICIES)}, not {policy!r}")
         if tolerance is None and policy == "nearest":
@@ -111,10 +113,11 @@ class ReadSet:
             for reader in self._readers:
                 reader.close()
             raise
+        self._inner = [reader._get_reader("ReadSet") for reader in self._readers]
         wall = WallClock()
         members = [
             Member(name, reader, shifts_ns.get(name, 0), wall)
-            for name, reader in zip(by_name, map(_inner, self._readers), strict=True)
+            for name, reader in zip(by_name, self._inner, strict=True)
         ]
         tracks = [member.track for member in members]
         if policy == "nearest":
@@ -183,14 +186,12 @@ class ReadSet:
         try:  # around `acquire`: a signal handler may raise just after it
             if not lock.acquire(False):
                 refuse_thread()
-            began, waited = time.monotonic(), 0.0
             while True:
                 found = self._look(copy)
                 left = end - time.monotonic()
                 if found is not None or self._joiner.ended is not None or left <= 0:
                     return found
-                time.sleep(self._nap(waited, left))
-                waited = time.monotonic() - began
+                wait_many(self._inner, min(left, self._told()))
         finally:
             try:
                 lock.release()
@@ -213,7 +214,7 @@ class ReadSet:
             left = end - time.monotonic()
             if found is not None or self._joiner.ended is not None or left <= 0:
                 return found
-            await asyncio.sleep(self._nap(waited, left))
+            await asyncio.sleep(min(pause(waited), left, self._told()))
             waited = time.monotonic() - began
 
     def sets(self, timeout: float | None = None, *, copy: bool = True) -> Sets:
@@ -245,7 +246,7 @@ class ReadSet:
         ClosedError, FormatError, RuntimeError
             While iterating, as `read`.
         """
-        return Sets(self, check_timeout(timeout), copy)
+        return Sets(self, self._joiner, check_timeout(timeout), copy)
 
     def close(self) -> None:
         """Close all readers. Harmless when repeated. Arrays in place stay as they are."""
@@ -267,14 +268,10 @@ class ReadSet:
         joiner.done()
         return found
 
-    def _nap(self, waited: float, left: float) -> float:
-        """Return for how many seconds to sleep before the next look."""
+    def _told(self) -> float:
+        """Return for how many seconds only a frame brings a set nearer."""
         again = self._joiner.again
-        told = math.inf if again is None else max(0.0, (again - clock.now_ns()) / 1e9)
-        return min(pause(waited), left, told)
-
-    def _fault(self, began: int) -> str:
-        return self._joiner.fault(began)
+        return math.inf if again is None else max(0.0, (again - clock.now_ns()) / 1e9)
 
     def __enter__(self) -> Self:
         return self
@@ -290,61 +287,6 @@ class ReadSet:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         return f"<ReadSet {', '.join(map(repr, self.names))} by {self._policy}, {state}>"
-
-
-class Sets(Iterator[FrameSet], AsyncIterator[FrameSet]):
-    """The iterator of `ReadSet.sets`: an exception does not end it, so no set is lost."""
-
-    def __init__(self, owner: ReadSet, timeout: float | None, copy: bool) -> None:
-        self._owner: ReadSet | None = owner
-        self._timeout = timeout
-        self._copy = copy
-
-    def __next__(self) -> FrameSet:
-        began = clock.now_ns()
-        owner = self._owner
-        found = None if owner is None else owner.read(self._timeout, copy=self._copy)
-        if found is None and self._is_over(began):
-            raise StopIteration
-        assert found is not None
-        return found
-
-    async def __anext__(self) -> FrameSet:
-        began = clock.now_ns()
-        owner = self._owner
-        found = None if owner is None else await owner.read_async(self._timeout, copy=self._copy)
-        if found is None and self._is_over(began):
-            raise StopAsyncIteration
-        assert found is not None
-        return found
-
-    def _is_over(self, began: int) -> bool:
-        """Tell whether there are no more sets; raise TimeoutError if there was none in time."""
-        owner = self._owner
-        if owner is not None and owner.ended is None:
-            raise TimeoutError(owner._fault(began))
-        self._owner = None  # an iterator that ended stays so
-        return True
-
-
-def _checked_names(names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Return the arrays' names by their names in the set."""
-    if isinstance(names, (str, bytes)):
-        raise TypeError(f"names is a list of names, or a mapping, not {names!r}")
-    pairs = list(names.items() if isinstance(names, Mapping) else ((name, name) for name in names))
-    for alias, _ in pairs:
-        if not isinstance(alias, str):
-            raise TypeError(f"a name is a str, not {type(alias).__name__}")
-    by_name = dict(pairs)
-    if not by_name:
-        raise ValueError("a set needs at least one name")
-    if len(by_name) != len(pairs):
-        raise ValueError("a name is there twice: give a mapping to read an array under two names")
-    return by_name
-
-
-def _inner(array: NdShArray) -> Any:
-    return array._get_reader("ReadSet")
 
 
 def _end(timeout: float | None) -> float:

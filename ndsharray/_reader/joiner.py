@@ -76,6 +76,7 @@ class Joiner:
         while True:
             choice = self.policy.choose(clock.now_ns())
             pairs = zip(self.members, choice.frames, strict=True)
+            # guard: chosen-frames-held-at-once
             if all(member.hold(frame) for member, frame in pairs):
                 return choice
 

@@ -132,16 +132,21 @@ class Member:
         if not found:
             self.track.lose(frame)
             return False
-        reader.last.array = _ELSEWHERE  # so that it is held by nobody but the frame
+        reader.last.array = _ELSEWHERE  # nobody but the frame holds it; guard: held-by-its-frame
         frame.array, self._held = array, frame
         return True
 
     def _again(self, place: Place, source: Source, delivery: Delivery) -> Outcome:
+        """Deliver a frame that was found before, if its slot still holds it."""
         cursor = source.cursor
-        # What another writer left is not pinned, as it reads the pins of its own readers only.
-        if cursor is place.cursor and cursor.again(place.position, delivery):
-            return NEW
-        return NOTHING
+        if cursor is None or cursor is not place.cursor:  # another writer's
+            return NOTHING
+        cursor.settle()
+        progress = cursor.position, cursor._frame_id
+        try:
+            return NEW if cursor._read_pinned(place.position, delivery) else NOTHING
+        finally:
+            cursor.position, cursor._frame_id = progress  # guard: second-look-moves-nothing
 
     def value(self, frame: Frame, copy: bool) -> npt.NDArray[Any]:
         """Return the array of a frame that is held: the user's own, or one in place."""

@@ -423,7 +423,7 @@ def test_a_timeout_tells_how_far_apart_the_frames_are(
         imu.write(60)
         assert readers.read() is None
         began = min(m.track.newest.seen for m in readers._joiner.members if m.track.newest)
-        told = readers._fault(began)
+        told = readers._joiner.fault(began)
         assert "the newest frame of 'imu' is 40.0 ms before that of 'left'" in told
 
 
