@@ -104,7 +104,7 @@ TESTS = [
         unit/protocol/test_access_order unit/protocol/test_access_order_of_waiting
         unit/registry/test_reader_entries unit/system/test_lock_files
         unit/reader/test_in_place processes/test_waiting_for_a_frame
-        api/test_loan api/test_ndsharray api/test_stamps
+        api/test_loan api/test_ndsharray api/test_stamps api/test_read_set
         faults/test_forks_inside_calls faults/test_full_shm faults/test_interrupts
         processes/test_every_end faults/test_kills_at_every_step
     """.split()

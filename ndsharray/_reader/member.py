@@ -177,7 +177,7 @@ class Member:
         None: its frames do not wait in slots, or are not known well enough yet.
         """
         newest = self.track.newest
-        if newest is None or newest.array is not None:
+        if newest is None or newest.array is not None or not self.track.steady:
             return None
         slots: int = newest.place.cursor.side.table.slots
         return slots, slots * self.track.period

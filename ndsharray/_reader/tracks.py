@@ -56,6 +56,8 @@ class Track:
         Those that may be matched, oldest first; their times never decrease.
     period : float
         The median time between two frames; infinite before there are two.
+    steady : bool
+        Whether the period was measured often enough to be relied on.
     newest : Frame or None
         The last one that was added.
     ended : bool
@@ -105,6 +107,10 @@ class Track:
     def _measure(self, period: float) -> None:
         self._periods.append(period)
         self.period = sorted(self._periods)[len(self._periods) // 2]
+
+    @property
+    def steady(self) -> bool:
+        return 2 * len(self._periods) > _PERIODS
 
     def end(self, last: int) -> None:
         """Note that the array is closed, and the number of its last frame."""
