@@ -29,7 +29,9 @@ from ._protocol.format import Layout
 from ._protocol.memory import require_whole_words
 from ._reader.delivery import Delivery
 from ._reader.frames import Frames
+from ._reader.read_async import read_async
 from ._reader.reader import Reader
+from ._reader.wait_many import wait_many
 from ._registry.cleanup import sweep
 from ._registry.mismatch import Hint
 from ._registry.names import address_of
@@ -475,8 +477,6 @@ class NdShArray:
         other calls raise RuntimeError. So does this one where no ``asyncio`` loop runs, as under
         trio: call `read` in a thread there (``trio.to_thread.run_sync``).
         """
-        from ._reader.read_async import read_async
-
         reader = self._get_reader("read_async")
         timeout = check_timeout(timeout)
         delivery = _delivery(reader, out, copy, max_age)
@@ -619,8 +619,6 @@ def wait(readers: Iterable[NdShArray], timeout: float | None = None) -> list[NdS
     doc-right [0 1 2]
     >>> left.close(); right.close()
     """
-    from ._reader.wait_many import wait_many
-
     given = list(dict.fromkeys(readers))
     for reader in given:
         if not isinstance(reader, NdShArray):

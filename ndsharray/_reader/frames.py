@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from .delivery import Delivery
+from .read_async import read_async
 from .reader import Reader
 from .source import Source
 
@@ -48,8 +49,6 @@ class Frames:
     async def __anext__(self) -> npt.NDArray[Any]:
         reader = self._reader
         if reader is not None:
-            from .read_async import read_async
-
             valid, frame = await read_async(reader, self._delivery, self._timeout, Source.oldest)
             if valid:
                 return frame

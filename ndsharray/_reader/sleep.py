@@ -5,12 +5,22 @@ Not here: the sleep itself (``wait``), what a reader does next (``reader``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .cursor import Cursor
+from .._protocol.reading import ReadSide
+from .pins import Pins
 
-__all__ = ["Sleep"]
+__all__ = ["Sleep", "Sleeper"]
+
+
+class Sleeper(Protocol):
+    """The part of a cursor that a sleep needs."""
+
+    side: ReadSide
+    pins: Pins | None
+    seen: int
+    failed: bool
+    marked: bool
 
 
 class Sleep:
@@ -24,9 +34,9 @@ class Sleep:
         The newest word that it may sleep on.
     """
 
-    def __init__(self, cursor: Cursor) -> None:
-        pins: Any = cursor.pins
-        self._cursor, self._side, self._entry = cursor, cursor.side, pins.entry.index
+    def __init__(self, cursor: Sleeper) -> None:
+        assert cursor.pins is not None
+        self._cursor, self._side, self._entry = cursor, cursor.side, cursor.pins.entry.index
         self.word = cursor.seen
         self._failed = cursor.failed
 

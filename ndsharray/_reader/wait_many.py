@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from itertools import compress
 from operator import methodcaller
 
 from .._system.guard import refuse_nested
@@ -26,7 +25,9 @@ __all__ = ["wait_many"]
 
 _LOOK = 0.02  # seconds: how often a sleep on newest is left to see whether a writer has come
 
+# Called by `map` and `filter`, in C alone, so that no signal handler comes between two locks.
 _TRY, _RELEASE = methodcaller("acquire", False), methodcaller("release")
+_IS_OWN = methodcaller("_is_owned")
 
 
 def wait_many(readers: Sequence[Reader], timeout: float | None) -> list[bool]:
@@ -49,12 +50,10 @@ def wait_many(readers: Sequence[Reader], timeout: float | None) -> list[bool]:
             reader._refuse_beside_task()
         if reader._lock._is_owned():
             refuse_nested()
-    # Locks are taken and released in C alone, so that no signal handler comes between.
     locks = [reader._lock for reader in readers]
-    taken: list[bool] = []
-    release = map(_RELEASE, compress(locks, taken))
+    release = map(_RELEASE, filter(_IS_OWN, locks))  # none of them was this thread's before
     try:
-        taken.extend(map(_TRY, locks))
+        taken = list(map(_TRY, locks))
         if not all(taken):
             readers[taken.index(False)]._refuse_beside_thread(None)
         return _wait(readers, deadline(timeout))
@@ -62,7 +61,7 @@ def wait_many(readers: Sequence[Reader], timeout: float | None) -> list[bool]:
         _end_in_child(readers, error)
         raise
     finally:
-        deque(release, 0)
+        deque(release, 0)  # called here, not in a function: a signal handler may raise again
         for reader in readers:
             if reader.closed:  # perhaps meanwhile, by another thread or a signal handler
                 reader.close(asked=True)

@@ -295,6 +295,7 @@ def test_a_call_that_is_forbidden_later_is_not_made_again(
     assert call.join() == [readers[1]]
 
 
+@pytest.mark.alternately
 def test_it_costs_no_processor_time_to_wait(arrays: Arrays) -> None:
     for which in range(2):
         arrays.writer(which)
@@ -384,6 +385,7 @@ def test_an_interrupt_leaves_nothing(arrays: Arrays) -> None:
     assert ndsharray.wait(readers, 0) == [readers[1]]
 
 
+@pytest.mark.alternately
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_that_was_forked_within_it_is_told(arrays: Arrays) -> None:
@@ -395,9 +397,9 @@ def test_a_child_that_was_forked_within_it_is_told(arrays: Arrays) -> None:
         children.append(os.fork())
 
     old = signal.signal(signal.SIGALRM, fork)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
     try:
-        found: Any = ndsharray.wait(readers, 0.4)
+        found: Any = ndsharray.wait(readers, 0.2)
     except RuntimeError as error:
         found = error
     finally:
@@ -412,6 +414,7 @@ def test_a_child_that_was_forked_within_it_is_told(arrays: Arrays) -> None:
     assert ndsharray.wait(readers, 0) == [readers[0]]
 
 
+@pytest.mark.alternately
 def test_it_wakes_as_soon_as_a_read_does(arrays: Arrays, console: Any) -> None:
     child = console()
     child.run("import time")
