@@ -20,6 +20,7 @@ from .ndsharray import NdShArray, supported_types, wait
 if TYPE_CHECKING:
     from ._registry.inspection import ArrayInfo, SlotInfo, arrays, info
     from .backends import MmapTransport, PosixShmTransport
+    from .read_set import FrameSet, ReadSet
 
 __version__ = "2.0.0"
 
@@ -28,11 +29,13 @@ __all__ = [
     "ArrayInfo",
     "ClosedError",
     "FormatError",
+    "FrameSet",
     "MmapTransport",
     "NdShArray",
     "NdShArrayError",
     "NoArrayError",
     "PosixShmTransport",
+    "ReadSet",
     "Segment",
     "SlotInfo",
     "Transport",
@@ -53,6 +56,10 @@ def __getattr__(name: str) -> Any:
         from ._registry import inspection
 
         return getattr(inspection, name)
+    if name in ("FrameSet", "ReadSet"):
+        from . import read_set
+
+        return getattr(read_set, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

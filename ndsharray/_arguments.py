@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,16 @@ import numpy.typing as npt
 from ._protocol.dtypes import is_masked
 from ._protocol.format import MAX_SLOTS, MIN_SLOTS
 
-__all__ = ["as_shape", "check_max_age", "check_out", "check_slots", "check_stamp", "check_timeout"]
+__all__ = [
+    "as_shape",
+    "check_max_age",
+    "check_names",
+    "check_out",
+    "check_seconds",
+    "check_slots",
+    "check_stamp",
+    "check_timeout",
+]
 
 
 def check_slots(slots: int) -> None:
@@ -50,6 +59,35 @@ def _seconds(what: str, given: float) -> float:
     if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"{what} must be 0 or more seconds, or None, not {given!r}")
     return seconds
+
+
+def check_seconds(what: str, seconds: float) -> float:
+    """Return a finite number of seconds as a float."""
+    try:
+        if isinstance(seconds, (str, bytes, bytearray)):
+            raise TypeError
+        checked = float(seconds)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} is a number of seconds, not {seconds!r}") from None
+    if not math.isfinite(checked):
+        raise ValueError(f"{what} is a finite number of seconds, not {seconds!r}")
+    return checked
+
+
+def check_names(names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Return the names of arrays by the names that a set has for them."""
+    if isinstance(names, (str, bytes)):
+        raise TypeError(f"names is a list of names, or a mapping, not {names!r}")
+    pairs = list(names.items() if isinstance(names, Mapping) else ((name, name) for name in names))
+    for alias, _ in pairs:
+        if not isinstance(alias, str):
+            raise TypeError(f"a name is a str, not {type(alias).__name__}")
+    by_name = dict(pairs)
+    if not by_name:
+        raise ValueError("a set needs at least one name")
+    if len(by_name) != len(pairs):
+        raise ValueError("a name is there twice: give a mapping to read an array under two names")
+    return by_name
 
 
 def check_stamp(time_ns: int | None) -> int:

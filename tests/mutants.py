@@ -58,6 +58,9 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "in-order-left-segment-first": (r"\S.*", "False"),
     "in-order-up-to-newest": (r" <= 2 \* limit", ""),
     "waiting-byte": DROP,
+    "chosen-frames-held-at-once": ("if all", "if not choice.ready or all"),
+    "second-look-moves-nothing": ("= progress", "= cursor.position, cursor._frame_id"),
+    "held-by-its-frame": DROP,
     "waiting-byte-cleared": DROP,
     "newest-again-before-sleeping": ("return .* and ", "return "),
     "state-before-sleeping": (" and .*", ""),
@@ -109,7 +112,7 @@ TESTS = [
         unit/registry/test_reader_entries unit/registry/test_made_anew_in_place
         unit/system/test_lock_files unit/registry/test_probe api/test_writer_state
         unit/reader/test_in_place processes/test_waiting_for_a_frame
-        api/test_loan api/test_ndsharray api/test_stamps
+        api/test_loan api/test_ndsharray api/test_stamps api/test_read_set
         faults/test_forks_inside_calls faults/test_full_shm faults/test_interrupts
         processes/test_every_end faults/test_kills_at_every_step
     """.split()

@@ -23,7 +23,7 @@ from .finder import Finder
 from .instance import Instance
 from .own_entry import OwnEntry
 
-__all__ = ["NEW", "NOTHING", "Outcome", "Source"]
+__all__ = ["ENDED", "NEW", "NOTHING", "Outcome", "Source"]
 
 log = logging.getLogger("ndsharray")
 

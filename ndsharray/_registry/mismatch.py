@@ -61,7 +61,7 @@ class Hint:
                     f"array {self._address.name!r} is not on transport {own.name!r}, it is on "
                     f"{other.name!r}: give both sides the same one "
                     f"(transport=, {backends.TRANSPORT_VARIABLE})",
-                    stacklevel=_level_of_caller(),
+                    stacklevel=level_of_caller(),
                 )
 
     def _look_here(self) -> None:
@@ -106,7 +106,7 @@ def _is_written(address: Address) -> bool:
     return there and lockfile.probe(address.writer_lock())
 
 
-def _level_of_caller() -> int:
+def level_of_caller() -> int:
     """Return the stacklevel for `warnings.warn`, called by our caller, of the user's line."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and _is_ours(frame.f_globals):

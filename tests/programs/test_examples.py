@@ -239,6 +239,36 @@ def test_three_arrays_in_one_loop(transport: str, tag: str) -> None:
     assert int(ticks[1]) > 20  # of some 200; a blocked loop would have one for each frame at most
 
 
+def test_a_stereo_camera_and_a_sensor(transport: str, tag: str) -> None:
+    result = run("stereo", "--seconds=2", f"--name={tag}", f"--transport={transport}")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    written = lines_of("producer", result.stdout)
+    told = lines_of("consumer", result.stdout)
+    frames = {
+        sensor: int(line.rpartition(" ")[2])
+        for sensor in ("left", "right", "motion")
+        for line in written
+        if line.startswith(f"{tag}_{sensor}: ")
+    }
+    assert frames["motion"] == 400
+    number = r"([0-9.]+)"
+    summary = re.fullmatch(
+        rf"(\d+) sets, {number} ms from the first to the last frame at most;"
+        rf" the ball is {number} m away \({number} to {number}\)",
+        told[1],
+    )
+    assert summary, told
+    count, spread, median, nearest, farthest = map(float, summary.groups())
+    assert 30 < count <= min(frames.values())
+    assert spread <= 20  # twice the tolerance
+    assert 2.95 < nearest <= median <= farthest < 3.05
+    for sensor, line in zip(frames, told[2:], strict=True):
+        fates = re.fullmatch(rf"{sensor}: (\d+) matched, (\d+) unmatched, (\d+) missing", line)
+        assert fates, line
+        assert int(fates[1]) == count
+        assert sum(map(int, fates.groups())) <= frames[sensor]
+
+
 def functions_of(script: str) -> dict[str, Any]:
     """What a script defines, without running its main part."""
     return runpy.run_path(str(EXAMPLES / script))
@@ -473,6 +503,7 @@ def test_a_picture_that_cannot_be_written(
         "console/producer.py", "console/consumer.py",
         "every_frame/producer.py", "every_frame/consumer.py",
         "in_place/consumer.py", "one_loop/consumer.py",
+        "stereo/consumer.py",
     ],
 )  # fmt: skip
 def test_the_other_side_never_comes(script: str, tag: str, tmp_path: Path) -> None:
@@ -494,7 +525,7 @@ def test_an_option_that_nobody_knows_ends_the_pair(tag: str) -> None:
     assert_says(run("changing_shapes", "--unheard-of", f"--name={tag}"), "--unheard-of")
 
 
-@pytest.mark.parametrize("example", ["in_place", "one_loop", "every_frame"])
+@pytest.mark.parametrize("example", ["in_place", "one_loop", "every_frame", "stereo"])
 def test_a_second_producer_is_told(example: str, tag: str, terminals: list[Terminal]) -> None:
     terminals.append(producer := Terminal(f"{example}/producer.py", f"--name={tag}"))
     producer.wait_for_line("")  # its first line
@@ -530,7 +561,7 @@ def test_ctrl_c_ends_the_logger_with_what_it_has(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no Ctrl-C for a single process on Windows")
-@pytest.mark.parametrize("example", ["changing_shapes", "in_place", "one_loop"])
+@pytest.mark.parametrize("example", ["changing_shapes", "in_place", "one_loop", "stereo"])
 def test_ctrl_c_ends_a_waiting_consumer(example: str, tag: str, terminals: list[Terminal]) -> None:
     terminals.append(consumer := Terminal(f"{example}/consumer.py", f"--name={tag}"))
     consumer.wait_for_line("waiting")

@@ -26,7 +26,8 @@ LAYERS = {
     "_writer": "_arguments _registry _protocol backends _system errors",
     "testing": "backends",
     "ndsharray": "_arguments _writer _reader _registry _protocol backends _system errors",
-    "__init__": "ndsharray _registry backends _system errors",
+    "read_set": "ndsharray _arguments _reader _system backends errors",
+    "__init__": "ndsharray read_set _registry backends _system errors",
     "tools": "__init__ _registry backends _system errors",
     "__main__": "tools",
 }

@@ -1,0 +1,157 @@
+"""Making sets of several arrays: collect, choose, hold, hand out; and telling why there is none.
+
+A frame is held (its slot pinned) as soon as the policy knows that it is the one for the next set;
+so it cannot be overwritten while the others are waited for, and is copied only once all are there.
+
+Not here: waiting, calls that exclude each other (``read_set``).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+
+from .._registry.mismatch import level_of_caller
+from .._system import clock
+from .matching import Choice, Exact, Latest, Nearest, Policy
+from .member import Member, WallClock
+from .tracks import UNKNOWN, Frame
+
+__all__ = ["POLICIES", "Joiner"]
+
+POLICIES = {"nearest": Nearest, "exact": Exact, "latest": Latest}
+
+
+class Joiner:
+    """Makes sets.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        The arrays.
+    policy : Policy
+        Of the members' tracks.
+    wall : WallClock
+        That of the members.
+
+    Attributes
+    ----------
+    again : int or None
+        The moment from which on there may be a set even if no frame comes; after `next`.
+    ended : str or None
+        The array that was closed, so that there are no further sets; after `next`.
+    """
+
+    def __init__(self, members: Sequence[Member], policy: Policy, wall: WallClock) -> None:
+        self.members = members
+        self.policy = policy
+        self._wall = wall
+        self.again: int | None = None
+        self.ended: str | None = None
+        self._warned: set[str] = set()
+
+    def next(self) -> list[Frame] | None:
+        """Return the frames of the next set, all held, in the members' order; None: not yet.
+
+        `done` ends their being held.
+        """
+        self._wall.look()
+        for member in self.members:
+            member.collect()
+        choice = self._choose()
+        self.again, self.ended = choice.again, None
+        if choice.ready:
+            self.policy.take(choice)
+            return [frame for frame in choice.frames if frame is not None]
+        if choice.again is None:
+            ended = self.policy.ended()
+            self.ended = None if ended is None else self.members[ended].name
+        if isinstance(self.policy, Nearest):
+            self._warn()
+        return None
+
+    def _choose(self) -> Choice:
+        """Return what is known of the next set, with all that is known of it held."""
+        while True:
+            choice = self.policy.choose(clock.now_ns())
+            pairs = zip(self.members, choice.frames, strict=True)
+            # guard: chosen-frames-held-at-once
+            if all(member.hold(frame) for member, frame in pairs):
+                return choice
+
+    def done(self) -> None:
+        """Hold the frames of the last set no longer, but for a policy that may repeat them."""
+        if not self.policy.repeats:
+            for member in self.members:
+                member.hold(None)
+
+    def close(self) -> None:
+        """Drop all frames."""
+        for member in self.members:
+            member.hold(None)
+            member.track.clear()
+
+    def _warn(self) -> None:
+        """Warn of slots that reach back less than the tolerance."""
+        for member in self.members:
+            reach = None if member.name in self._warned else member.reach()
+            if reach is None or not 0 < reach[1] < self.policy.tolerance:
+                continue
+            self._warned.add(member.name)
+            slots, back = reach
+            needed = math.ceil(self.policy.tolerance / back * slots) + 2
+            warnings.warn(
+                f"the {slots} slots of {member.name!r} reach back {back / 1e6:.1f} ms, less than "
+                f"the tolerance of {self.policy.tolerance / 1e6:.1f} ms: frames get lost before "
+                f"they are matched; make its writer with slots={needed} or more",
+                RuntimeWarning,
+                stacklevel=level_of_caller(),
+            )
+
+    def fault(self, began: int) -> str:
+        """Return why there was no set since a moment, naming the array at fault."""
+        now = clock.now_ns()
+        seconds = _seconds((now - began) / 1e9)
+        silent = [
+            f"{member.name!r} for {seconds} s (writer {member.state()})"
+            for member in self.members
+            if member.track.newest is None or member.track.newest.seen < began
+        ]
+        if silent:
+            return f"no frame of {', of '.join(silent)}"
+        pivot = self.policy.pivot if isinstance(self.policy, Nearest) else 0
+        lag, member = max(((abs(self._lag(m, pivot)), m) for m in self.members), key=_first)
+        order = "before" if self._lag(member, pivot) < 0 else "after"
+        lost = "".join(
+            f"; {m.track.missing} frames of {m.name!r} were overwritten before they could be used"
+            for m in self.members
+            if m.track.missing
+        )
+        return (
+            f"no set for {seconds} s: the newest frame of {member.name!r} is {lag / 1e6:.1f} ms "
+            f"{order} that of {self.members[pivot].name!r}{lost}"
+        )
+
+    def _lag(self, member: Member, pivot: int) -> int:
+        newest, other = member.track.newest, self.members[pivot].track.newest
+        return 0 if newest is None or other is None else newest.time - other.time
+
+    @property
+    def pivot(self) -> str | None:
+        """The array whose frames the others are matched with; None: not known, or no such policy.
+
+        It is known once two frames of it were seen.
+        """
+        if not isinstance(self.policy, Nearest):
+            return None
+        member = self.members[self.policy.pivot]
+        return None if member.track.period == UNKNOWN else member.name
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds >= 0.1 else f"{seconds:.2g}"
+
+
+def _first(pair: tuple[int, Member]) -> int:
+    return pair[0]

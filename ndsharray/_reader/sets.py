@@ -1,0 +1,60 @@
+"""Iterating over the sets of several arrays.
+
+Not here: how a set is found (``joiner``), and waited for (``read_set``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
+
+from .._system import clock
+from .frame_set import FrameSet
+from .joiner import Joiner
+
+__all__ = ["Sets"]
+
+
+class Reads(Protocol):
+    """What reads the sets."""
+
+    def read(self, timeout: float | None, *, copy: bool) -> FrameSet | None:
+        """Return the next set; None: there was none in time, or there are no more."""
+
+    async def read_async(self, timeout: float | None, *, copy: bool) -> FrameSet | None:
+        """Do so in an event loop."""
+
+
+class Sets(Iterator[FrameSet], AsyncIterator[FrameSet]):
+    """The iterator of `ReadSet.sets`: an exception does not end it, so no set is lost."""
+
+    def __init__(self, owner: Reads, joiner: Joiner, timeout: float | None, copy: bool) -> None:
+        self._owner: Reads | None = owner
+        self._joiner = joiner
+        self._timeout = timeout
+        self._copy = copy
+
+    def __next__(self) -> FrameSet:
+        began = clock.now_ns()
+        owner = self._owner
+        found = None if owner is None else owner.read(self._timeout, copy=self._copy)
+        if found is None and self._is_over(began):
+            raise StopIteration
+        assert found is not None
+        return found
+
+    async def __anext__(self) -> FrameSet:
+        began = clock.now_ns()
+        owner = self._owner
+        found = None if owner is None else await owner.read_async(self._timeout, copy=self._copy)
+        if found is None and self._is_over(began):
+            raise StopAsyncIteration
+        assert found is not None
+        return found
+
+    def _is_over(self, began: int) -> bool:
+        """Tell whether there are no more sets; raise TimeoutError if there was none in time."""
+        if self._owner is not None and self._joiner.ended is None:
+            raise TimeoutError(self._joiner.fault(began))
+        self._owner = None  # an iterator that ended stays so
+        return True

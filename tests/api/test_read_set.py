@@ -1,0 +1,584 @@
+"""Sets of several arrays: what is in them, how long it stays, how they end. Writers are in here."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ndsharray import ClosedError, FrameSet, NdShArray, ReadSet
+from ndsharray._reader import member
+
+MS = 1_000_000
+START = 1_700_000_000_000 * MS  # the Unix time of the tests' 0 ms
+LARGE = (100, 100)  # uint16: too large to be copied as soon as it is found
+
+Maker = Callable[..., "Source"]
+
+
+class Source:
+    """A writer whose frames are stamped by the test, in ms, and filled with that number."""
+
+    def __init__(self, name: str, transport: str, shape: tuple[int, ...], slots: int) -> None:
+        self.writer = NdShArray(name, r_w="w", transport=transport, slots=slots)
+        self.name, self.shape = name, shape
+
+    def write(self, *times: int) -> None:
+        for time in times:
+            self.writer.write(np.full(self.shape, time, np.uint16), time_ns=START + time * MS)
+
+
+@pytest.fixture
+def source(name: str, transport: str) -> Iterator[Maker]:
+    """Make writers, named after the test."""
+    made: list[Source] = []
+
+    def make(alias: str, shape: tuple[int, ...] = LARGE, slots: int = 3) -> Source:
+        made.append(Source(f"{name} {alias}", transport, shape, slots))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.writer.close()
+
+
+@pytest.fixture
+def together(name: str, transport: str) -> Iterator[Callable[..., ReadSet]]:
+    """Make a read set of arrays named after the test."""
+    made: list[ReadSet] = []
+
+    def make(*aliases: str, **options: Any) -> ReadSet:
+        if options.get("policy", "nearest") == "nearest":
+            options.setdefault("tolerance", 0.010)
+        names = {alias: f"{name} {alias}" for alias in aliases}
+        made.append(ReadSet(names, transport=transport, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def values(found: FrameSet | None) -> list[int]:
+    """Return what the frames of a set are filled with, each of one value only."""
+    assert found is not None
+    assert all((array == array.flat[0]).all() for array in found.values())
+    return [int(array.flat[0]) for array in found.values()]
+
+
+def all_sets(readers: ReadSet, **options: Any) -> list[list[int]]:
+    """Return the values of all sets that are there now."""
+    return [values(s) for s in iter(lambda: readers.read(**options), None)]
+
+
+# --- sets
+
+
+@pytest.mark.parametrize("copy", [True, False])
+@pytest.mark.parametrize("shape", [LARGE, (3,)])
+def test_a_set_has_the_nearest_frames(
+    source: Maker, together: Callable[..., ReadSet], copy: bool, shape: tuple[int, ...]
+) -> None:
+    left, imu = source("left", slots=8), source("imu", shape, slots=8)
+    with together("left", "imu") as readers:
+        left.write(100, 133)
+        imu.write(90, 97, 104, 130, 136)
+        assert all_sets(readers, copy=copy) == [[100, 97], [133, 130]]
+        assert readers.counts == {"left": (2, 0, 0), "imu": (2, 2, 0)}
+        assert readers.pivot == "left"
+
+
+def test_a_set_tells_names_times_numbers_and_spread(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, imu = source("left"), source("the imu", (3,))
+    with together("left", "the imu", offsets={"the imu": -0.004}) as readers:
+        left.write(100)
+        imu.write(98, 105, 120)
+        found = readers.read()
+        assert found is not None
+        assert values(found) == [100, 105]
+        assert found.left is found["left"]
+        assert list(found) == ["left", "the imu"]
+        assert found.times_ns == {"left": START + 100 * MS, "the imu": START + 105 * MS}
+        assert found.frame_ids == {"left": 1, "the imu": 2}
+        assert found.spread_ms == 1.0
+        assert repr(found) == "<FrameSet left #1, the imu #2, spread 1.0 ms>"
+        assert "left" in dir(found)
+        with pytest.raises(AttributeError, match="no array 'right'"):
+            found.right
+
+
+def test_names_can_be_a_list(name: str, transport: str) -> None:
+    with (
+        NdShArray(f"{name} a", np.arange(3), "w", transport=transport),
+        NdShArray(f"{name} b", np.arange(4), "w", transport=transport),
+        ReadSet([f"{name} a", f"{name} b"], policy="latest", transport=transport) as readers,
+    ):
+        found = readers.read()
+        assert found is not None
+        assert {key: len(array) for key, array in found.items()} == {f"{name} a": 3, f"{name} b": 4}
+
+
+def test_without_stamps_the_times_of_the_writes_count(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, right = source("left"), source("right")
+    with together("left", "right", tolerance=10.0, pivot="left") as readers:
+        for each in (left, right):
+            each.writer.write(np.zeros(LARGE, np.uint16))
+        found = readers.read()
+        assert found is not None
+        assert 0 < found.spread_ms < 10_000
+        written = [each.writer.write_time_ns for each in (left, right)]
+        assert found.times_ns == pytest.approx(dict(zip(found, written, strict=True)), abs=MS)
+
+
+def test_copies_are_the_users_own_and_arrays_in_place_stay(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, right = source("left"), source("right")
+    with together("left", "right", pivot="left") as readers:
+        left.write(10)
+        right.write(10)
+        copied = readers.read()
+        left.write(20)
+        right.write(20)
+        in_place = readers.read(copy=False)
+        assert copied is not None
+        assert in_place is not None
+        assert all(array.flags.writeable and array.base is None for array in copied.values())
+        assert not any(array.flags.writeable for array in in_place.values())
+        for time in range(100, 120):
+            left.write(time)
+            right.write(time)
+            assert values(copied) == [10, 10]
+            assert values(in_place) == [20, 20]
+
+
+def test_large_copies_use_memory_again(source: Maker, together: Callable[..., ReadSet]) -> None:
+    left, right = source("left", (300, 300)), source("right")
+    with together("left", "right", pivot="left") as readers:
+        places = []
+        for time in range(0, 100, 10):
+            left.write(time)
+            right.write(time)
+            found = readers.read()
+            assert values(found) == [time, time]
+            assert found is not None
+            assert found.left.flags.writeable
+            places.append(found.left.__array_interface__["data"][0])
+            del found
+        assert len(set(places)) < 4
+
+
+def test_a_copy_pins_nothing_once_it_is_there(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, right = source("left"), source("right")
+    with together("left", "right", pivot="left") as readers:
+        left.write(10)
+        right.write(10)
+        found = readers.read()
+        assert values(found) == [10, 10]
+        for member_ in readers._joiner.members:
+            pins: Any = member_.reader._source.cursor
+            assert pins.pins._own.tobytes() == bytes(4)
+
+
+def test_shape_and_dtype_may_change(source: Maker, together: Callable[..., ReadSet]) -> None:
+    left, right = source("left"), source("right", (5,))
+    with together("left", "right", pivot="left") as readers:
+        for time, shape in enumerate([(60, 70), (300, 300), (2,), (100, 100, 3)]):
+            left.shape = shape
+            left.write(100 * time)
+            right.write(100 * time)
+            found = readers.read()
+            assert values(found) == [100 * time] * 2
+            assert found is not None
+            assert found.left.shape == shape
+
+
+def test_fields_keep_their_names(name: str, transport: str) -> None:
+    dtype = np.dtype([("x", "f8"), ("y", "i4")])
+    with (
+        NdShArray(f"{name} a", np.ones(2000, dtype), "w", transport=transport),
+        NdShArray(f"{name} b", np.ones(2, dtype), "w", transport=transport),
+        ReadSet([f"{name} a", f"{name} b"], policy="latest", transport=transport) as readers,
+    ):
+        for copy in (True, False):
+            found = readers.read(copy=copy)
+            if found is not None:
+                assert all(array.dtype == dtype for array in found.values())
+
+
+# --- what waits for a match
+
+
+def test_a_chosen_frame_is_kept_while_others_are_waited_for(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    """Three slots, and 20 frames that are written after it."""
+    left, right, imu = source("left"), source("right"), source("imu")
+    with together("left", "right", "imu", pivot="left") as readers:
+        left.write(100)
+        imu.write(95, 101)
+        assert readers.read() is None
+        for time in range(102, 122):
+            imu.write(time)
+        right.write(103)
+        assert values(readers.read()) == [100, 103, 101]
+        assert readers.counts["imu"].missing > 0
+
+
+def test_a_frame_that_was_overwritten_counts_as_missing(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, imu = source("left"), source("imu")
+    with together("left", "imu", pivot="left") as readers:
+        imu.write(80, 100)
+        assert readers.read() is None  # both are seen, neither is known to be needed
+        imu.write(200, 300, 400)
+        left.write(100, 300)
+        assert all_sets(readers) == [[300, 300]]
+        assert readers.counts == {"left": (1, 1, 0), "imu": (1, 2, 1)}
+
+
+def test_a_frame_that_is_overwritten_gives_way_to_the_next_nearest(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, imu = source("left"), source("imu")
+    with together("left", "imu", pivot="left") as readers:
+        imu.write(94, 99)
+        assert readers.read() is None
+        imu.write(105, 107, 140)
+        left.write(100)
+        assert all_sets(readers) == [[100, 105]]
+
+
+def test_small_frames_wait_outside_the_slots(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    """A camera's frame comes 30 ms after its capture, those of a sensor at once."""
+    camera, imu = source("camera"), source("imu", (6,))
+    with together("camera", "imu") as readers:
+        for now in range(0, 400, 5):
+            imu.write(now + 1)
+            if now % 40 == 30:
+                camera.write(now - 30)
+            readers.read()
+        assert readers.counts["imu"].missing == 0
+        assert readers.counts["camera"] == (10, 0, 0)
+
+
+def test_every_frame_has_one_fate(source: Maker, together: Callable[..., ReadSet]) -> None:
+    sources = [source("left"), source("imu", (6,)), source("right")]
+    with together("left", "imu", "right", tolerance=0.006) as readers:
+        random = np.random.default_rng(1)
+        for now in range(0, 900, 3):
+            for each, period in zip(sources, (33, 6, 18), strict=True):
+                if now % period == 0 and random.random() < 0.9:
+                    each.write(now)
+            if random.random() < 0.7:
+                readers.read()
+        all_sets(readers)
+        for member_, each in zip(readers._joiner.members, sources, strict=True):
+            counts = readers.counts[member_.name]
+            assert counts.matched > 15
+            assert sum(counts) + len(member_.track.waiting) == each.writer.frame_id
+
+
+def test_slots_that_do_not_reach_back_are_told_once(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, imu = source("left"), source("imu")
+    with together("left", "imu", tolerance=0.020) as readers:
+        left.write(10)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            for time in range(10, 70, 5):
+                imu.write(time)
+                readers.read()
+        assert [warning.filename for warning in told] == [__file__]
+        assert "the 3 slots of 'imu' reach back 15.0 ms" in str(told[0].message)
+        assert "slots=6" in str(told[0].message)
+
+
+def test_slots_that_reach_back_far_enough_are_not_told_of(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, imu, small = source("left"), source("imu"), source("small", (6,))
+    with together("left", "imu", "small", tolerance=0.014) as readers, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        left.write(10)
+        for time in range(10, 70, 5):
+            imu.write(time)
+            small.write(*range(time, time + 5))
+            readers.read()
+
+
+# --- policies
+
+
+def test_exact_joins_equal_stamps(source: Maker, together: Callable[..., ReadSet]) -> None:
+    left, right = source("left", slots=8), source("right", slots=8)
+    with together("left", "right", policy="exact") as readers:
+        left.write(10, 20, 40)
+        right.write(20, 30, 40)
+        assert all_sets(readers) == [[20, 20], [40, 40]]
+
+
+def test_exact_joins_equal_numbers_where_a_stamp_is_missing(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, right = source("left"), source("right")
+    with together("left", "right", policy="exact") as readers:
+        for value in (5, 6):
+            left.writer.write(np.full(LARGE, value, np.uint16))
+        right.write(7, 8)
+        assert all_sets(readers) == [[5, 7], [6, 8]]
+
+
+def test_latest_gives_the_newest_of_each(source: Maker, together: Callable[..., ReadSet]) -> None:
+    left, imu = source("left"), source("imu", (3,))
+    with together("left", "imu", policy="latest") as readers:
+        left.write(10, 20)
+        assert readers.read() is None
+        imu.write(1, 2, 3)
+        first = readers.read()
+        assert values(first) == [20, 3]
+        assert readers.read() is None
+        imu.write(4)
+        second = readers.read()
+        assert values(second) == [20, 4]
+        assert first is not None
+        assert second is not None
+        assert second.left is first.left
+        assert readers.counts == {"left": (1, 1, 0), "imu": (2, 2, 0)}
+
+
+# --- ends, timeouts, restarts
+
+
+def test_sets_end_with_an_array_that_is_closed(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, right = source("left"), source("right")
+    with together("left", "right", pivot="left") as readers:
+        sets = readers.sets(timeout=10)
+        left.write(10, 20)
+        right.write(11)
+        assert values(next(sets)) == [10, 11]
+        right.write(21)
+        right.writer.close()
+        assert readers.ended is None
+        assert [values(s) for s in sets] == [[20, 21]]
+        assert readers.ended == "right"
+        assert list(sets) == []
+        with pytest.raises(TimeoutError, match=r"of 'right' for .* \(writer closed\)"):
+            next(readers.sets(timeout=0.01))
+        right = source("right")
+        left.write(30)
+        right.write(31)
+        assert values(next(readers.sets(timeout=10))) == [30, 31]
+        assert readers.ended is None
+
+
+def test_a_timeout_names_the_array_at_fault(
+    source: Maker, together: Callable[..., ReadSet], console: Any, transport: str, name: str
+) -> None:
+    left = source("left")
+    with together("left", "imu") as readers:
+        for state in ("absent", "live", "killed"):
+            if state == "live":
+                child = console()
+                imu = f"w = NdShArray({name + ' imu'!r}, np.zeros(3), 'w', transport={transport!r})"
+                child.run(imu)
+                readers.read()
+            if state == "killed":
+                child.process.kill()
+                child.process.wait()
+            left.write(10)
+            with pytest.raises(TimeoutError) as told:
+                next(readers.sets(timeout=0.0))
+            assert "of 'imu'" in str(told.value)
+            assert f"(writer {state})" in str(told.value)
+            assert "no frame of 'left'" not in str(told.value)
+        assert readers.ended is None
+    with NdShArray(f"{name} imu", r_w="w", transport=transport):
+        pass  # what the killed writer left is gone
+
+
+def test_a_timeout_tells_how_far_apart_the_frames_are(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, imu = source("left"), source("imu")
+    with together("left", "imu", pivot="left") as readers:
+        left.write(100)
+        imu.write(60)
+        assert readers.read() is None
+        began = min(m.track.newest.seen for m in readers._joiner.members if m.track.newest)
+        told = readers._joiner.fault(began)
+        assert "the newest frame of 'imu' is 40.0 ms before that of 'left'" in told
+
+
+def test_an_iterator_goes_on_after_a_timeout(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, right = source("left"), source("right")
+    with together("left", "right", pivot="left") as readers:
+        sets = readers.sets(timeout=0.01)
+        with pytest.raises(TimeoutError, match=r"no frame of 'left' for 0\.01"):
+            next(sets)
+        left.write(10)
+        right.write(10)
+        assert values(next(sets)) == [10, 10]
+
+
+def test_a_set_waits_for_a_nearer_frame_no_longer_than_the_tolerance(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, right = source("left"), source("right")
+    with together("left", "right", pivot="left", tolerance=0.05) as readers:
+        left.write(100)
+        right.write(90)
+        assert readers.read() is None
+        assert values(readers.read(timeout=10)) == [100, 90]
+
+
+def test_a_writer_that_comes_again_is_followed(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left = source("left")
+    with together("left", "right", pivot="left") as readers:
+        for run in range(3):
+            right = source("right")
+            left.write(1000 * run)
+            right.write(1000 * run + 1)
+            assert values(readers.read(timeout=10)) == [1000 * run, 1000 * run + 1]
+            right.writer.close()
+            assert readers.read() is None
+            assert readers.ended == "right"
+        assert readers.counts == {"left": (3, 0, 0), "right": (3, 0, 0)}
+
+
+def test_stamps_that_go_back_begin_anew(source: Maker, together: Callable[..., ReadSet]) -> None:
+    left, right = source("left"), source("right")
+    with together("left", "right", pivot="left") as readers:
+        for start in (1000, 0, 2000):
+            for time in range(start, start + 100, 33):
+                left.write(time)
+                right.write(time + 2)
+                assert values(readers.read()) == [time, time + 2]
+
+
+def test_a_closed_set_refuses(source: Maker, together: Callable[..., ReadSet]) -> None:
+    readers = together("left", "right")
+    assert not readers.closed
+    sets = readers.sets()
+    readers.close()
+    readers.close()
+    assert readers.closed
+    assert "closed" in repr(readers)
+    with pytest.raises(ClosedError):
+        readers.read()
+    with pytest.raises(ClosedError):
+        next(sets)
+
+
+# --- asyncio
+
+
+def test_sets_in_an_event_loop(source: Maker, together: Callable[..., ReadSet]) -> None:
+    left, right = source("left"), source("right")
+    with together("left", "right", pivot="left") as readers:
+
+        async def write() -> None:
+            for time in range(0, 50, 10):
+                left.write(time)
+                right.write(time + 1)
+                while readers.counts["left"].matched <= time // 10:
+                    await asyncio.sleep(0)
+            left.writer.close()
+
+        async def read() -> list[list[int]]:
+            return [values(s) async for s in readers.sets(timeout=10)]
+
+        async def both() -> list[list[int]]:
+            return (await asyncio.gather(read(), write()))[0]
+
+        assert asyncio.run(both()) == [[t, t + 1] for t in range(0, 50, 10)]
+        assert readers.ended == "left"
+
+
+def test_a_timeout_and_a_cancellation_in_an_event_loop(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left = source("left")
+    with together("left", "right") as readers:
+
+        async def main() -> None:
+            left.write(1)
+            with pytest.raises(TimeoutError, match="no frame of 'right'"):
+                await readers.sets(timeout=0.01).__anext__()
+            task = asyncio.create_task(readers.read_async())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(main())
+        right = source("right")
+        right.write(1)
+        assert values(readers.read(timeout=10)) == [1, 1]
+
+
+# --- arguments
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({}, "needs a tolerance"),
+        ({"tolerance": -1}, "0 or more"),
+        ({"tolerance": float("nan")}, "finite"),
+        ({"tolerance": "1"}, "number of seconds"),
+        ({"tolerance": 1, "policy": "first"}, "policy is one of nearest, exact, latest"),
+        ({"tolerance": 1, "pivot": "c"}, "no array 'c', it has a, b"),
+        ({"tolerance": 1, "offsets": {"c": 1}}, "no array 'c', it has a, b"),
+        ({"tolerance": 1, "offsets": {"a": None}}, "number of seconds"),
+        ({"policy": "latest", "pivot": "a"}, "has no pivot"),
+        ({"policy": "latest", "names": "ab"}, "a list of names"),
+        ({"policy": "latest", "names": []}, "at least one"),
+        ({"policy": "latest", "names": ["a", "a"]}, "twice"),
+        ({"policy": "latest", "names": ["a", 5]}, "a name is a str"),
+        ({"policy": "latest", "names": ["a", ""]}, "name"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused(options: dict[str, Any], error: str) -> None:
+    names = options.pop("names", ["a", "b"])
+    with pytest.raises((ValueError, TypeError), match=error):
+        ReadSet(names, **options)
+
+
+def test_the_limit_of_an_early_copy_is_as_documented() -> None:
+    assert f"{member.SMALL // 1024} KiB" in str(ReadSet.read.__doc__)
+
+
+def test_frames_come_in_order_however_often_it_is_looked(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, imu = source("left", slots=40), source("imu", slots=120)
+    with together("left", "imu", tolerance=0.004) as readers:
+        found: list[list[int]] = []
+        for start in range(0, 1000, 250):
+            left.write(*range(start, start + 250, 33))
+            imu.write(*range(start, start + 250, 5))
+            found += all_sets(readers)
+        assert len(found) > 25
+        assert all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(found))
