@@ -26,6 +26,7 @@ __all__ = ["COMMANDS", "main", "parser_of"]
 
 COMMANDS = {
     "list": "which arrays there are",
+    "view": "live pictures, plots and tables in a browser",
 }
 DEBUG_VARIABLE = "NDSHARRAY_DEBUG"
 _USAGE, _INTERRUPTED = 2, 130

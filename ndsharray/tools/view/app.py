@@ -103,6 +103,7 @@ class Viewer:
         answers = await asyncio.gather(*(self._answer(*item) for item in feeds.items()))
         facts = [facts for facts, _ in answers]
         whole: dict[str, Any] = {"version": self._catalogue.version, "tiles": facts}
+        whole["now"] = time.time_ns() / 1e6
         if self._catalogue.version != seen:
             whole["arrays"] = self._catalogue.facts()
         whole["left_out"] = self._catalogue.left_out

@@ -24,7 +24,6 @@ PATIENCE = 1.0  # seconds; after them a page hears that there is nothing new
 _RECENT = 2  # frames that stay for questions about single elements
 _HELD = 2  # frames that stay for pages that pause
 _DARKS = 2
-_STATE_EVERY = 0.25  # seconds
 _RATE_OVER = 2.0  # seconds
 
 
@@ -51,8 +50,6 @@ class Feed:
         self._recent: deque[Frame] = deque(maxlen=_RECENT)
         self._held: OrderedDict[int, Frame] = OrderedDict()
         self._darks: OrderedDict[int, Frame] = OrderedDict()
-        self._state_due = 0.0
-        self.state = "absent"
         self.problem: str | None = None
         self.asked = time.monotonic()
 
@@ -101,17 +98,13 @@ class Feed:
         if reader is None:
             reader = self._reader = self._make_reader()
         valid, array = reader.read(patience)
-        now = time.monotonic()
         if valid:
             written = time.time_ns() - int(reader.read_time_ms * 1e6)
             self._mark(reader.frame_id, written)
             self._recent.append(Frame(array, reader.frame_id, written, reader.missed))
             # A frame that comes late does not make the next one late: a camera of this very rate
             # would lose some.
-            self._due = max(self._due + self._interval, now)
-        if not valid or now >= self._state_due:
-            self.state = reader.writer_state
-            self._state_due = now + _STATE_EVERY
+            self._due = max(self._due + self._interval, time.monotonic())
 
     def _mark(self, frame_id: int, written: int) -> None:
         marks = self._marks
@@ -135,13 +128,12 @@ class Feed:
     def facts(self) -> dict[str, Any]:
         """Return what a page shows of the array besides the frame."""
         frame = self.last
-        facts: dict[str, Any] = {"state": self.state, "problem": self.problem, "hz": self.rate}
+        facts: dict[str, Any] = {"problem": self.problem, "hz": self.rate}
         if frame is not None:
             facts["serial"] = frame.serial
             facts["frame"] = frame.frame_id
             facts["missed"] = frame.missed
             facts["written"] = frame.written_ns / 1e6
-            facts["age"] = max(0.0, (time.time_ns() - frame.written_ns) / 1e9)
         return facts
 
     def find(self, serial: int, *, hold: bool = False) -> Frame | None:
