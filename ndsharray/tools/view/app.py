@@ -41,10 +41,11 @@ _RENDERERS = 2  # threads
 
 @dataclass(frozen=True)
 class Tile:
-    """What a page wants of one array."""
+    """What a page wants of one array: the frame after one, or, while it pauses, that very frame."""
 
     key: str
     after: int
+    frame: int
     look: Look
     at: tuple[int, int] | None
 
@@ -96,7 +97,7 @@ class Viewer:
         await self._catalogue.refresh()
         feeds = {tile: feed for tile in tiles if (feed := self._feed_of(tile.key)) is not None}
         self._leave_idle()
-        if self._catalogue.version == seen:
+        if self._catalogue.version == seen and not any(tile.frame for tile in feeds):
             await self._wait(feeds)
         if self._ended.is_set():
             return JSONResponse({"ended": True}, 503)
@@ -134,7 +135,9 @@ class Viewer:
 
     async def _answer(self, tile: Tile, feed: Feed) -> Rendered:
         facts = {"key": tile.key, **feed.facts(), "bytes": 0}
-        frame = feed.last
+        frame = feed.find(tile.frame, hold=True) if tile.frame else feed.last
+        if tile.frame and frame is None:
+            return facts | {"gone": True}, b""
         if frame is None or frame.serial == tile.after:
             return facts, b""
         dark = feed.dark(tile.look.dark)
@@ -144,8 +147,8 @@ class Viewer:
             shown, data = await asyncio.shield(asyncio.wrap_future(job))
         except (ValueError, TypeError, MemoryError, OverflowError) as error:
             return {**facts, "serial": frame.serial, "problem": f"cannot be shown: {error}"}, b""
-        # The facts as they are now: another page may have brought a newer frame meanwhile.
-        facts |= shown | {"serial": frame.serial, "frame": frame.frame_id, "bytes": len(data)}
+        # Of this frame: another page may have brought a newer one meanwhile.
+        facts |= {**shown, **frame.facts(), "bytes": len(data)}
         if tile.at is not None:
             facts["element"] = element(frame, shown["kind"], tile.look.index, *tile.at)
         return facts, data
@@ -196,6 +199,7 @@ def _tile_of(asked: dict[str, Any]) -> Tile:
     return Tile(
         key=str(asked["key"]),
         after=int(asked["after"]),
+        frame=int(asked.get("frame") or 0),
         look=look_of(asked),
         at=None if at is None else (int(at[0]), int(at[1])),
     )

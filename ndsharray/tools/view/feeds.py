@@ -127,14 +127,8 @@ class Feed:
 
     def facts(self) -> dict[str, Any]:
         """Return what a page shows of the array besides the frame."""
-        frame = self.last
         facts: dict[str, Any] = {"problem": self.problem, "hz": self.rate}
-        if frame is not None:
-            facts["serial"] = frame.serial
-            facts["frame"] = frame.frame_id
-            facts["missed"] = frame.missed
-            facts["written"] = frame.written_ns / 1e6
-        return facts
+        return facts if self.last is None else facts | self.last.facts()
 
     def find(self, serial: int, *, hold: bool = False) -> Frame | None:
         """Return a frame that is still there; with `hold` it stays for a page that pauses."""

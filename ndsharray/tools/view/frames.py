@@ -60,6 +60,15 @@ class Frame:
     serial: int = field(default_factory=lambda: next(_serials))
     _rendered: dict[Look, Future[Rendered]] = field(default_factory=dict)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a page shows besides the values; times in Unix milliseconds."""
+        return {
+            "serial": self.serial,
+            "frame": self.frame_id,
+            "missed": self.missed,
+            "written": self.written_ns / 1e6,
+        }
+
     def rendered(
         self, look: Look, pool: Executor, render: Callable[[Frame, Look], Rendered]
     ) -> Future[Rendered]:

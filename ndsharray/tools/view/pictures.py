@@ -63,7 +63,8 @@ def picture_of(array: Values, look: Look, dark: Values | None = None) -> Picture
     if values.dtype.kind == "c":
         values = np.abs(values)
     is_colour = values.ndim == 3
-    low, high = _levels(values, look, is_colour)
+    auto = _is_auto(values, look, is_colour)
+    low, high = _levels(values, look, auto)
     missing = np.isnan(values) if values.dtype.kind == "f" and not is_colour else None
     tones = _tones(values, low, high, look.log)
     image = _image(tones, missing, look, int(ratio / step))
@@ -74,6 +75,7 @@ def picture_of(array: Values, look: Look, dark: Values | None = None) -> Picture
         "part": [left, top, right, bottom],
         "image": list(image.size),
         "encoding": encoding,
+        "auto": auto,
         "levels": [float(low), float(high)],
         "colours": None if is_colour else stops(look.colours),
         "planes": len(planes),
@@ -103,12 +105,15 @@ def _subtract(values: Values, dark: Values) -> Values:
 # --- levels
 
 
-def _levels(values: Values, look: Look, is_colour: bool) -> tuple[float, float]:
+def _is_auto(values: Values, look: Look, is_colour: bool) -> bool:
+    if look.auto is not None:
+        return look.auto
+    return not (is_colour or values.dtype in (np.bool_, np.uint8))
+
+
+def _levels(values: Values, look: Look, auto: bool) -> tuple[float, float]:
     """Return the values that become the darkest and the brightest tone."""
     kind = values.dtype.kind
-    auto = look.auto
-    if auto is None:
-        auto = not (kind == "b" or values.dtype == np.uint8 or is_colour)
     if auto:
         low, high = _spread(values, look.log)
     elif kind in "ui" and not (kind == "i" and look.dark):
@@ -119,7 +124,7 @@ def _levels(values: Values, look: Look, is_colour: bool) -> tuple[float, float]:
     if look.log:
         high = max(high, np.finfo(np.float32).tiny * 2)
         low = min(max(low, high * 1e-6 if kind == "f" else 1.0), high / 2)
-    elif look.colours == "coolwarm" and auto and not is_colour:
+    elif look.colours == "coolwarm" and auto and values.ndim == 2:
         high = max(abs(low), abs(high))  # grey is 0
         low = -high
     return (low, high) if high > low else (low, low + 1)
