@@ -33,4 +33,5 @@ def table(name: str) -> npt.NDArray[np.uint8]:
     given = np.array([list(bytes.fromhex(colour)) for colour in MAPS[name].split()], np.float64)
     at = np.linspace(0, len(given) - 1, 256)
     channels = [np.interp(at, np.arange(len(given)), channel) for channel in given.T]
-    return np.stack(channels, axis=-1).round().astype(np.uint8)
+    made: npt.NDArray[np.uint8] = np.stack(channels, axis=-1).round().astype(np.uint8)
+    return made

@@ -11,7 +11,7 @@ from .frames import Frame, Rendered
 from .looks import Look
 from .pictures import picture_of, planes_of
 from .plots import MOST_LINES, lines_of, plot_of
-from .tables import MOST_TRACES, table_of, text, trace_of, traceable
+from .tables import MOST_TRACES, cell, table_of, text, trace_of, traceable
 
 __all__ = ["element", "modes_of", "render"]
 
@@ -67,7 +67,7 @@ def render(frame: Frame, look: Look, dark: Frame | None = None) -> Rendered:
     elif mode == "trace":
         facts = trace_of(array)
     elif mode == "table":
-        facts = table_of(array, look)
+        facts = table_of(array)
     found = frame.statistics
     facts["modes"] = modes
     facts["shape"] = list(array.shape)
@@ -78,16 +78,23 @@ def render(frame: Frame, look: Look, dark: Frame | None = None) -> Rendered:
 
 
 def element(frame: Frame, mode: str, index: int, x: int, y: int) -> str:
-    """Return the raw values at a place of a picture, or at a point of all lines of a plot."""
+    """Return the raw values at a place: a pixel, a point of all lines, a cell of a table."""
     array = frame.array
+    if x < 0 or y < 0:
+        return ""
     if mode == "picture":
         planes = planes_of(array)
         plane = planes[index % len(planes)]
-        if not (0 <= y < plane.shape[0] and 0 <= x < plane.shape[1]):
+        if y >= plane.shape[0] or x >= plane.shape[1]:
             return ""
         found = plane[y, x]
         return ", ".join(map(text, found)) if np.ndim(found) else text(found)
+    if mode == "table":
+        try:
+            return text(cell(array, x, y))
+        except IndexError:
+            return ""
     if mode == "plot":
         lines = lines_of(array)
-        return ", ".join(map(text, lines[:, x])) if 0 <= x < lines.shape[1] else ""
+        return ", ".join(map(text, lines[:, x])) if x < lines.shape[1] else ""
     return ""

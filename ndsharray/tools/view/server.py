@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,7 @@ def listen(port: int) -> socket.socket:
     """
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows lets others take the port, too
+        if sys.platform == "win32":  # it lets others take the port, too
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,7 +50,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: App, viewer: Viewer) -> None:
         super().__init__(
             uvicorn.Config(
-                app,  # type: ignore[arg-type]  # the same, in other words
+                app,
                 log_level="error",
                 access_log=False,  # the token is in every line
                 server_header=False,

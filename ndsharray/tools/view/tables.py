@@ -3,64 +3,84 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .looks import Look
-
-__all__ = ["MOST_TRACES", "table_of", "text", "trace_of", "traceable"]
+__all__ = ["MOST_TRACES", "cell", "table_of", "text", "trace_of", "traceable"]
 
 MOST_TRACES = 16
-_ROWS, _COLUMNS, _LETTERS = 64, 24, 60
+_ROWS, _COLUMNS, _LETTERS, _INNER = 64, 24, 60, 16
 
 Values = npt.NDArray[Any]
 
 
 def text(value: Any) -> str:
-    """Return one element exactly, as short as it can be."""
-    if isinstance(value, np.ndarray):
-        shown = np.array2string(value, threshold=8, separator=", ").replace("\n", "")
-    elif isinstance(value, np.void) and value.dtype.names:
-        shown = ", ".join(f"{name}={text(value[name])}" for name in value.dtype.names)
-    elif isinstance(value, (np.void, bytes)):
-        shown = bytes(value).hex(" ")
-    else:
-        shown = str(value)
+    """Return one element exactly, with no more digits than that takes."""
+    return _written(value, str)
+
+
+def brief(value: Any) -> str:
+    """Return one element for a table: floating point numbers with seven digits."""
+    shown = _written(value, _rounded)
     return shown if len(shown) <= _LETTERS else shown[: _LETTERS - 1] + "…"
 
 
-def table_of(array: Values, look: Look) -> dict[str, Any]:
+def _rounded(value: Any) -> str:
+    return f"{value:.7g}" if isinstance(value, np.inexact) else str(value)
+
+
+def _written(value: Any, scalar: Callable[[Any], str]) -> str:
+    if isinstance(value, np.ndarray):
+        inner = [_written(each, scalar) for each in value.flat[:_INNER]]
+        more = ", …" if value.size > _INNER else ""
+        return f"[{', '.join(inner)}{more}]"
+    if isinstance(value, np.void) and value.dtype.names:
+        fields = (f"{name}={_written(value[name], scalar)}" for name in value.dtype.names)
+        return ", ".join(fields)
+    if isinstance(value, np.void):
+        return value.tobytes().hex(" ")
+    return scalar(value)
+
+
+def table_of(array: Values) -> dict[str, Any]:
     """Return the first rows of an array as text."""
     names = array.dtype.names
     if names and array.ndim == 0:
-        rows = [[name, text(array[name][()])] for name in names[:_ROWS]]
-        return _table(["field", "value"], None, rows, [len(names), 2])
+        rows = [[name, brief(array[name][()])] for name in names[:_ROWS]]
+        return _table(["field", "value"], False, rows, [len(names), 2])
     if names:
         records = array.reshape(-1)
         shown = names[:_COLUMNS]
-        rows = [[text(record[name]) for name in shown] for record in records[:_ROWS]]
-        return _table(list(shown), 0, rows, [records.size, len(names)])
-    top = left = 0
-    if array.ndim < 2:
-        grid = array.reshape(-1, 1)
-    else:
-        grid = array.reshape(-1, array.shape[-1])
-        if look.crop is not None:
-            left, top = (max(0, int(look.crop[i])) for i in (0, 1))
-    part = grid[top : top + _ROWS, left : left + _COLUMNS]
-    columns = [str(left + i) for i in range(part.shape[1])] if array.ndim > 1 else ["value"]
-    return _table(columns, top, [[text(v) for v in row] for row in part], list(grid.shape))
+        rows = [[brief(record[name]) for name in shown] for record in records[:_ROWS]]
+        return _table(list(shown), True, rows, [records.size, len(names)])
+    grid = _grid(array)
+    rows = [[brief(value) for value in row] for row in grid[:_ROWS, :_COLUMNS]]
+    columns = list(map(str, range(len(rows[0])))) if array.ndim > 1 else ["value"]
+    return _table(columns, True, rows, list(grid.shape))
+
+
+def cell(array: Values, x: int, y: int) -> Any:
+    """Return the element in a row and a column of the whole table."""
+    names = array.dtype.names
+    if names and array.ndim == 0:
+        return array[names[y]][()]
+    return array.reshape(-1)[y][names[x]] if names else _grid(array)[y, x]
+
+
+def _grid(array: Values) -> Values:
+    return array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1)
 
 
 def _table(
-    columns: list[str], first_row: int | None, rows: list[list[str]], whole: list[int]
+    columns: list[str], is_numbered: bool, rows: list[list[str]], whole: list[int]
 ) -> dict[str, Any]:
     return {
         "kind": "table",
         "columns": columns,
-        "first": first_row,
+        "numbered": is_numbered,
         "rows": rows,
         "whole": whole,
     }

@@ -2,7 +2,7 @@
 
 import { short, ticks } from "./numbers.js";
 
-const MARGIN = { left: 52, right: 10, top: 8, bottom: 20 };
+const MARGIN = { left: 52, right: 12, top: 8, bottom: 20 };
 
 /** Return the colours that the style sheet has for the page's theme. */
 export function palette() {
@@ -28,16 +28,16 @@ export function steady(range, low, high) {
 /**
  * Draw a chart and return where it lies: `{left, top, width, height}` in CSS pixels.
  *
- * `lines` are functions that call `to(x, y)` for each point, NaN where a line is interrupted.
+ * `above` and `beside` (to the right) stay free for a legend. `lines` are functions that call `to(x, y)` for each point, NaN where a line is interrupted.
  */
-export function chart(canvas, { x, y, log, xText, lines, cursor }) {
+export function chart(canvas, { x, y, log, xText, lines, cursor, above = 0, beside = 0 }) {
   const ratio = devicePixelRatio;
   const context = canvas.getContext("2d");
   const [width, height] = [canvas.width / ratio, canvas.height / ratio];
   const box = {
-    left: MARGIN.left, top: MARGIN.top,
-    width: Math.max(1, width - MARGIN.left - MARGIN.right),
-    height: Math.max(1, height - MARGIN.top - MARGIN.bottom),
+    left: MARGIN.left, top: MARGIN.top + above,
+    width: Math.max(1, width - MARGIN.left - MARGIN.right - beside),
+    height: Math.max(1, height - MARGIN.top - MARGIN.bottom - above),
   };
   const scale = (value) => (log ? Math.log10(Math.max(value, Number.MIN_VALUE)) : value);
   const [bottom, top] = [scale(y[0]), scale(y[1])];
@@ -69,7 +69,7 @@ export function chart(canvas, { x, y, log, xText, lines, cursor }) {
     const at = Math.round(toX(value)) + 0.5;
     context.moveTo(at, box.top);
     context.lineTo(at, box.top + box.height);
-    context.fillText(xText(value), Math.min(at, width - 18), box.top + box.height + 5);
+    context.fillText(xText(value), Math.min(at, width - 20), box.top + box.height + 5);
   }
   context.stroke();
 

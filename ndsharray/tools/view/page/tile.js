@@ -58,8 +58,10 @@ export class Tile {
     this.node.addEventListener("focus", () => onSelect(this));
     this.node.addEventListener("pointerdown", () => onSelect(this));
     this.node.addEventListener("dblclick", () => onSolo(this));
-    this.canvas.addEventListener("pointermove", (event) => this.point(event));
-    this.canvas.addEventListener("pointerleave", () => this.point(null));
+    for (const shown of [this.canvas, this.sheet]) {
+      shown.addEventListener("pointermove", (event) => this.point(event));
+      shown.addEventListener("pointerleave", () => this.point(null));
+    }
     this.canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.zoom(2 ** (Math.sign(event.deltaY) / 2), event.offsetX, event.offsetY);
@@ -229,7 +231,7 @@ export class Tile {
       return;
     }
     const before = `${this.cursor}`;
-    this.cursor = event && this.view ? this.view.place(event.offsetX, event.offsetY) : null;
+    this.cursor = event && this.view ? this.view.place(event.offsetX, event.offsetY, event.target) : null;
     if (!this.cursor) this.under.hidden = true;
     if (`${this.cursor}` === before) return;
     this.draw();

@@ -136,37 +136,41 @@ export class Trace {
     }
     const isLog = look.log && low < Infinity;
     this.range = isLog ? [low / 1.3, high * 1.3] : steady(this.range, low, high);
+    const legend = this.legend(canvas);
     chart(canvas, {
-      x: [-span / 1000, 0], y: this.range, log: isLog,
+      ...legend.room, x: [-span / 1000, 0], y: this.range, log: isLog,
       xText: (value) => (value ? `${short(value)} s` : "now"),
       lines: this.facts.labels.map((_, i) => (to) => {
         for (const point of points) to((point.time - end) / 1000, point.values[i] ?? NaN);
       }),
     });
-    this.legend(canvas);
+    legend.write();
   }
 
-  /** Write the newest values into the chart: one large, several as a list. */
+  /** The newest values beside the chart; one alone large above it. */
   legend(canvas) {
     const context = canvas.getContext("2d");
     const colours = palette();
     const { labels, texts, values } = this.facts;
     const isOne = labels.length === 1;
-    const room = canvas.height / devicePixelRatio - 40;
-    const size = isOne ? Math.min(44, Math.max(16, room / 4)) : Math.min(15, Math.max(10, room / labels.length / 1.3));
+    const [width, height] = [canvas.width, canvas.height].map((length) => length / devicePixelRatio);
+    const size = isOne ? Math.min(48, height / 5) : Math.min(15, Math.max(9, (height - 30) / labels.length / 1.4));
+    context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.font = `${isOne ? 600 : 500} ${size}px ui-monospace, "DejaVu Sans Mono", monospace`;
-    context.textAlign = "left";
-    context.textBaseline = "top";
-    const shown = labels.map((label, i) => `${label} ${values[i] === null ? texts[i] : short(values[i])}`.trim());
-    const width = Math.max(...shown.map((text) => context.measureText(text).width));
-    context.globalAlpha = 0.8;
-    context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--panel");
-    context.fillRect(58, 10, width + 12, shown.length * size * 1.3 + 4);
-    context.globalAlpha = 1;
-    shown.forEach((text, i) => {
-      context.fillStyle = isOne ? colours.strong : colours.lines[i % colours.lines.length];
-      context.fillText(text, 64, 13 + i * size * 1.3);
-    });
+    const font = context.font;
+    const named = labels.map((label) => (label ? `${label} ` : ""));
+    const written = values.map((value, i) => (value === null ? texts[i] : short(value)).padStart(isOne ? 0 : 9));
+    const shown = written.map((value, i) => named[i] + value);
+    const wide = Math.max(...shown.map((text) => context.measureText(text).width), this.wide ?? 0);
+    this.wide = wide; // it stays, so that the chart does not tremble
+    const write = () => {
+      Object.assign(context, { font, textAlign: isOne ? "left" : "right", textBaseline: "top" });
+      shown.forEach((text, i) => {
+        context.fillStyle = isOne ? colours.strong : colours.lines[i % colours.lines.length];
+        context.fillText(text, isOne ? 52 : width - 10, 8 + i * size * 1.4);
+      });
+    };
+    return { room: isOne ? { above: size * 1.25 } : { beside: wide + 12 }, write };
   }
 
   place() {
@@ -180,9 +184,10 @@ export class Table {
   }
 
   take(facts) {
-    const { columns, rows, first, whole } = facts;
-    const form = `${columns}|${rows.length}|${first}`;
-    if (form !== this.form) this.build(columns, rows, first);
+    this.facts = facts;
+    const { columns, rows, numbered, whole } = facts;
+    const form = `${columns}|${rows.length}|${numbered}`;
+    if (form !== this.form) this.build(columns, rows, numbered);
     this.form = form;
     rows.forEach((row, y) => row.forEach((text, x) => {
       const cell = this.cells[y][x];
@@ -192,7 +197,7 @@ export class Table {
     this.rest.textContent = isCut ? `${rows.length} of ${whole[0]} rows, ${columns.length} of ${whole[1]} columns` : "";
   }
 
-  build(columns, rows, first) {
+  build(columns, rows, numbered) {
     const table = document.createElement("table");
     const head = table.createTHead().insertRow();
     const title = (row, text) => {
@@ -200,12 +205,12 @@ export class Table {
       cell.textContent = text;
       row.append(cell);
     };
-    if (first !== null) title(head, "");
+    if (numbered) title(head, "");
     columns.forEach((text) => title(head, text));
     const body = table.createTBody();
     this.cells = rows.map((row, y) => {
       const line = body.insertRow();
-      if (first !== null) title(line, first + y);
+      if (numbered) title(line, y);
       return row.map(() => line.insertCell());
     });
     this.rest = document.createElement("p");
@@ -214,7 +219,13 @@ export class Table {
 
   draw() {}
 
-  place() {
-    return null;
+  place(x, y, target) {
+    const cell = target.closest("td");
+    if (!cell) return null;
+    return [cell.cellIndex - (this.facts.numbered ? 1 : 0), cell.parentElement.sectionRowIndex];
+  }
+
+  caption([x, y], text) {
+    return this.facts.numbered ? `row ${y}  ${this.facts.columns[x]}   ${text}` : text;
   }
 }
