@@ -10,7 +10,8 @@ import threading
 import webbrowser
 from typing import Any
 
-from ..common import ToolError, common, emit, require, stop_on_signals
+from ..common import ToolError, common, emit, require
+from ..stopping import stop_on_signals
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

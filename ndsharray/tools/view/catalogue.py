@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ... import ArrayInfo, NdShArray, arrays
-from ..common import matches, reader_of
+from ... import ArrayInfo, NdShArray
+from ..common import listed, matches, reader_of
 
 __all__ = ["MOST", "Catalogue", "Entry"]
 
@@ -81,7 +81,7 @@ class Catalogue:
         """Look which arrays there are, once a second at most, for all pages together."""
         if self._looking is not None or time.monotonic() < self._due:
             return
-        self._looking = asyncio.get_running_loop().run_in_executor(None, self._look)
+        self._looking = asyncio.get_running_loop().run_in_executor(None, listed, self._options)
         try:
             there = await asyncio.shield(self._looking)
             self.problem = None
@@ -92,9 +92,6 @@ class Catalogue:
         finally:
             self._looking = None
             self._due = time.monotonic() + _EVERY
-
-    def _look(self) -> list[ArrayInfo]:
-        return arrays(transport=self._options.transport, directory=self._options.root)
 
     def _take(self, there: list[ArrayInfo], now: float) -> None:
         before = [(entry.key, entry.facts()) for entry in self._entries.values()]

@@ -99,7 +99,7 @@ class Feed:
             reader = self._reader = self._make_reader()
         valid, array = reader.read(patience)
         if valid:
-            written = time.time_ns() - int(reader.read_time_ms * 1e6)
+            written = reader.write_time_ns
             self._mark(reader.frame_id, written)
             self._recent.append(Frame(array, reader.frame_id, written, reader.missed))
             # A frame that comes late does not make the next one late: a camera of this very rate

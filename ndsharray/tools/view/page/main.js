@@ -10,7 +10,7 @@ const FIGURES_EVERY = 250, RETRY_AFTER = 2000; // milliseconds
 const $ = (selector) => document.querySelector(selector);
 const wall = $("#wall"), list = $("#list"), banner = $("#banner"), help = $("#help"), filter = $("#filter");
 const tiles = new Map(), hidden = new Set(), rows = new Map();
-let entries = [], selected = null, solo = null, version = 0, clock = 0, columns = 1;
+let entries = [], selected = null, solo = null, version = 0, clock = 0, columns = 1, isListChosen = false;
 
 // --- which tiles there are
 
@@ -26,6 +26,7 @@ function take(arrays) {
     if (tiles.has(entry.key)) tiles.get(entry.key).update(entry);
     else tiles.set(entry.key, new Tile(entry, select, toggleSolo));
   }
+  if (!isListChosen) showList(entries.length > 1); // one array needs no list
   arrange();
   fillList();
 }
@@ -171,9 +172,14 @@ function move(by) {
   to?.node.focus();
 }
 
+function showList(isShown) {
+  list.hidden = !isShown;
+  $("#list-button").setAttribute("aria-expanded", String(isShown));
+}
+
 function toggleList() {
-  list.hidden = !list.hidden;
-  $("#list-button").setAttribute("aria-expanded", String(!list.hidden));
+  isListChosen = true;
+  showList(list.hidden);
 }
 
 function setTheme(theme) {
@@ -189,7 +195,7 @@ const KEYS = {
   " ": () => act("pause"), ".": () => act("step"), v: () => act("mode"), a: () => act("auto"),
   l: () => act("log"), c: () => act("colours"), b: () => act("bgr"), d: () => act("dark"),
   f: () => act("solo"), Enter: () => act("solo"), "?": () => help.showModal(), s: toggleList, t: toggleTheme,
-  "/": () => { list.hidden = false; filter.focus(); },
+  "/": () => { if (list.hidden) toggleList(); filter.focus(); },
   "[": () => targets().forEach((tile) => tile.turn(-1)), "]": () => targets().forEach((tile) => tile.turn(1)),
   "+": () => targets().forEach((tile) => tile.zoom(0.7)), "-": () => targets().forEach((tile) => tile.zoom(1.4)),
   0: () => targets().forEach((tile) => tile.change({ crop: null })),
