@@ -36,7 +36,6 @@ class Viewing:
         self._listening = listen(0)
         self.port = self._listening.getsockname()[1]
         self._server = Server(Private(self.viewer.app, TOKEN, self.port), self.viewer)
-        self._listening.listen()  # requests wait for the server
         self._begun.set()
         await self._server.serve([self._listening])
 

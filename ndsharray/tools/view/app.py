@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -191,7 +192,8 @@ class Viewer:
 
 
 def _render(dark: Frame | None, frame: Frame, look: Look) -> Rendered:
-    return render(frame, look, dark)
+    with np.errstate(all="ignore"):  # what overflows is shown as such
+        return render(frame, look, dark)
 
 
 def _tile_of(asked: dict[str, Any]) -> Tile:

@@ -36,6 +36,7 @@ def listen(port: int) -> socket.socket:
         else:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
+        listening.listen()  # from now on a request waits for the server
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
