@@ -10,6 +10,7 @@ export function palette() {
   const named = (name) => style.getPropertyValue(name).trim();
   return {
     lines: [0, 1, 2, 3, 4, 5, 6, 7].map((i) => named(`--trace-${i}`)),
+    size: parseFloat(getComputedStyle(document.body).fontSize) - 2,
     grid: named("--line"), text: named("--quiet"), strong: named("--text"),
   };
 }
@@ -47,7 +48,7 @@ export function chart(canvas, { x, y, log, xText, lines, cursor, above = 0, besi
 
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = "11px system-ui, sans-serif";
+  context.font = `${colours.size}px system-ui, "Liberation Sans", sans-serif`;
   context.fillStyle = colours.text;
   context.strokeStyle = colours.grid;
   context.lineWidth = 1;

@@ -158,7 +158,9 @@ export class Tile {
   }
 
   draw() {
-    if (this.view?.facts && this.canvas.width && !this.canvas.hidden) this.view.draw(this.canvas, this.look, this.cursor);
+    if (!this.view?.facts || !this.canvas.width || this.canvas.hidden) return;
+    this.view.draw(this.canvas, this.look, this.cursor);
+    if (this.findCursor()) this.view.draw(this.canvas, this.look, this.cursor);
   }
 
   fit() {
@@ -226,20 +228,23 @@ export class Tile {
   // --- the cursor
 
   point(event) {
-    if (event && this.drag) {
-      this.pan(event);
-      return;
-    }
+    if (event && this.drag) this.pan(event);
+    this.pointer = event && [event.offsetX, event.offsetY, event.target];
+    if (this.findCursor()) this.draw();
+  }
+
+  /** See what lies under the pointer, which changes with the part that is shown, too. */
+  findCursor() {
     const before = `${this.cursor}`;
-    this.cursor = event && this.view ? this.view.place(event.offsetX, event.offsetY, event.target) : null;
+    this.cursor = this.pointer && this.view ? this.view.place(...this.pointer) : null;
     if (!this.cursor) this.under.hidden = true;
-    if (`${this.cursor}` === before) return;
-    this.draw();
-    this.look_up();
+    if (`${this.cursor}` === before) return false;
+    this.lookUp();
+    return true;
   }
 
   /** Ask for the raw value under the cursor: one question at a time, and the last place wins. */
-  async look_up() {
+  async lookUp() {
     if (this.isAsking) return;
     this.isAsking = true;
     while (this.cursor) {

@@ -116,6 +116,8 @@ export class Trace {
     const last = this.points.at(-1);
     if (last?.serial === facts.serial) return;
     if (last && facts.written < last.time) this.points = []; // the clock was set
+    const pause = Math.max(1000, 5000 / (facts.hz ?? 5)); // milliseconds; longer ones interrupt the lines
+    if (last && facts.written - last.time > pause) this.points.push({ time: last.time, values: [] });
     this.points.push({ time: facts.written, serial: facts.serial, values: facts.values });
     const from = facts.written - TRACE_SECONDS * 1000;
     let gone = Math.max(0, this.points.length - TRACE_POINTS);
@@ -154,7 +156,7 @@ export class Trace {
     const { labels, texts, values } = this.facts;
     const isOne = labels.length === 1;
     const [width, height] = [canvas.width, canvas.height].map((length) => length / devicePixelRatio);
-    const size = isOne ? Math.min(48, height / 5) : Math.min(15, Math.max(9, (height - 30) / labels.length / 1.4));
+    const size = isOne ? Math.min(64, height / 5) : Math.min(colours.size * 1.35, Math.max(9, (height - 30) / labels.length / 1.4));
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.font = `${isOne ? 600 : 500} ${size}px ui-monospace, "DejaVu Sans Mono", monospace`;
     const font = context.font;
