@@ -84,7 +84,6 @@ class Viewer:
         for feed in self._feeds.values():
             feed.close()
         self._feeds.clear()
-        self._pool.shutdown(wait=False)
 
     # --- the frames after those that a page has
 
@@ -96,12 +95,14 @@ class Viewer:
         except (KeyError, TypeError, ValueError) as error:
             return PlainTextResponse(f"bad question: {error}\n", 400)
         await self._catalogue.refresh()
+        if self._ended.is_set():
+            return _goodbye()
         feeds = {tile: feed for tile in tiles if (feed := self._feed_of(tile.key)) is not None}
         self._leave_idle()
         if self._catalogue.version == seen and not any(tile.frame for tile in feeds):
             await self._wait(feeds)
         if self._ended.is_set():
-            return JSONResponse({"ended": True}, 503)
+            return _goodbye()
         answers = await asyncio.gather(*(self._answer(*item) for item in feeds.items()))
         facts = [facts for facts, _ in answers]
         whole: dict[str, Any] = {"version": self._catalogue.version, "tiles": facts}
@@ -189,6 +190,10 @@ class Viewer:
         if feed is not None and "hold" in asked:
             feed.asked = time.monotonic()
         return JSONResponse({"element": element(frame, asked.get("mode", ""), index, x, y)})
+
+
+def _goodbye() -> Response:
+    return JSONResponse({"ended": True}, 503)
 
 
 def _render(dark: Frame | None, frame: Frame, look: Look) -> Rendered:

@@ -61,6 +61,8 @@ class Feed:
     async def newer(self, after: int) -> Frame | None:
         """Return a frame that is not the one with that serial number; None if none comes."""
         self.asked = time.monotonic()
+        if self._end.is_set():
+            return None
         if not self._is_new(after) or self._coming is None:
             await asyncio.shield(self._read(0.0 if self._is_new(after) else PATIENCE))
         return self.last if self._is_new(after) else None

@@ -284,7 +284,7 @@ export class Tile {
     const isPicture = kind === "picture";
     return {
       pause: [true, this.isPaused], step: [true, false], mode: [modes.length > 1, false],
-      auto: [isPicture, this.look.auto === true], log: [isPicture || kind === "plot" || kind === "trace", this.look.log],
+      auto: [isPicture, Boolean(this.facts?.auto)], log: [isPicture || kind === "plot" || kind === "trace", this.look.log],
       colours: [isPicture && Boolean(colours), this.look.map !== "grey"],
       bgr: [isPicture && !colours && dtype && shape.length > 2, this.look.bgr],
       dark: [isPicture, Boolean(this.look.dark)], solo: [true, this.node.classList.contains("solo")],
@@ -306,7 +306,7 @@ export class Tile {
       const ordered = Object.keys(VIEWS).filter((mode) => modes.includes(mode));
       this.change({ mode: ordered[(ordered.indexOf(kind) + 1) % ordered.length], crop: null });
     } else if (what === "auto") {
-      this.change({ auto: look.auto !== true && !(look.auto === null && this.facts.auto) });
+      this.change({ auto: !this.facts.auto });
     } else if (what === "colours") {
       this.change({ map: COLOURS[(COLOURS.indexOf(look.map) + 1) % COLOURS.length] });
     } else if (what === "dark") {
