@@ -69,7 +69,7 @@ def test_a_page_of_another_server_is_refused() -> None:
 
 def test_the_server_is_for_looking_only() -> None:
     with Viewing() as viewing:
-        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "HEAD"):
             status, headers, _ = viewing.ask("", method=method)
             assert status == 405
             assert "access-control-allow-origin" not in headers
