@@ -99,7 +99,7 @@ class Feed:
         reader = self._reader
         if reader is None:
             reader = self._reader = self._make_reader()
-        valid, array = reader.read(patience)
+        valid, array = reader.read(patience)  # guard: view-pins-nothing
         if valid:
             written = reader.write_time_ns
             self._mark(reader.frame_id, written)

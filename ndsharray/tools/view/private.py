@@ -83,13 +83,15 @@ class Private:
 
     def _refusal(self, scope: Message, token: bytes) -> tuple[int, str] | None:
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+        # guard: view-own-name
         if [value for name, value in headers if name == b"host"] not in [[h] for h in self._hosts]:
             return 421, "this server has another name"
+        # guard: view-own-pages
         if any(name == b"origin" and value not in self._origins for name, value in headers):
             return 403, "not for pages of other servers"
-        if not secrets.compare_digest(token, self._token):
+        if not secrets.compare_digest(token, self._token):  # guard: view-token
             return 403, "the address must be complete, with the token that 'ndsharray view' printed"
-        if scope["method"] != "GET":
+        if scope["method"] != "GET":  # guard: view-looks-only
             return 405, "this server is for looking only"
         return None
 
