@@ -94,6 +94,11 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "head-of-another-segment": ("failed or ", ""),
     "state-after-the-lock-file": ("return .*", 'return "killed"'),
     "pages-reserved": (r"os\..*", "os.ftruncate(fd, size)"),
+    "view-own-name": FALSE,
+    "view-own-pages": FALSE,
+    "view-token": FALSE,
+    "view-looks-only": FALSE,
+    "view-pins-nothing": ("patience", "patience, copy=False"),
 }
 # name: what stands in one line of the package, what stands there without the fence
 FENCES = {
@@ -114,7 +119,7 @@ TESTS = [
         unit/reader/test_in_place processes/test_waiting_for_a_frame
         api/test_loan api/test_ndsharray api/test_stamps api/test_read_set
         faults/test_forks_inside_calls faults/test_full_shm faults/test_interrupts
-        processes/test_every_end faults/test_kills_at_every_step
+        processes/test_every_end faults/test_kills_at_every_step tools/test_view_server
     """.split()
 ]
 _MARK = re.compile(r"# (?:.*; )?guard: ([\w, -]+)$")

@@ -32,7 +32,7 @@ LAYERS = {
     "__main__": "tools",
 }
 # What an extra installs, by the modules of the tools that use it.
-EXTRAS: dict[str, set[str]] = {}
+EXTRAS = {"tools.view": {"PIL", "starlette", "uvicorn"}}
 # The one public class, which is documentation in the main.
 LONG = {"ndsharray"}
 OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}

@@ -1,0 +1,65 @@
+"""`ndsharray view` as a command: its address, its end, and what it says where it cannot begin."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import pytest
+
+from ndsharray.tools import cli
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("starlette")
+pytest.importorskip("PIL")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGTERM")
+def test_the_command_prints_its_address_and_sigterm_ends_it() -> None:
+    command = [sys.executable, "-W", "error", "-m", "ndsharray", "view", "--no-open", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        ended = threading.Timer(60, process.kill)  # a test that fails ends, too
+        ended.start()
+        told = json.loads(process.stdout.readline())
+        with urllib.request.urlopen(told["url"], timeout=20) as answer:
+            assert b"ndsharray" in answer.read()
+        assert f":{told['port']}/" in told["url"]
+        assert len(told["url"].rstrip("/").rpartition("/")[2]) >= 32
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate()
+        ended.cancel()
+        assert (process.returncode, out, errors) == (0, b"", b"")
+
+
+def test_a_port_that_is_taken_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert cli.main(["view", "--no-open", "--port", str(port)]) == 2
+    expected = f"ndsharray: port {port} is in use: another --port, or none, works\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+@pytest.mark.parametrize("wrong", [["--port", "70000"], ["--fps", "0"], ["--fps", "nan"]])
+def test_a_wrong_option_gets_one_line(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["view", "--no-open", *wrong]) == 2
+    out, errors = capsys.readouterr()
+    assert (out, errors.count("\n")) == ("", 1)
+
+
+def test_a_missing_extra_gets_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert cli.main(["view", "--no-open"]) == 2
+    out, errors = capsys.readouterr()
+    assert (out, errors.count("\n")) == ("", 1)
+    assert 'pip install "ndsharray[view]"' in errors
