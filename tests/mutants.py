@@ -36,6 +36,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "first-look-at-seq": FALSE,
     "newest-again-after-the-table": (" if .* else None$", ""),
     "seq-odd-before-the-payload": DROP,
+    "no-stamp-of-another": (r"\bwords\[.*", "if stamp: words[at + STAMP_WORD] = stamp"),
     "record-before-publish": ("$", "; record.newest_frame = (0, 0)"),
     "settle-after-an-interrupt": DROP,
     "left-after-interrupted-publish": DROP,

@@ -82,6 +82,7 @@ def test_a_write_that_fits(pair: Pair) -> None:
         "copy in slot2",
         "store slot2.frame",
         "store slot2.time",
+        "store slot2.stamp",
         "fence W2",
         "store slot2.seq = 10",
         "store newest = 11",
@@ -109,6 +110,7 @@ def test_a_write_of_another_layout_stores_the_header_first(pair: Pair) -> None:
         "copy in slot2",
         "store slot2.frame",
         "store slot2.time",
+        "store slot2.stamp",
         "fence W2",
         "store slot2.seq = 4",
         "store newest = 5",
@@ -133,6 +135,7 @@ def test_the_first_write_grows_into_copy_1(pair: Pair) -> None:
         "copy in slot1",
         "store slot1.frame",
         "store slot1.time",
+        "store slot1.stamp",
         "fence W2",
         "store slot1.seq = 2",
         "store newest = 3",
@@ -235,6 +238,7 @@ def test_a_read(pair: Pair) -> None:
         "fence R1",
         "load slot2.frame",
         "load slot2.time",
+        "load slot2.stamp",
         "load slot2.uuid",
         "load slot2.uuid2",
         "copy out slot2",
@@ -255,6 +259,7 @@ def test_a_read_of_another_layout_decodes_the_header_between_the_two_looks(pair:
         "fence R1",
         "load slot2.frame",
         "load slot2.time",
+        "load slot2.stamp",
         "load slot2.uuid",
         "load slot2.uuid2",
         "load slot2.header_length",
@@ -306,6 +311,7 @@ def test_the_second_try_is_pinned_and_reads_the_table_again(pair: Pair) -> None:
         "fence R1",
         "load slot2.frame",
         "load slot2.time",
+        "load slot2.stamp",
         "load slot2.uuid",
         "load slot2.uuid2",
         "copy out slot2",
@@ -654,13 +660,13 @@ def test_steps_on_any_buffer() -> None:
     reading.follow(frames, table, 1)
     position = writing.begin()
     assert not reading.holds(position)
-    writing.publish(position, 7)
+    writing.publish(position, 7, 0)
     assert reading.holds(position)
     assert reading.newest() == 2 * position + 1
     assert reading.confirm(position)
     for _ in range(3):
         position = writing.begin()
-        writing.publish(position, 8)
+        writing.publish(position, 8, 0)
     assert not reading.confirm(1)
     reading.pin(61, 3, position % 3)
     assert writing.pinned() == 1
