@@ -36,7 +36,8 @@ def as_pixels(array: npt.NDArray[Any], bgr: bool = False) -> npt.NDArray[Any]:
     array = _channels(array, bgr)
     if array.dtype.kind == "u" and array.itemsize <= 2:
         return array
-    return np.nan_to_num(_bright(array, *limits(array))).astype(np.uint8)
+    pixels: npt.NDArray[Any] = np.nan_to_num(_bright(array, *limits(array))).astype(np.uint8)
+    return pixels
 
 
 def _channels(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[Any]:
@@ -44,7 +45,8 @@ def _channels(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[Any]:
         array = array[..., 0]
     if bgr and array.ndim == 3:
         array = array[..., [2, 1, 0, 3][: array.shape[2]]]
-    return np.abs(array) if array.dtype.kind == "c" else array
+    real: npt.NDArray[Any] = np.abs(array) if array.dtype.kind == "c" else array
+    return real
 
 
 def limits(array: npt.NDArray[Any]) -> tuple[float, float]:
@@ -62,7 +64,7 @@ def limits(array: npt.NDArray[Any]) -> tuple[float, float]:
 
 def _bright(array: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[Any]:
     """Return values as floats from 0 to 255, and NaN for what is not finite."""
-    values = array.astype(np.float64 if array.itemsize > 2 else np.float32)
+    values: npt.NDArray[Any] = array.astype(np.float64 if array.itemsize > 2 else np.float32)
     values[~np.isfinite(values)] = np.nan
     if high > low:
         half = 0.5 * high - 0.5 * low  # the difference of two floats can overflow
@@ -113,12 +115,13 @@ def _mean(values: npt.NDArray[Any], count: int, axis: int) -> npt.NDArray[Any]:
     """Return `count` means along an axis; values are repeated where there are fewer."""
     have = values.shape[axis]
     if have <= count:
-        return np.take(values, np.arange(count) * have // count, axis)
+        repeated: npt.NDArray[Any] = values.take(np.arange(count) * have // count, axis)
+        return repeated
     starts = np.arange(count) * have // count
     lengths = np.diff(np.append(starts, have))
     shape = [-1 if i == axis else 1 for i in range(values.ndim)]
-    total: npt.NDArray[Any] = np.add.reduceat(values, starts, axis)
-    return total / lengths.reshape(shape)
+    mean: npt.NDArray[Any] = np.add.reduceat(values, starts, axis) / lengths.reshape(shape)
+    return mean
 
 
 def _colour_codes(pixels: npt.NDArray[Any], colours: int) -> list[list[str]]:

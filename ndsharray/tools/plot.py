@@ -15,6 +15,7 @@ _HIGHEST = 16  # lines
 # Unicode's Braille patterns: the bit of each dot, four rows of two.
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _BRAILLE = 0x2800
+_BLANK = " \u2800"
 
 
 def draw(values: npt.NDArray[Any], screen: Terminal, lines: int) -> list[str]:
@@ -38,13 +39,13 @@ def draw(values: npt.NDArray[Any], screen: Terminal, lines: int) -> list[str]:
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     labels = [f"{high:.6g}", f"{low:.6g}"]
     margin = max(map(len, labels)) + 1
-    height = max(1, min(lines, _HIGHEST))
+    height = 1 if low == high else max(2, min(lines, _HIGHEST))
     width = max(4, screen.columns - margin)
     per_line, per_column = (4, 2) if screen.unicode else (1, 1)
     grid = _grid(numbers, height * per_line, width * per_column, low, high)
     rows = _braille(grid) if screen.unicode else _stars(grid)
     left = [labels[0], *[""] * (height - 2), labels[1]] if height > 1 else labels[:1]
-    return [f"{label:>{margin - 1}} {row}".rstrip() for label, row in zip(left, rows)]
+    return [f"{label:>{margin - 1}} {row}".rstrip(_BLANK) for label, row in zip(left, rows)]
 
 
 def _grid(

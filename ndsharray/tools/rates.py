@@ -7,6 +7,7 @@ Looking pins, claims and stores nothing. Not here: which arrays are looked at (`
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -14,11 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .. import ArrayInfo
 from .._registry.probe import Head
 
-__all__ = ["Meter", "Rate"]
+__all__ = ["Meter", "Rate", "rate_of"]
 
 _MOST_SEEN = 50_000  # frames that are remembered at most: then the window is shorter
+_ALL = 1e9  # seconds
 _GAP = 2.0  # median periods: a longer interval is a gap
 # Where frames in between were not seen, the median is a guess at their intervals: a gap among them
 # counts if it is longer than this part of the time that the guess is about, too.
@@ -109,3 +112,15 @@ def _gaps(steps: npt.NDArray[Any], spans: npt.NDArray[Any], period: float) -> np
     others = (steps - 1) * period  # how long the other intervals took
     longest = spans - others
     return longest[(longest > _GAP * period) & (longest > _DOUBT * others)]
+
+
+def rate_of(info: ArrayInfo) -> Rate:
+    """Return the rate that the frames in an array's slots show, without waiting for more.
+
+    Only of a living writer.
+    """
+    meter = Meter(_ALL)
+    if info.state == "live":
+        frames = [(s.frame_id, s.write_time_ns) for s in info.slot_list if s.write_time_ns]
+        meter.add(Head(frame, written, 0, 1) for frame, written in sorted(frames))
+    return meter.measure(time.time_ns())
