@@ -33,6 +33,7 @@ COMMANDS = {
     "latency": "how long from write to read",
     "show": "a frame in the terminal, or in a file",
     "watch": "a live table of all arrays",
+    "bridge": "share arrays with other machines",
     "clean": "remove what killed writers left",
     "doctor": "check that arrays can work here",
     "completion": "complete command lines in bash, fish or zsh",

@@ -27,7 +27,7 @@ LAYERS = {
     "testing": "backends",
     "ndsharray": "_arguments _writer _reader _registry _protocol backends _system errors",
     "__init__": "ndsharray _registry backends _system errors",
-    "tools": "__init__ _registry backends _system errors",
+    "tools": "__init__ _registry _protocol backends _system errors",
     "__main__": "tools",
 }
 # What an extra installs, by the modules of the tools that use it.
