@@ -86,13 +86,13 @@ class Sending:
         if self._is_too_large(message):
             self._counts.refused += 1
             return
+        self._last_id = message.frame_id  # beforehand: who asks meanwhile may have missed it
         try:
             self._outlet.send(message.head, message.payload)
         except OSError as error:
             self._counts.dropped += 1
             self._say(f"is not sent: {error}")
             return
-        self._last_id = message.frame_id
         self._counts.add(len(message.payload))
         self._lines.forget("out", self._name)
 
@@ -106,14 +106,16 @@ class Sending:
         self._lines.say("out", self._name, f"{self._name!r} {line}")
 
     def _answer(self, reply: Reply) -> None:
-        """Send the newest frame to one who asks: it has missed it."""
+        """Send the newest frame to one who asks, unless the thread is about to send it to all."""
         always = threading.Event()
         always.set()
         try:
             source = Newest(self._reader(), always, Counts(self._name, "out"))
             try:
                 message = source.next(0)
-                if message is not None and not self._is_too_large(message):
+                if message is None or message.frame_id > self._last_id:
+                    return
+                if not self._is_too_large(message):
                     reply(message.head, message.payload)
             finally:
                 source.close()
