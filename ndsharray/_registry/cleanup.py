@@ -21,7 +21,7 @@ from .._system.lockfile import LockFile
 from ..backends.base import Segment, Transport, check_root
 from ..errors import ClosedError
 from . import entries
-from .lookup import State, address_in, look
+from .lookup import State, look
 from .names import Address, parse_lock
 
 __all__ = ["refuse_in_child", "remove_array", "remove_stale", "stale", "sweep", "unlink"]
@@ -166,6 +166,8 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
 def stale(transport: Transport) -> list[Address]:
     """Return the stale arrays under a transport's root, which `remove_stale` would remove.
 
+    Their addresses have no names.
+
     Raises
     ------
     OSError
@@ -173,7 +175,7 @@ def stale(transport: Transport) -> list[Address]:
     """
     lock_files = [each for each in map(parse_lock, os.listdir(transport.root)) if each]
     controls = {control for control, name, _ in lock_files if name == transport.name}
-    found = [address_in(transport, control) for control in sorted(controls)]
+    found = [Address(transport, "", control) for control in sorted(controls)]
     return [each for each in found if not _is_used(each) and look(each).state is not State.FOREIGN]
 
 

@@ -50,8 +50,8 @@ class Metered:
         self.probe = probe
 
     def rate(self) -> Rate:
-        """Return its rate now."""
-        return self.meter.measure(time.perf_counter_ns())
+        """Return its rate."""
+        return self.meter.measure()
 
 
 class Meters:
@@ -99,7 +99,8 @@ class Meters:
         """Take the frames into account that there are now."""
         began = time.perf_counter()
         for each in self._arrays.values():
-            each.meter.add(each.probe.heads())
+            looked = time.perf_counter_ns()
+            each.meter.add(each.probe.heads(), looked)
         self._cost = time.perf_counter() - began
 
     def pause(self) -> float:

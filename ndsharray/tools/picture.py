@@ -18,7 +18,7 @@ __all__ = ["as_pixels", "draw", "is_picture"]
 _SMALLEST = 8  # a side that is shorter makes a table
 _MARK = (255, 0, 255)
 _BLOCKS, _LETTERS = " ░▒▓█", " .:-=+*#%@"
-_SAMPLES = 4  # pixels on a side, that a drawn one is the mean of, at most
+_SAMPLES = 16  # a drawn pixel is the mean of that many on a side, or a few more
 
 
 def is_picture(array: npt.NDArray[Any]) -> bool:
@@ -88,7 +88,8 @@ def draw(array: npt.NDArray[Any], screen: Terminal, lines: int, bgr: bool = Fals
     bgr : bool
         Whether the first channel is blue.
     """
-    array = _channels(array, bgr)[..., :3] if array.ndim == 3 else _channels(array, bgr)
+    array = _channels(array, bgr)
+    array = array[..., :3] if array.ndim == 3 else array
     low, high = limits(array)
     height, width = _fitting(array.shape[0], array.shape[1], screen.columns, 2 * max(lines, 1))
     pixels = _bright(_thinned(array, height, width), low, high)
@@ -107,7 +108,9 @@ def _fitting(height: int, width: int, columns: int, rows: int) -> tuple[int, int
 
 def _thinned(array: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     """Return an array with pixels left out, so that a huge picture is drawn as fast as another."""
-    step = [max(1, have // (want * _SAMPLES)) for have, want in zip(array.shape, (height, width))]
+    # Every third one, or fifth: in steps of two, a raw picture of a colour camera (a Bayer pattern)
+    # would show one of its colours.
+    step = [have // (want * _SAMPLES) | 1 for have, want in zip(array.shape, (height, width))]
     return array[:: step[0], :: step[1]]
 
 
@@ -128,7 +131,7 @@ def _colour_codes(pixels: npt.NDArray[Any], colours: int) -> list[list[str]]:
     """Return what selects each pixel's colour, behind ``38;`` or ``48;``."""
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, 2)
-    unknown = np.isnan(pixels).any(2)
+    unknown: npt.NDArray[Any] = np.isnan(pixels).any(2)
     whole = np.where(unknown[..., None], _MARK, np.nan_to_num(pixels)).round().astype(int)
     if colours >= TRUE_COLOURS:
         return [[f"2;{r};{g};{b}" for r, g, b in line] for line in whole.tolist()]

@@ -7,7 +7,6 @@ Looking pins, claims and stores nothing. Not here: which arrays are looked at (`
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -38,7 +37,7 @@ class Rate(NamedTuple):
     jitter_ms : float or None
         Standard deviation of the intervals between frames, in ms.
     max_gap_ms : float or None
-        The longest interval, in ms, that between the newest frame and now included.
+        The longest interval, in ms, also that from the newest frame to the last look.
     gaps : int
         How many intervals were longer than twice their median.
     """
@@ -62,6 +61,7 @@ class Meter:
         self._window_ns = int(window * 1e9)
         self._seen: deque[tuple[int, int]] = deque(maxlen=_MOST_SEEN)  # frame number and time
         self._instance = 0
+        self._looked_ns = 0
 
     @property
     def period_ns(self) -> float:
@@ -71,8 +71,17 @@ class Meter:
         (first, begin), (last, end) = self._seen[0], self._seen[-1]
         return (end - begin) / (last - first)
 
-    def add(self, heads: Iterable[Head]) -> None:
-        """Take frames into account, in their order; those that were seen before count once."""
+    def add(self, heads: Iterable[Head], looked_ns: int) -> None:
+        """Take the frames into account that a look has found.
+
+        Parameters
+        ----------
+        heads : iterable of Head
+            In the order of their numbers; those that were seen before count once.
+        looked_ns : int
+            When the look began, on the clock of `Head.write_ns`: no later frame is known of.
+        """
+        self._looked_ns = looked_ns
         for head in heads:
             last = self._seen[-1][0] if self._seen else 0
             if head.instance != self._instance and head.frame_id <= last:
@@ -82,10 +91,10 @@ class Meter:
             if head.frame_id > last:
                 self._seen.append((head.frame_id, head.write_ns))
 
-    def measure(self, now_ns: int) -> Rate:
-        """Return the rate in the window that ends now (``time.perf_counter_ns()``)."""
+    def measure(self) -> Rate:
+        """Return the rate in the window that ends with the last look."""
         seen = self._seen
-        while len(seen) > 2 and seen[1][1] < now_ns - self._window_ns:
+        while len(seen) > 2 and seen[1][1] < self._looked_ns - self._window_ns:
             seen.popleft()
         if len(seen) < 2 or seen[-1][1] <= seen[0][1]:
             return Rate()
@@ -94,11 +103,11 @@ class Meter:
         intervals = spans[steps == 1]
         period = float(np.median(intervals)) if len(intervals) else self.period_ns
         gaps = _gaps(steps, spans, period)
-        end, silence = int(times[-1]), max(0, now_ns - int(times[-1]))
+        end, silence = int(times[-1]), max(0, self._looked_ns - int(times[-1]))
         longest = max(intervals.max(initial=0.0), gaps.max(initial=0.0))
         count = len(gaps)
         if silence > _GAP * period:  # a gap that has not ended yet
-            end, longest, count = now_ns, max(longest, silence), count + 1
+            end, longest, count = self._looked_ns, max(longest, silence), count + 1
         return Rate(
             hz=float((numbers[-1] - numbers[0]) / (end - times[0]) * 1e9),
             jitter_ms=float(intervals.std() / 1e6) if len(intervals) else None,
@@ -120,7 +129,8 @@ def rate_of(info: ArrayInfo) -> Rate:
     Only of a living writer.
     """
     meter = Meter(_ALL)
-    if info.state == "live":
+    if info.state == "live" and info.write_time_ns and info.age is not None:
         frames = [(s.frame_id, s.write_time_ns) for s in info.slot_list if s.write_time_ns]
-        meter.add(Head(frame, written, 0, 1) for frame, written in sorted(frames))
-    return meter.measure(time.time_ns())
+        heads = [Head(frame, written, 0, 1) for frame, written in sorted(frames)]
+        meter.add(heads, info.write_time_ns + int(info.age * 1e9))
+    return meter.measure()

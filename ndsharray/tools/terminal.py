@@ -41,17 +41,17 @@ class Terminal(NamedTuple):
 
 def terminal(stream: TextIO | None = None) -> Terminal:
     """Return what `stream` (default: the standard output) can do; ``NO_COLOR`` is obeyed."""
-    stream = sys.stdout if stream is None else stream
+    out = sys.stdout if stream is None else stream
     try:
-        tty = stream.isatty()
-        size = os.get_terminal_size(stream.fileno()) if tty else (80, 24)
+        tty = out.isatty()
+        size = tuple(os.get_terminal_size(out.fileno())) if tty else (80, 24)
     except (OSError, ValueError):  # no descriptor: a captured stream
         tty, size = False, (80, 24)
     columns = _number("COLUMNS") or size[0] or 80
     lines = _number("LINES") or size[1] or 24
     cursor = tty and os.environ.get("TERM", "xterm" if os.name == "nt" else "dumb") != "dumb"
     cursor = cursor and columns >= _SMALLEST[0] and lines >= _SMALLEST[1]
-    return Terminal(columns, lines, _colours() if cursor else 0, _is_unicode(stream), tty, cursor)
+    return Terminal(columns, lines, _colours() if cursor else 0, _is_unicode(out), tty, cursor)
 
 
 def _number(variable: str) -> int:
