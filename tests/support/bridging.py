@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -161,6 +163,43 @@ class Machine:
         for made in reversed(self._open):
             made.close()
         self.directory.rmdir()  # nothing is left there
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def listening(pid: int) -> set[str]:
+    """Return the sockets of a process that others can send to: ``tcp 127.0.0.1:7447`` (Linux).
+
+    Those of TCP that listen, and those of UDP that are connected to nobody.
+    """
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            inodes.add(str(link.readlink()))
+        except FileNotFoundError:
+            pass  # the one by which we look
+    found = set()
+    for kind in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:]:
+            fields = line.split()
+            state, inode = fields[3], fields[9]
+            if f"socket:[{inode}]" in inodes and state == ("0A" if kind < "u" else "07"):
+                found.add(f"{kind} {_address(fields[1])}")
+    return found
+
+
+def _address(text: str) -> str:
+    """Return an address of /proc/net, whose words are in this machine's order."""
+    host, port = text.split(":")
+    words = [int(host[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(host), 8)]
+    raw = b"".join(words)
+    family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
+    return f"{socket.inet_ntop(family, raw)}:{int(port, 16)}"
 
 
 def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:

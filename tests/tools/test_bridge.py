@@ -147,6 +147,7 @@ def test_only_what_is_exported_is_offered_and_only_what_is_imported_is_made(
     here.bridge(net.engine(), export=["cam*"])
     there.bridge(net.engine(), import_=["cam1", "secret"])
     read(there.reader("cam1"))
+    until(lambda: len(net.outlets) >= 2)
     assert {offer.name for offer in net.outlets} == {"cam1", "cam2"}
     assert names(there) == {"cam1"}
 

@@ -8,6 +8,7 @@ discards large messages on links that have room.
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import re
 import threading
@@ -84,6 +85,7 @@ class ZenohEngine(Engine):
         except (zenoh.ZError, OSError) as error:
             raise ToolError(f"bridge: {_first_line(error)}", 2) from None
         self._answers = _Answers(zenoh.ZError)
+        atexit.register(self.close)  # a session that is open keeps the interpreter from ending
 
     @classmethod
     def arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -151,6 +153,7 @@ class ZenohEngine(Engine):
 
     def close(self) -> None:
         """Close the session: all tokens vanish."""
+        atexit.unregister(self.close)
         self._answers.close()
         self._session.close()
 
