@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,30 @@ class Machine:
         for made in reversed(self._open):
             made.close()
         self.directory.rmdir()  # nothing is left there
+
+
+def session(*connect: str, listen: Sequence[str] = (), mode: str = "peer") -> Any:
+    """Return a zenoh session of somebody who is no bridge."""
+    import zenoh
+
+    config = zenoh.Config()
+    for key, value in {
+        "mode": mode,
+        "listen/endpoints": list(listen),
+        "connect/endpoints": list(connect),
+        "scouting/multicast/enabled": False,
+        "transport/shared_memory/enabled": False,
+    }.items():
+        config.insert_json5(key, json.dumps(value))
+    return zenoh.open(config)
+
+
+def warm_up() -> None:
+    """Have zenoh start its threads, whose descriptors stay as long as the process."""
+    endpoint, came = f"tcp/127.0.0.1:{free_port()}", threading.Event()
+    with session(listen=[endpoint]) as one, session(endpoint) as other:
+        one.declare_subscriber("warm", lambda _: came.set())
+        until(lambda: other.put("warm", b"x") or came.wait(0.05))
 
 
 def free_port() -> int:

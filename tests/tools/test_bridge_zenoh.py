@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from bridging import Machine, free_port, listening, until
+from bridging import Machine, free_port, listening, session, until, warm_up
 
 from ndsharray.tools.bridge import Offer, ZenohEngine
 from ndsharray.tools.bridge.zenoh_engine import key_of, offer_of
@@ -23,24 +21,7 @@ zenoh = pytest.importorskip("zenoh", reason="eclipse-zenoh is not installed")
 
 @pytest.fixture(scope="module", autouse=True)
 def runtime() -> None:
-    """Have zenoh start its threads, whose descriptors stay as long as the process."""
-    endpoint, came = f"tcp/127.0.0.1:{free_port()}", threading.Event()
-    with session(listen=[endpoint]) as one, session(endpoint) as other:
-        one.declare_subscriber("warm", lambda _: came.set())
-        until(lambda: other.put("warm", b"x") or came.wait(0.05))
-
-
-def session(*connect: str, listen: Sequence[str] = ()) -> Any:
-    """Return a session of somebody who is no bridge."""
-    config = zenoh.Config()
-    for key, value in {
-        "listen/endpoints": list(listen),
-        "connect/endpoints": list(connect),
-        "scouting/multicast/enabled": False,
-        "transport/shared_memory/enabled": False,
-    }.items():
-        config.insert_json5(key, json.dumps(value))
-    return zenoh.open(config)
+    warm_up()
 
 
 @pytest.fixture

@@ -206,6 +206,8 @@ def _configure(zenoh: Any, listen: list[str], connect: list[str], config: str | 
         "scouting/multicast/enabled": False,
         "scouting/gossip/enabled": False,
         "connect/retry": _RETRY,
+        "connect/timeout_ms": -1,  # for ever
+        "connect/exit_on_failure": False,
         "transport/link/tcp/so_sndbuf": _SEND_BUFFER,
         "transport/link/tls/so_sndbuf": _SEND_BUFFER,
     }.items():
