@@ -5,7 +5,7 @@ run prints tables (ratios to the limits first) and which targets are met. A full
 minutes, with --short 2; leave the machine alone meanwhile. Made for Linux.
 
 Three options choose another kind of run, which needs nothing but this library: --quick, --against
-and --sizes.
+and --sizes. So does --bridge, which needs zenoh.
 
 The rooms: ``scenarios/`` (what is measured), ``rivals/`` (what is compared), ``harness/`` (how a
 run goes), ``report/`` (what its figures say).
@@ -35,6 +35,10 @@ def main() -> int:
         from harness import against
 
         return against.run(arguments.against, arguments.rounds)
+    if arguments.bridge:
+        from scenarios import bridge
+
+        return bridge.run(arguments.short, arguments.json)
     if arguments.sizes:
         from scenarios import sizes
 
@@ -70,6 +74,11 @@ def parse() -> argparse.Namespace:
     )
     kinds.add_argument(
         "--sizes", action="store_true", help="write two sizes alternately: what becomes of segments"
+    )
+    kinds.add_argument(
+        "--bridge",
+        action="store_true",
+        help="frames over loopback TCP: bridges, bare zenoh and a plain socket",
     )
     parser.add_argument("--update", action="store_true", help="with --quick: store the ratios")
     parser.add_argument(

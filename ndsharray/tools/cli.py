@@ -36,6 +36,7 @@ COMMANDS = {
     "show": "a frame in the terminal, or in a file",
     "watch": "a live table of all arrays",
     "view": "live pictures, plots and tables in a browser",
+    "bridge": "share arrays with other machines",
     "clean": "remove what killed writers left",
     "doctor": "check that arrays can work here",
     "completion": "complete command lines in bash, fish or zsh",

@@ -28,7 +28,7 @@ LAYERS = {
     "ndsharray": "_arguments _writer _reader _registry _protocol backends _system errors",
     "read_set": "ndsharray _arguments _reader _system backends errors",
     "__init__": "ndsharray read_set _registry backends _system errors",
-    "tools": "__init__ _registry backends _system errors",
+    "tools": "__init__ _registry _protocol backends _system errors",
     "__main__": "tools",
 }
 # What an extra installs, by the modules of the tools that use it.

@@ -1,0 +1,182 @@
+"""The half of a bridge that receives: which offers it takes, and what it refuses.
+
+One thread decides; the engine only tells it what is offered. Not here: what becomes of the frames
+(``taking``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from ... import NdShArrayError, NoArrayError, Transport, info
+from ...backends.base import check_name
+from ..common import matches
+from .counts import Counts, Lines
+from .engine import Engine, Offer
+from .marks import Mark, is_mark
+from .taking import Taking
+
+__all__ = ["Imports"]
+
+_RETRY = 1.0  # seconds until what was refused is tried again
+_GRACE = 0.25  # seconds in which the last frame may come after its offer has gone
+_SHORT = 0.02
+_OFFERS, _ARRAYS = 4096, 256  # that are remembered, and taken, at most
+
+
+class Imports:
+    """Takes what other bridges offer under some names, and writes it here.
+
+    Parameters
+    ----------
+    bridge : str
+        The id of this bridge.
+    engine : Engine
+        What carries it.
+    patterns : sequence of str
+        Names or globs.
+    where : Transport
+        Where the arrays are made.
+    slots : int
+        Their slots.
+    limit : int
+        Bytes of frames that may wait for each writer.
+    mark : Mark
+        That of this bridge.
+    lines : Lines
+        What tells people.
+    """
+
+    def __init__(
+        self,
+        bridge: str,
+        engine: Engine,
+        patterns: Sequence[str],
+        where: Transport,
+        slots: int,
+        limit: int,
+        mark: Mark,
+        lines: Lines,
+    ) -> None:
+        self._bridge, self._engine, self._patterns = bridge, engine, patterns
+        self._where, self._slots, self._limit = where, slots, limit
+        self._mark, self._lines = mark, lines
+        self._lock = threading.Lock()
+        self._offers: dict[Offer, None] = {}  # in the order in which they came
+        self._takings: dict[str, Taking] = {}
+        self.counts: dict[str, Counts] = {}
+        self._news, self._closed = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="bridge imports", daemon=True)
+        if patterns:
+            engine.watch(self._appeared, self._vanished)
+            self._thread.start()
+
+    # --- what is offered; called from any thread
+
+    def _appeared(self, offer: Offer) -> None:
+        if not self._is_ours(offer):
+            return
+        with self._lock:
+            if len(self._offers) >= _OFFERS:
+                return  # a flood: what has vanished makes room
+            self._offers[offer] = None
+        self._news.set()
+
+    def _is_ours(self, offer: Offer) -> bool:
+        if offer.bridge == self._bridge or is_mark(offer.name):
+            return False
+        try:
+            check_name(offer.name)
+        except ValueError:
+            return False
+        return any(matches(offer.name, pattern) for pattern in self._patterns)
+
+    def _vanished(self, offer: Offer) -> None:
+        with self._lock:
+            self._offers.pop(offer, None)
+        self._news.set()
+
+    # --- what becomes of it; in one thread
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._news.clear()
+            with self._lock:
+                offers = list(self._offers)
+            ending = self._end_those_that_vanished(offers)
+            self._begin(offers)
+            self._news.wait(_SHORT if ending else _RETRY)
+
+    def _end_those_that_vanished(self, offers: list[Offer]) -> bool:
+        """End what is over; return whether some are about to end."""
+        now, ending = time.monotonic(), False
+        for name, taking in list(self._takings.items()):
+            if taking.offer in offers and not taking.has_failed:
+                taking.vanished_at = None
+                continue
+            if taking.vanished_at is None:
+                taking.vanished_at = now
+            next_life = any(o.name == name and o.bridge == taking.offer.bridge for o in offers)
+            if taking.has_failed or next_life or now - taking.vanished_at >= _GRACE:
+                del self._takings[name]
+                taking.close()
+                self._mark.write(self._takings)
+            else:
+                ending = True
+        return ending
+
+    def _begin(self, offers: list[Offer]) -> None:
+        for offer in offers:
+            taking = self._takings.get(offer.name)
+            if taking is None:
+                self._take(offer)
+            elif taking.offer != offer and taking.vanished_at is None:
+                other = f"{offer.name!r} of bridge {offer.bridge} is not imported: "
+                self._say(offer, other + f"that of bridge {taking.offer.bridge} is")
+
+    def _take(self, offer: Offer) -> None:
+        if self._mark.is_beside(offer.bridge):
+            return  # it offers what is here
+        problem = self._why_not(offer)
+        if problem is None:
+            counts = self.counts.setdefault(offer.name, Counts(offer.name, "in"))
+            self._mark.write([*self._takings, offer.name])
+            try:
+                self._takings[offer.name] = Taking(
+                    offer, self._where, self._slots, self._engine, self._limit, counts, self._lines
+                )
+                return
+            except (NdShArrayError, OSError) as error:
+                problem = str(error)
+                self._mark.write(self._takings)
+        self._say(offer, f"{offer.name!r} is not imported: {problem}; tried again every second")
+
+    def _why_not(self, offer: Offer) -> str | None:
+        """Return why an offer cannot be taken now."""
+        if len(self._takings) >= _ARRAYS:
+            return f"{_ARRAYS} arrays are imported already"
+        try:
+            found = info(offer.name, transport=self._where)
+        except NoArrayError:
+            return None
+        except OSError as error:
+            return str(error)
+        if found.state != "live":
+            return None
+        # Asked for beforehand: a writer of this very process would give its array away.
+        return f"it has a living writer here, process {found.pid}"
+
+    def _say(self, offer: Offer, line: str) -> None:
+        self._lines.say("in", offer.name, line)
+
+    def close(self) -> None:
+        """Close all arrays that come from other bridges."""
+        self._closed = True
+        self._news.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for taking in self._takings.values():
+            taking.close()
+        self._takings.clear()

@@ -1,0 +1,391 @@
+"""Bridges between roots of one process, over an engine without a network."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from bridging import Machine, Net, Payload, until
+
+import ndsharray
+from ndsharray import NdShArray
+from ndsharray.tools.bridge import Offer
+
+FRAMES = [
+    np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+    np.array(3.5, np.float32),
+    np.empty((0, 3)),
+    np.arange(4, dtype=">i2"),
+    np.zeros((), [("a", "<f4"), ("b", "S3", (2,))]),
+    np.array(["2026-01-01", "NaT"], "M8[ns]"),
+    np.ones((3, 2), bool).T,
+]
+
+
+@pytest.fixture
+def net() -> Net:
+    return Net()
+
+
+@pytest.fixture
+def here(root: Path, transport: str) -> Iterator[Machine]:
+    machine = Machine(root / "here", transport)
+    yield machine
+    machine.close()
+
+
+@pytest.fixture
+def there(here: Machine, root: Path, transport: str) -> Iterator[Machine]:
+    machine = Machine(root / "there", transport)  # closed first: its bridge takes from here
+    yield machine
+    machine.close()
+
+
+def read(reader: NdShArray) -> npt.NDArray[Any]:
+    valid, frame = reader.read(20.0)
+    assert valid
+    return frame
+
+
+def state(machine: Machine, name: str) -> str:
+    try:
+        return ndsharray.info(name, transport=machine.transport).state
+    except ndsharray.NoArrayError:
+        return "absent"
+
+
+def names(machine: Machine) -> set[str]:
+    found = ndsharray.arrays(transport=machine.transport)
+    return {i.name for i in found if not i.name.startswith("ndsharray.bridge/")}
+
+
+def test_frames_of_any_dtype_and_shape_arrive_with_their_stamps(
+    net: Net, here: Machine, there: Machine
+) -> None:
+    writer, reader = here.writer("a/b ä*"), there.reader("a/b ä*")
+    here.bridge(net.engine(), export=["a*"])
+    there.bridge(net.engine(), import_=["*"])
+    for stamp, frame in enumerate(FRAMES, 1_000_000_000):
+        writer.write(frame, time_ns=stamp)
+        got = read(reader)
+        assert (got.dtype, got.shape) == (frame.dtype, frame.shape)
+        assert got.tobytes() == frame.tobytes()
+        assert reader.time_ns == stamp
+    writer.write(FRAMES[0])
+    read(reader)
+    # The time of the write over here, as far as the two clocks of a machine agree.
+    assert abs(reader.time_ns - writer.write_time_ns) < 1_000_000
+
+
+def test_one_who_comes_late_gets_the_newest_frame(net: Net, here: Machine, there: Machine) -> None:
+    writer = here.writer("late")
+    sent = here.bridge(net.engine(), export=["late"])
+    for number in range(3):
+        writer.write(np.array([number]))
+    first = there.bridge(net.engine(), import_=["late"])
+    assert read(there.reader("late"))[0] == 2
+    first.close()
+    there.bridge(net.engine(), import_=["late"])
+    assert read(there.reader("late"))[0] == 2  # nothing was written since
+    assert sent.counts()[0].dropped == 0  # nobody was there to take them
+
+
+def test_the_far_array_is_closed_with_its_writer_and_comes_back(
+    net: Net, here: Machine, there: Machine
+) -> None:
+    here.bridge(net.engine(), export=["cam"])
+    there.bridge(net.engine(), import_=["cam"])
+    reader = there.reader("cam")
+    for life in range(2):
+        with here.writer("cam") as writer:
+            writer.write(np.array([life]))
+            assert read(reader)[0] == life
+            writer.write(np.array([life + 10]))  # the last frame is not lost
+        assert read(reader)[0] == life + 10
+        until(lambda: state(there, "cam") in ("absent", "closed"))
+
+
+def test_a_killed_writer_closes_the_far_array(
+    net: Net, here: Machine, there: Machine, console: Any
+) -> None:
+    here.bridge(net.engine(), export=["cam"])
+    there.bridge(net.engine(), import_=["cam"])
+    reader = there.reader("cam")
+    child = console()
+    child.run("from ndsharray.backends import at")
+    child.run(f"t = at({here.transport.name!r}, {str(here.directory)!r})")
+    child.run("w = NdShArray('cam', np.arange(3), 'w', transport=t)")
+    assert read(reader).shape == (3,)
+    child.process.kill()
+    child.process.wait()
+    until(lambda: state(there, "cam") in ("absent", "closed"))
+    here.writer("cam").write(np.arange(4))  # it takes over
+    assert read(reader).shape == (4,)
+
+
+def test_the_far_array_is_closed_with_the_bridge(net: Net, here: Machine, there: Machine) -> None:
+    writer, reader = here.writer("cam"), there.reader("cam")
+    there.bridge(net.engine(), import_=["cam"])
+    for number in range(2):
+        bridge = here.bridge(net.engine(), export=["cam"])
+        writer.write(np.array([number]))
+        assert read(reader)[0] == number
+        bridge.close()
+        until(lambda: state(there, "cam") in ("absent", "closed"))
+
+
+def test_only_what_is_exported_is_offered_and_only_what_is_imported_is_made(
+    net: Net, here: Machine, there: Machine
+) -> None:
+    for name in ("cam1", "cam2", "secret"):
+        here.writer(name).write(np.arange(3))
+    here.bridge(net.engine(), export=["cam*"])
+    there.bridge(net.engine(), import_=["cam1", "secret"])
+    read(there.reader("cam1"))
+    until(lambda: len(net.outlets) >= 2)
+    assert {offer.name for offer in net.outlets} == {"cam1", "cam2"}
+    assert names(there) == {"cam1"}
+
+
+def test_two_bridges_that_export_and_import_everything_make_no_loop(
+    net: Net, here: Machine, there: Machine
+) -> None:
+    ours, theirs = here.writer("ours"), there.writer("theirs")
+    bridges = [m.bridge(net.engine(), export=["*"], import_=["*"]) for m in (here, there)]
+    for number in range(3):
+        ours.write(np.array([number]))
+        theirs.write(np.array([number + 100]))
+        if number == 0:
+            readers = there.reader("ours"), here.reader("theirs")
+        assert [read(reader)[0] for reader in readers] == [number, number + 100]
+    assert names(here) == names(there) == {"ours", "theirs"}
+    assert len(net.outlets) == 2
+    assert {(t.name, t.direction) for t in bridges[0].counts()} == {
+        ("ours", "out"),
+        ("theirs", "in"),
+    }
+    assert not here.lines
+    assert not there.lines
+
+
+def test_what_one_bridge_imports_no_other_bridge_of_the_root_exports(
+    net: Net, here: Machine, there: Machine
+) -> None:
+    back = Net()
+    writer = here.writer("cam")
+    here.bridge(net.engine(), export=["*"])
+    there.bridge(net.engine(), import_=["*"])
+    there.bridge(back.engine(), export=["*"])  # such as another process would
+    here.bridge(back.engine(), import_=["*"])
+    there.writer("own").write(np.arange(2))
+    writer.write(np.arange(3))
+    read(there.reader("cam"))
+    read(here.reader("own"))  # they have looked
+    assert {offer.name for offer in back.outlets} == {"own"}
+
+
+def test_bridges_of_one_root_take_nothing_from_each_other(net: Net, here: Machine) -> None:
+    here.writer("cam").write(np.arange(3))
+    taking = here.bridge(net.engine(), import_=["*"])
+    here.bridge(net.engine(), export=["cam"])
+    until(lambda: net.outlets)
+    taking.close()
+    assert not here.lines
+    assert taking.counts() == []
+
+
+def test_a_name_with_a_living_writer_is_refused_and_tried_again(
+    net: Net, here: Machine, there: Machine
+) -> None:
+    here.writer("cam").write(np.array([1]))
+    local = there.writer("cam")
+    local.write(np.array([2]))
+    reader = there.reader("cam")
+    here.bridge(net.engine(), export=["cam"])
+    there.bridge(net.engine(), import_=["cam"])
+    line = until(lambda: there.lines)[0]
+    assert "'cam' is not imported: it has a living writer here" in line
+    assert read(reader)[0] == 2
+    assert not local.closed
+    local.close()
+    assert read(reader)[0] == 1
+    assert len(there.lines) == 1
+
+
+def test_one_name_of_two_bridges_is_taken_from_the_first(
+    net: Net, here: Machine, there: Machine, root: Path, transport: str
+) -> None:
+    third = Machine(root / "third", transport)
+    try:
+        here.writer("cam").write(np.array([1]))
+        third.writer("cam").write(np.array([3]))
+        first = here.bridge(net.engine(), export=["cam"])
+        until(lambda: net.outlets)
+        there.bridge(net.engine(), import_=["cam"])
+        reader = there.reader("cam")
+        assert read(reader)[0] == 1
+        third.bridge(net.engine(), export=["cam"])
+        assert "is not imported: that of bridge" in until(lambda: there.lines)[0]
+        first.close()
+        assert read(reader)[0] == 3
+    finally:
+        there.close_bridges()
+        third.close()
+
+
+def test_a_slow_link_drops_old_frames_and_sends_the_newest(
+    net: Net, here: Machine, there: Machine
+) -> None:
+    writer, reader = here.writer("cam"), there.reader("cam")
+    bridge = here.bridge(net.engine(), export=["cam"])
+    there.bridge(net.engine(), import_=["cam"])
+    writer.write(np.array([0]))
+    assert read(reader)[0] == 0
+    with net.gate:  # the link is full
+        writer.write(np.array([1]))
+        for number in range(2, 100):
+            writer.write(np.array([number]))
+    until(lambda: read(reader)[0] == 99)
+    until(lambda: bridge.counts()[0].frames + bridge.counts()[0].dropped == 100)
+    assert bridge.counts()[0].frames <= 3
+
+
+def test_every_frame_is_sent_in_order_within_its_memory(
+    net: Net, here: Machine, there: Machine
+) -> None:
+    writer, reader = here.writer("cam", slots=64), there.reader("cam")
+    bridge = here.bridge(net.engine(), export=["cam"], every=True, max_memory=80)
+    there.bridge(net.engine(), import_=["cam"], slots=64)
+    writer.write(np.array([0]))
+    assert read(reader)[0] == 0
+    with net.gate:
+        for number in range(1, 31):  # eight bytes each: ten of them may wait
+            writer.write(np.array([number]))
+        until(lambda: bridge.counts()[0].dropped >= 19)
+    got = [int(frame[0]) for _, frame in zip(range(10), reader.frames(20.0))]
+    assert got[-10:] == sorted(set(got[-10:]))
+    until(lambda: there_counts(there) == bridge.counts()[0].frames)
+    counts = bridge.counts()[0]
+    assert counts.frames + counts.dropped == 31
+    assert 11 <= counts.frames <= 12
+
+
+def there_counts(machine: Machine) -> int:
+    return int(machine.bridges[-1].counts()[0].frames)
+
+
+def test_a_broken_link_loses_frames_and_says_so(net: Net, here: Machine, there: Machine) -> None:
+    writer, reader = here.writer("cam"), there.reader("cam")
+    bridge = here.bridge(net.engine(), export=["cam"])
+    there.bridge(net.engine(), import_=["cam"])
+    writer.write(np.array([0]))
+    read(reader)
+    net.broken = True
+    writer.write(np.array([1]))
+    assert "'cam' is not sent: the link is broken" in until(lambda: here.lines)[0]
+    net.broken = False
+    writer.write(np.array([2]))
+    assert read(reader)[0] == 2
+    until(lambda: bridge.counts()[0].frames == 2)
+    assert bridge.counts()[0].dropped == 1
+
+
+def test_a_frame_that_the_link_cannot_take_is_refused(
+    net: Net, here: Machine, there: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = net.engine()
+    engine.max_frame = 100
+    bridge = here.bridge(engine, export=["cam"])
+    there.bridge(net.engine(), import_=["cam"])
+    writer, reader = here.writer("cam"), there.reader("cam")
+    writer.write(np.zeros(101, np.uint8))
+    assert "101 bytes, the link takes 100" in until(lambda: here.lines)[0]
+    writer.write(np.zeros(100, np.uint8))
+    assert read(reader).shape == (100,)
+    assert bridge.counts()[0].refused == 1
+
+
+# --- what a hostile far side sends
+
+HEADER = b"{'descr': '|u1', 'fortran_order': False, 'shape': (%s,), }"
+
+
+def head(
+    payload: int = 3,
+    *,
+    shape: bytes = b"3",
+    magic: bytes = b"ndsbrdg1",
+    frame: int = 1,
+    at: int = 1,
+) -> bytes:
+    text = HEADER % shape
+    text = text.ljust(117) + b"\n"
+    npy = b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
+    return struct.pack("<8sQQQQ", magic, 0, frame, at, payload) + npy
+
+
+HOSTILE = {
+    "no head": (b"", b"abc"),
+    "half a head": (head()[:20], b"abc"),
+    "other magic": (head(magic=b"ndsbrdg9"), b"abc"),
+    "longer payload": (head(3), b"abcd"),
+    "shorter payload": (head(3), b"ab"),
+    "huge shape": (head(3, shape=b"1000000000000"), b"abc"),
+    "overflowing shape": (head(3, shape=b"9223372036854775807, 9223372036854775807"), b"abc"),
+    "negative shape": (head(3, shape=b"-3"), b"abc"),
+    "another shape": (head(3, shape=b"4"), b"abc"),
+    "code in the header": (head().replace(b"'shape': (3,)", b"'shape': exit()"), b"abc"),
+    "objects": (head().replace(b"'|u1'", b"'|O8'"), b"abcdefgh"),
+    "a huge head": (head() + bytes(1 << 18), b"abc"),
+    "frame 0": (head(frame=0), b"abc"),
+    "a frame from the end of time": (head(frame=2**63), b"abc"),
+    "a stamp from the end of time": (head(at=2**63), b"abc"),
+}
+
+
+def test_hostile_messages_are_refused_and_counted(net: Net, there: Machine) -> None:
+    engine = net.engine()
+    outlet: Any = engine.offer(Offer("0" * 16, 7, "cam"), lambda reply: None)
+    bridge = there.bridge(net.engine(), import_=["*"])
+    until(outlet.wanted.is_set)
+    reader = there.reader("cam")
+    for number, (bad, payload) in enumerate(HOSTILE.values(), 1):
+        outlet.send(bad, Payload(payload))
+        until(lambda n=number: bridge.counts()[0].refused == n)
+    outlet.send(head(), b"abc")
+    assert read(reader).tobytes() == b"abc"
+    until(lambda: bridge.counts()[0].frames == 1)
+    assert bridge.counts()[0].refused == len(HOSTILE)
+    engine.close()
+
+
+def test_offers_that_nobody_should_make_are_ignored(net: Net, there: Machine) -> None:
+    engine = net.engine()
+    there.bridge(net.engine(), import_=["*"])
+    for name in ("", "nul\0", "x" * 256, "ndsharray.bridge/0000000000000000"):
+        engine.offer(Offer("0" * 16, 7, name), lambda reply: None)
+    engine.offer(Offer("0" * 16, 7, "good"), lambda reply: None)
+    until(lambda: "good" in names(there))
+    assert names(there) == {"good"}
+    engine.close()
+
+
+def test_a_flood_of_offers_makes_a_bounded_number_of_arrays(
+    net: Net, there: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ndsharray.tools.bridge.imports._ARRAYS", 3)
+    monkeypatch.setattr("ndsharray.tools.bridge.imports._OFFERS", 6)
+    engine = net.engine()
+    bridge = there.bridge(net.engine(), import_=["*"])
+    for number in range(20):
+        engine.offer(Offer("0" * 16, 7, f"flood{number}"), lambda reply: None)
+    until(lambda: len(there.lines) == 3)
+    assert len(names(there)) == 3
+    assert len(bridge._imports._offers) == 6
+    assert "3 arrays are imported already" in there.lines[0]
+    engine.close()
