@@ -11,29 +11,36 @@ from .errors import (
     ClosedError,
     FormatError,
     NdShArrayError,
+    NoArrayError,
     UnknownTransportError,
     WriterExistsError,
 )
 from .ndsharray import NdShArray, supported_types
 
 if TYPE_CHECKING:
+    from ._registry.inspection import ArrayInfo, SlotInfo, arrays, info
     from .backends import MmapTransport, PosixShmTransport
 
 __version__ = "2.0.0"
 
 __all__ = [
     "AccessError",
+    "ArrayInfo",
     "ClosedError",
     "FormatError",
     "MmapTransport",
     "NdShArray",
     "NdShArrayError",
+    "NoArrayError",
     "PosixShmTransport",
     "Segment",
+    "SlotInfo",
     "Transport",
     "UnknownTransportError",
     "WriterExistsError",
     "__version__",
+    "arrays",
+    "info",
     "supported_types",
 ]
 
@@ -41,8 +48,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ("MmapTransport", "PosixShmTransport"):  # imported when they are used
         return getattr(backends, name)
+    if name in ("ArrayInfo", "SlotInfo", "arrays", "info"):  # slow to import
+        from ._registry import inspection
+
+        return getattr(inspection, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)  # with the two that are not imported yet, without what is ours alone
+    return sorted(__all__)  # with those that are not imported yet, without what is ours alone

@@ -7,6 +7,7 @@
           +-- AccessError            (io.UnsupportedOperation) read() on a writer, or the reverse
           +-- ClosedError            (ValueError) used after it was closed or replaced
           +-- FormatError            (ValueError) .field: shared memory is not what it says
+          +-- NoArrayError           (LookupError) .name .alike: there is no array of that name
           +-- UnknownTransportError  (ValueError) .transport: no transport of that name
           +-- WriterExistsError      (FileExistsError) .name .pid: it has a living writer
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import io
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "ClosedError",
     "FormatError",
     "NdShArrayError",
+    "NoArrayError",
     "UnknownTransportError",
     "WriterExistsError",
 ]
@@ -66,6 +69,24 @@ class FormatError(NdShArrayError, ValueError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+
+
+class NoArrayError(NdShArrayError, LookupError):
+    """There is no array of that name.
+
+    Attributes
+    ----------
+    name : str
+        What was asked for.
+    alike : tuple of str
+        Arrays that are there and have similar names.
+    """
+
+    def __init__(self, name: str, alike: Sequence[str] = ()) -> None:
+        hint = f"; did you mean {' or '.join(map(repr, alike))}?" if alike else ""
+        super().__init__(f"no array {name!r}{hint} (`ndsharray list` shows what is there)")
+        self.name = name
+        self.alike = tuple(alike)
 
 
 class UnknownTransportError(NdShArrayError, ValueError):

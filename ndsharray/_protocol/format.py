@@ -14,7 +14,7 @@ if no size is given)::
                       768 waiting (62 bytes)   832 pins (62 x 4 bytes)   1152 owners (62 words)
     table               0 segment    8 slots     16 stride  24 before     32 previous
     slot                0 seq        8 frame     16 time    24 header length
-    (at i * stride)    32 payload length         40 uuid (16 bytes)   64 .npy record
+    (at i * stride)    32 payload length         40 uuid (16 bytes)   56 stamp   64 .npy record
 
 *Newest* is ``2 * position + table index``; the writer changes only the table that newest does not
 name. Newest has cache lines of its own, also of 128 bytes.
@@ -47,6 +47,7 @@ __all__ = [
     "decode_layout",
     "foreign_version",
     "load_header",
+    "load_layout",
     "load_table",
     "load_version",
     "store_control",
@@ -82,6 +83,7 @@ PINS_END = PINS_BYTE + ENTRIES * PINS_PER_ENTRY
 
 # Word indices in a slot, and where its .npy record begins.
 SEQ_WORD, FRAME_WORD, TIME_WORD, HEADER_WORD, PAYLOAD_WORD, UUID_WORD = 0, 1, 2, 3, 4, 5
+STAMP_WORD = 7
 RECORD_BYTE = 64
 
 _STRIDE_STEP = 128  # the longest cache line in use (Apple silicon): slots never share one
@@ -128,6 +130,29 @@ def check_slot_sizes(header: int, payload: int, stride: int) -> None:
         raise FormatError("length of the .npy header", f"{header} in a slot of {stride} bytes")
     if payload > stride - RECORD_BYTE - header:
         raise FormatError("payload bytes", f"{payload} in a slot of {stride} bytes")
+
+
+def load_layout(
+    memory: Memory, index: int, stride: int, uuid: tuple[int, int], known: Layout | None
+) -> Layout:
+    """Return the layout in a slot, decoded if it is not the known one of that uuid.
+
+    Everything is checked before it is used as a size or an offset. But what is loaded here may be
+    half of one frame and half of another: so the caller looks at seq once more.
+
+    Raises
+    ------
+    FormatError
+        If the layout cannot be true.
+    """
+    at = index * stride // 8
+    header, payload = memory.words[at + HEADER_WORD], memory.words[at + PAYLOAD_WORD]
+    check_slot_sizes(header, payload, stride)
+    if known is not None and (len(known.header), known.nbytes) == (header, payload):
+        return known
+    record = index * stride + RECORD_BYTE
+    encoded = memory.group(record, record + header).tobytes()
+    return decode_layout(uuid_bytes(uuid), encoded, payload)
 
 
 def store_control(memory: Memory, control: ControlHeader) -> None:

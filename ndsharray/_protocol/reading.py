@@ -20,6 +20,7 @@ from .format import (
     NEWEST_WORD,
     PINS_BYTE,
     PINS_PER_ENTRY,
+    STAMP_WORD,
     STATE_WORD,
     TABLE_WORDS,
     TIME_WORD,
@@ -146,14 +147,14 @@ class ReadSide:
         stable = [seq for seq in seqs if 2 * above < seq <= 2 * limit and not seq & 1]
         return min(stable, default=0) >> 1
 
-    def head(self, position: int) -> tuple[int, int, tuple[int, int], int] | None:
+    def head(self, position: int) -> tuple[int, int, int, tuple[int, int], int] | None:
         """Load the head of a position's slot; the payload may be loaded afterwards.
 
         Returns
         -------
         tuple or None
-            The frame's number, the time of its write, its layout's uuid, and the slot. None: the
-            slot does not hold the frame of that position.
+            The frame's number, the time of its write, its stamp, its layout's uuid, and the slot.
+            None: the slot does not hold the frame of that position.
         """
         words = self._frame_words
         index = position % self._slots
@@ -162,8 +163,12 @@ class ReadSide:
             return None
         if self._order is not None:
             self._order("R1")  # seq before payload; W2
-        frame_id, written = words[at + FRAME_WORD], words[at + TIME_WORD]
-        return frame_id, written, (words[at + UUID_WORD], words[at + UUID_WORD + 1]), index
+        frame_id, written, stamp = (
+            words[at + FRAME_WORD],
+            words[at + TIME_WORD],
+            words[at + STAMP_WORD],
+        )
+        return frame_id, written, stamp, (words[at + UUID_WORD], words[at + UUID_WORD + 1]), index
 
     def confirm(self, position: int) -> bool:
         """Tell whether all that was loaded since `head` is of that one frame."""

@@ -198,7 +198,7 @@ class Cursor:
         head = side.head(position)
         if head is None:
             return False
-        frame_id, written, uuid, index = head
+        frame_id, written, _, uuid, index = head
         view = known = instance.views[index]
         if view[0] != uuid:
             decoded = self._decode(position, index, uuid)

@@ -130,15 +130,7 @@ def _recorded_frames(address: Address, lock_file: LockFile) -> set[str]:
     if found.memory is None:
         return set()
     _mark_closed(found.memory, lock_file)
-    instance = found.word(format.INSTANCE_WORD)
-    ids = {found.word(format.NEXT_WORD)}
-    for start in format.TABLE_WORDS:
-        ids |= {found.word(start), found.word(start + 4)}
-    return {
-        address.frames(instance, segment_id)
-        for segment_id in ids - {0}
-        if segment_id <= format.MAX_SEGMENT
-    }
+    return found.frame_names(address)
 
 
 def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:

@@ -22,7 +22,15 @@ from .._protocol.seqlock import clear_owner, set_owner
 from .._system import lockfile
 from .names import Address, parse_lock
 
-__all__ = ["Entry", "claim", "clear_dead", "clear_if_dead", "has_readers", "marked"]
+__all__ = [
+    "Entry",
+    "claim",
+    "clear_dead",
+    "clear_if_dead",
+    "count_readers",
+    "has_readers",
+    "marked",
+]
 
 
 class Entry:
@@ -157,6 +165,16 @@ def _entries_on_file(address: Address) -> list[int]:
 def has_readers(address: Address) -> bool:
     """Tell whether any reader of the array lives."""
     return any(lockfile.probe(address.entry_lock(entry)) for entry in _entries_on_file(address))
+
+
+def count_readers(address: Address, control: Memory | None) -> int:
+    """Return how many living readers hold an entry: of this control segment, if it is given."""
+    entries = (
+        _entries_on_file(address)
+        if control is None
+        else [entry for entry in range(ENTRIES) if control.words[OWNERS_WORD + entry]]
+    )
+    return sum(lockfile.probe(address.entry_lock(entry)) for entry in entries)
 
 
 def marked(control: Memory) -> set[int]:

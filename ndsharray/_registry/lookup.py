@@ -22,7 +22,7 @@ from ..backends.base import Segment, Transport
 from ..errors import FormatError, WriterExistsError
 from .names import Address, address_of, parse_lock
 
-__all__ = ["Found", "State", "arrays", "look", "writer_exists"]
+__all__ = ["Found", "State", "address_in", "arrays", "controls", "look", "writer_exists"]
 
 _CONTROL = re.compile("nd[0-9a-f]{16}")  # as `base.control_name` makes them
 
@@ -72,6 +72,14 @@ class Found(NamedTuple):  # `dataclasses` takes longer to import than the rest o
             return 0
         return int(self.memory.words[index])
 
+    def frame_names(self, address: Address) -> set[str]:
+        """Return the names of the frame segments on record; they need not exist."""
+        ids = {self.word(format.NEXT_WORD)}
+        for start in format.TABLE_WORDS:
+            ids |= {self.word(start), self.word(start + 4)}
+        instance = self.word(format.INSTANCE_WORD)
+        return {address.frames(instance, id_) for id_ in ids if 0 < id_ <= format.MAX_SEGMENT}
+
     def problem(self) -> Exception:
         """Return a copy of `error`, to be raised.
 
@@ -115,28 +123,45 @@ def look(address: Address, *, writable: bool = False, fences: Fences | None = No
     return Found(State.CLOSED if closed else State.LIVE, segment, memory, header)
 
 
-def arrays(transport: Transport) -> list[Address]:
-    """Return the addresses of the arrays that can be seen, by name; those of killed writers too.
+def controls(transport: Transport) -> list[str]:
+    """Return the names of the control segments that there may be under a root.
 
     A transport that keeps its segments elsewhere than in the root has lock files there.
+
+    Raises
+    ------
+    OSError
+        If the root cannot be listed.
     """
+    files = os.listdir(transport.root)
+    lock_files = [lock_file for lock_file in map(parse_lock, files) if lock_file]
+    found = {control for control, name, _ in lock_files if name == transport.name}
+    return sorted(found | {file for file in files if _CONTROL.fullmatch(file)})
+
+
+def arrays(transport: Transport) -> list[Address]:
+    """Return the addresses of the arrays that can be seen, by name; those of killed writers too."""
     try:
-        files = os.listdir(transport.root)
+        found = [address_in(transport, control) for control in controls(transport)]
     except OSError:
         return []
-    lock_files = [lock_file for lock_file in map(parse_lock, files) if lock_file]
-    controls = {file for file in files if _CONTROL.fullmatch(file)}
-    controls |= {control for control, name, _ in lock_files if name == transport.name}
-    found = [_name_in(transport, control) for control in sorted(controls)]
-    return sorted((address_of(transport, name) for name in found if name), key=lambda a: a.name)
+    return sorted((address for address in found if address.name), key=lambda a: a.name)
 
 
-def _name_in(transport: Transport, control: str) -> str:
-    """Return the name that a control segment holds; "" if it is none, or another's."""
-    header = look(Address(transport, "", control)).header
-    if header is None or address_of(transport, header.name).control_name != control:
-        return ""
-    return header.name
+def address_in(transport: Transport, control: str) -> Address:
+    """Return the address of a control segment, with the array's name if it is there to be read.
+
+    The name's digest is the segment's name: so a name that fits is the right one, whatever else
+    is damaged.
+    """
+    memory = look(Address(transport, "", control)).memory
+    if memory is not None and len(memory.bytes) >= format.CONTROL_SIZE:
+        length = min(memory.words[format.NAME_LENGTH_WORD], format.MAX_NAME)
+        text = memory.group(format.NAME_BYTE, format.NAME_BYTE + length).tobytes()
+        address = address_of(transport, text.decode("utf8", "replace"))
+        if address.control_name == control:
+            return address
+    return Address(transport, "", control)
 
 
 def writer_exists(address: Address) -> WriterExistsError:

@@ -16,7 +16,7 @@ from .. import backends
 from .._system import clock, lockfile
 from ..backends.base import DIR_VARIABLE
 from .lookup import State, arrays, look
-from .names import Address, address_of
+from .names import Address, address_of, alike
 
 __all__ = ["Hint"]
 
@@ -88,13 +88,10 @@ class Hint:
 
 def _neighbours(address: Address) -> str:
     """Return what there is instead: names that look alike, else some of those that are there."""
-    import difflib  # slow to import, and seldom needed
-
     names = [each.name for each in arrays(address.transport) if each.name != address.name]
-    folded = {name.casefold(): name for name in names}
-    alike = difflib.get_close_matches(address.name.casefold(), folded, _NAMED)
-    if alike:
-        return f"did you mean {' or '.join(repr(folded[each]) for each in alike)}?"
+    similar = alike(address.name, names)
+    if similar:
+        return f"did you mean {' or '.join(map(repr, similar))}?"
     if not names:
         return "no other array is there"
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

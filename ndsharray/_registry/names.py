@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..backends import base
 
-__all__ = ["Address", "address_of", "parse_lock"]
+__all__ = ["Address", "address_of", "alike", "parse_lock"]
+
+_ALIKE = 5  # names that are told at most
 
 _LOCK = re.compile(r"(nd[0-9a-f]{16})-([a-z][a-z0-9_]*)-(w|r[0-9]{2})")
 
@@ -62,3 +65,11 @@ def parse_lock(file: str) -> tuple[str, str, str] | None:
     """Return control segment, transport and role (``"w"``, ``"r07"``) of a lock file's name."""
     found = _LOCK.fullmatch(file)
     return None if found is None else (found[1], found[2], found[3])
+
+
+def alike(name: str, names: Iterable[str]) -> list[str]:
+    """Return those of `names` that look like `name`, the most similar ones first."""
+    import difflib  # slow to import, and seldom needed
+
+    folded = {each.casefold(): each for each in names if each != name}
+    return [folded[each] for each in difflib.get_close_matches(name.casefold(), folded, _ALIKE)]

@@ -1,4 +1,4 @@
-"""Two clocks: one that all processes of a machine share, and one that tells boots apart.
+"""Clocks: one that all processes of a machine share, Unix time, and one that tells boots apart.
 
 Knows nothing of arrays and segments.
 """
@@ -10,7 +10,7 @@ import time
 import uuid
 from functools import cache
 
-__all__ = ["boot_id", "is_sure", "now_ns", "same_boot"]
+__all__ = ["UnixTime", "boot_id", "is_sure", "now_ns", "same_boot", "unix_ns"]
 
 _NO_BOOT_ID = bytes(16)
 _BOOT_TOLERANCE_NS = 10 * 60 * 1_000_000_000
@@ -20,6 +20,36 @@ _BOOT_TOLERANCE_NS = 10 * 60 * 1_000_000_000
 # Linux always, on macOS and Windows since Python 3.10 (Doc/library/time.rst). A time namespace
 # (Linux) moves it, and with it the ages of frames.
 now_ns = time.perf_counter_ns
+
+_CLOSE_NS = 2_000  # two looks at the clock that are no further apart
+
+
+def unix_ns(moment: int) -> int:
+    """Return the Unix time of a moment of the monotonic clock, both in nanoseconds.
+
+    By what the two clocks show now: a step of the wall clock since that moment counts as if the
+    clock had always been right, and where the monotonic clock stands still while the machine
+    sleeps (Linux, macOS), a sleep since then is missing.
+    """
+    for _ in range(4):  # the thread may be interrupted between two looks
+        before, wall, after = now_ns(), time.time_ns(), now_ns()
+        if after - before < _CLOSE_NS:
+            break
+    return wall - (before + after) // 2 + moment
+
+
+class UnixTime:
+    """The Unix time of the moment that was asked for last: it stays the same if asked again."""
+
+    def __init__(self) -> None:
+        self._known = (0, 0)
+
+    def of(self, moment: int) -> int:
+        """Return the Unix time of a moment of the monotonic clock; of 0, 0."""
+        known = self._known
+        if known[0] != moment:
+            known = self._known = (moment, unix_ns(moment))
+        return known[1]
 
 
 @cache

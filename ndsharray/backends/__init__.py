@@ -23,6 +23,7 @@ __all__ = [
     "PosixShmTransport",
     "Segment",
     "Transport",
+    "at",
     "beside",
     "known",
     "resolve",
@@ -45,6 +46,24 @@ def beside(own: Transport, name: str) -> Transport | None:
         return _load(name)(directory=own.root) if name in _KNOWN else None
     except ImportError:  # a Python without shared memory
         return None
+
+
+def at(choice: str, directory: str | os.PathLike[str] | None) -> Transport:
+    """Return the transport that `resolve` does, with a root at `directory` if that is given.
+
+    Raises
+    ------
+    UnknownTransportError
+        If there is no such transport, or this Python lacks what it needs.
+    ValueError
+        If a directory is given for a transport that is not a known one.
+    """
+    if directory is None:
+        return resolve(choice)
+    if choice not in _KNOWN:
+        raise ValueError(f"directory= goes with {', '.join(map(repr, _KNOWN))}, not {choice!r}")
+    made: Transport = _known(choice)(directory=directory)
+    return made
 
 
 def _load(name: str) -> Any:

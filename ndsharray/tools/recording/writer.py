@@ -1,0 +1,223 @@
+"""Writes an MCAP file of chunks, each frame from where it lies.
+
+Own code, because the ``mcap`` package's writer copies each message several times (0.36 GB/s of
+4K frames where this takes more than 1; docs/record.md). Its reader reads every file.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping
+
+from mcap.opcode import Opcode
+from mcap.records import Channel, ChunkIndex, Header, MessageIndex, Metadata, MetadataIndex, Schema
+
+from .messages import Message
+from .output import Output, Reserve
+from .summary import MAGIC, Summary, encoded
+
+__all__ = ["CHUNK_SECONDS", "FileWriter", "SchemaText"]
+
+CHUNK_SECONDS = 0.1  # a chunk holds no more: what a recorder that is killed loses at most
+_CHUNK_BYTES = 8 << 20  # nor much more than this
+_MESSAGE = struct.Struct("<BQHIQQ")
+_MESSAGE_FIXED = _MESSAGE.size - 9  # of its length, which counts neither opcode nor itself
+_CHUNK = struct.Struct("<BQQQQIIQ")  # of a chunk that is not compressed
+_CHUNK_FIXED = _CHUNK.size - 9
+_RESERVE = 1 << 16
+
+SchemaText = tuple[str, str, bytes]  # name, encoding, data
+
+
+class FileWriter:
+    """An MCAP file that grows by whole chunks.
+
+    Parameters
+    ----------
+    output : Output
+        Where it goes; closed by `close`.
+    reserve : Reserve, optional
+        Keeps room for the file's end.
+    library : str
+        What wrote the file.
+    """
+
+    def __init__(self, output: Output, reserve: Reserve | None, library: str) -> None:
+        self._output = output
+        self._reserve = reserve
+        self._summary = Summary()
+        self._schemas: dict[SchemaText, int] = {}
+        self._channels: dict[tuple[str, str, SchemaText], int] = {}
+        self._chunk = _Chunk()
+        self._whole = 0  # bytes of the file up to the end of its last whole record
+        self._ensure()
+        self._write([MAGIC, encoded(Header("", library))])
+
+    @property
+    def path(self) -> str:
+        """The file's path."""
+        return self._output.path
+
+    @property
+    def nbytes(self) -> int:
+        """The length of the file, as far as it is written, and of the chunk that is not yet."""
+        return self._output.size + self._chunk.nbytes
+
+    @property
+    def messages(self) -> int:
+        """How many messages were added."""
+        return sum(self._summary.messages.values()) + self._chunk.count
+
+    def add(self, message: Message, schema: SchemaText, encoding: str = "protobuf") -> None:
+        """Add a message; at once or after `CHUNK_SECONDS` (see `flush_old`) it is written.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written. Then the file ends with the chunk before (see `close`).
+        """
+        channel = self._channel(message.topic, encoding, schema)
+        if self._chunk.count and self._chunk.nbytes + message.nbytes > _CHUNK_BYTES:
+            self.flush()
+        self._chunk.add(channel, message)
+        if self._chunk.nbytes >= _CHUNK_BYTES:
+            self.flush()
+
+    def _channel(self, topic: str, encoding: str, schema: SchemaText) -> int:
+        key = (topic, encoding, schema)
+        channel = self._channels.get(key)
+        if channel is not None:
+            return channel
+        self.flush()  # what stands before its channel does not wait for the rest of a chunk
+        parts = []
+        schema_id = self._schemas.get(schema, 0)
+        if not schema_id and schema[0]:
+            schema_id = len(self._schemas) + 1
+            record = Schema(id=schema_id, name=schema[0], encoding=schema[1], data=schema[2])
+            parts.append(encoded(record))
+        channel = len(self._channels) + 1
+        about = Channel(channel, topic, encoding, {}, schema_id)
+        self._write([*parts, encoded(about)])
+        if parts:
+            self._schemas[schema] = schema_id
+            self._summary.add(record, Opcode.SCHEMA)
+        self._summary.add(about, Opcode.CHANNEL)
+        self._channels[key] = channel
+        return channel
+
+    def add_metadata(self, name: str, values: Mapping[str, str]) -> None:
+        """Add a metadata record: text by key."""
+        self.flush()
+        record = encoded(Metadata(name, dict(values)))
+        offset = self._output.size
+        self._write([record])
+        self._summary.add(MetadataIndex(offset, len(record), name), Opcode.METADATA_INDEX)
+
+    def flush_old(self, now: float) -> float:
+        """Write a chunk that is `CHUNK_SECONDS` old; return the seconds until the next one is."""
+        if not self._chunk.count:
+            return CHUNK_SECONDS
+        left = self._chunk.begun + CHUNK_SECONDS - now
+        if left > 0:
+            return left
+        self.flush()
+        return CHUNK_SECONDS
+
+    def flush(self) -> None:
+        """Write the chunk that is being filled."""
+        chunk, self._chunk = self._chunk, _Chunk()
+        if not chunk.count:
+            return
+        self._ensure()
+        offset = self._output.size
+        head = chunk.head()
+        indexes = [encoded(MessageIndex(c, r)) for c, r in chunk.index.items()]
+        self._write([head, *chunk.parts, *indexes])
+        length = len(head) + chunk.nbytes
+        at, offsets = offset + length, {}
+        for channel, index in zip(chunk.index, indexes):
+            offsets[channel] = at
+            at += len(index)
+        self._summary.add(
+            ChunkIndex(
+                chunk_length=length,
+                chunk_start_offset=offset,
+                compression="",
+                compressed_size=chunk.nbytes,
+                message_end_time=chunk.end,
+                message_index_length=at - offset - length,
+                message_index_offsets=offsets,
+                message_start_time=chunk.start,
+                uncompressed_size=chunk.nbytes,
+            ),
+            Opcode.CHUNK_INDEX,
+        )
+        for channel, records in chunk.index.items():
+            for log_time, _ in records:
+                self._summary.count(channel, log_time)
+
+    def _ensure(self) -> None:
+        if self._reserve is not None:
+            self._reserve.ensure(self._summary.nbytes + _RESERVE)
+
+    def _write(self, parts: list[bytes | memoryview] | list[bytes]) -> None:
+        self._output.write(parts)
+        self._whole = self._output.size
+
+    def close(self) -> None:
+        """Write the file's end, and close it. After an error of `add`: without what did not fit.
+
+        Raises
+        ------
+        OSError
+            If not even the end can be written; the file is closed, and `recover` reads it.
+        """
+        try:
+            try:
+                self.flush()
+            finally:
+                self._output.cut(self._whole)
+                if self._reserve is not None:
+                    self._reserve.release()
+                self._output.write(self._summary.encode(self._output.size))
+        finally:
+            self._output.close()
+
+
+class _Chunk:
+    """The messages of a chunk that is being filled."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes | memoryview] = []
+        self.index: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self.nbytes = self.count = self.start = self.end = self._crc = 0
+        self.begun = 0.0
+
+    def add(self, channel: int, message: Message) -> None:
+        head = _MESSAGE.pack(
+            Opcode.MESSAGE,
+            _MESSAGE_FIXED + message.nbytes,
+            channel,
+            message.sequence,
+            message.log_time,
+            message.publish_time,
+        )
+        if not self.count:
+            self.begun = time.monotonic()
+            self.start = self.end = message.log_time
+        self.start, self.end = min(self.start, message.log_time), max(self.end, message.log_time)
+        self.index[channel].append((message.log_time, self.nbytes))
+        for part in (head + message.head, message.payload):
+            self.parts.append(part)
+            self._crc = zlib.crc32(part, self._crc)
+            self.nbytes += len(part)
+        self.count += 1
+
+    def head(self) -> bytes:
+        size, length = self.nbytes, _CHUNK_FIXED + self.nbytes
+        return _CHUNK.pack(
+            Opcode.CHUNK, length, self.start, self.end, size, self._crc, 0, size
+        )
