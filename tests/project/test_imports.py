@@ -27,11 +27,8 @@ LAYERS = {
     "_arguments": "_protocol",
     "ndsharray": "_arguments _writer _reader _registry _protocol backends _system errors",
     "__init__": "ndsharray _registry backends _system errors",
-<<<<<<< HEAD
-    "tools": "__init__ _registry backends _system errors",
+    "tools": "__init__ _registry _protocol backends _system errors",
     "__main__": "tools",
-=======
->>>>>>> hA
 }
 # What an extra installs, by the modules of the tools that use it.
 EXTRAS: dict[str, set[str]] = {}
