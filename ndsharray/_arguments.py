@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ._protocol.dtypes import is_masked
 from ._protocol.format import MAX_SLOTS, MIN_SLOTS
 
-__all__ = ["as_shape", "check_out", "check_slots", "check_timeout"]
+__all__ = ["as_shape", "check_out", "check_slots", "check_stamp", "check_timeout"]
 
 
 def check_slots(slots: int) -> None:
@@ -43,6 +43,22 @@ def check_timeout(timeout: float | None) -> float | None:
     if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"timeout must be 0 or more seconds, or None, not {timeout!r}")
     return seconds
+
+
+def check_stamp(time_ns: int | None) -> int:
+    """Return a time of capture as the format has it; 0: not known."""
+    if time_ns is None:
+        return 0
+    try:
+        if isinstance(time_ns, bool):
+            raise TypeError
+        stamp = operator.index(time_ns)
+    except TypeError:
+        kind = type(time_ns).__name__
+        raise TypeError(f"time_ns is an int, Unix time in nanoseconds, not {kind}") from None
+    if not 1 <= stamp < 2**63:
+        raise ValueError(f"time_ns is Unix time in nanoseconds, 1 to 2**63 - 1, not {stamp}")
+    return stamp
 
 
 def check_out(out: npt.NDArray[Any]) -> None:

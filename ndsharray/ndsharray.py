@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import backends
-from ._arguments import as_shape, check_out, check_slots, check_timeout
+from ._arguments import as_shape, check_out, check_slots, check_stamp, check_timeout
 from ._protocol.dtypes import check_array, check_dtype, supported_types
 from ._protocol.format import Layout
 from ._protocol.memory import require_whole_words
@@ -25,6 +24,7 @@ from ._reader.reader import Reader
 from ._registry.cleanup import sweep
 from ._registry.mismatch import Hint
 from ._registry.names import address_of
+from ._system.clock import UnixTime
 from ._writer.loan import Loan
 from ._writer.writer import NO_LAYOUT, Writer
 from .backends.base import Transport, check_name
@@ -107,6 +107,7 @@ class NdShArray:
         self._transport = backends.resolve(transport)
         self._address = address_of(self._transport, name)
         self._access = r_w.lower()
+        self._unix = UnixTime()
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         self._finalizer: weakref.finalize[..., Any]
@@ -162,6 +163,34 @@ class NdShArray:
         return self._reader.last.age_ns / 1e6 if self._reader else 0.0
 
     @property
+    def time_ns(self) -> int:
+        """When the last frame was captured: Unix time in nanoseconds.
+
+        It is what the writer gave as ``time_ns`` of `write` or `loan`; without that, the time of
+        the write. The last frame is the one that was read or written last; 0 before any.
+        """
+        return self._times[1] or self.write_time_ns
+
+    @property
+    def write_time_ns(self) -> int:
+        """When the last frame was written: Unix time in nanoseconds; 0 before any.
+
+        The writer records the monotonic clock, which no step of the wall clock disturbs. It is
+        converted once for each frame, when you ask for it first, by what the two clocks show then.
+        So a step of the wall clock between the write and that moment counts as if the clock had
+        always been right, and where the machine was suspended in between, the result is late by
+        that time (on Linux and macOS).
+        """
+        return self._unix.of(self._times[0])
+
+    @property
+    def _times(self) -> tuple[int, int]:
+        """The monotonic time of the last frame's write, and its stamp."""
+        if self._reader is not None:
+            return self._reader.last.written, self._reader.last.stamp
+        return self._get_writer().newest_frame[2:]
+
+    @property
     def frame_id(self) -> int:
         """The number of the last frame that was read or written, counted by writers from 1.
 
@@ -195,7 +224,7 @@ class NdShArray:
             return self._writer.gone is not None
         return self._get_reader("closed").closed
 
-    def write(self, array: npt.NDArray[Any]) -> None:
+    def write(self, array: npt.NDArray[Any], *, time_ns: int | None = None) -> None:
         """Publish an array of any shape and supported dtype as the newest frame.
 
         One copy, straight from `array` whatever its strides. Safe to call from several threads.
@@ -205,6 +234,9 @@ class NdShArray:
         array : numpy.ndarray
             Shape, dtype and dimension may differ from the last one. Stored C-ordered; a
             subclass is stored as a plain array.
+        time_ns : int, optional
+            When it was captured: Unix time in nanoseconds, 1 to 2**63 - 1. Readers get it as their
+            `time_ns`.
 
         Raises
         ------
@@ -213,7 +245,9 @@ class NdShArray:
         ClosedError
             After `close`, after a newer writer took over, and in a forked child.
         TypeError
-            If `array` is not an ``ndarray``, or a masked one.
+            If `array` is not an ``ndarray``, or a masked one; if `time_ns` is not an int.
+        ValueError
+            If `time_ns` is out of range.
         NotImplementedError
             For a dtype that cannot be shared.
         OSError
@@ -226,13 +260,15 @@ class NdShArray:
             raise AccessError(f"write() on a reader: {self.name!r} was opened with r_w='r'")
         if type(array) is not np.ndarray:
             check_array(array)
-        self._writer.write(array)
+        self._writer.write(array, 0 if time_ns is None else check_stamp(time_ns))
 
     def loan(
         self,
         shape: int | Sequence[int] | None = None,
         dtype: npt.DTypeLike | None = None,
-    ) -> AbstractContextManager[npt.NDArray[Any]]:
+        *,
+        time_ns: int | None = None,
+    ) -> Loan:
         """Lend the next frame's memory, to be filled where it lies: no copy at all.
 
         At the end of the ``with`` block the frame is published; if the block ends with an
@@ -245,6 +281,8 @@ class NdShArray:
             Default: that of the last frame that was written.
         dtype : data-type, optional
             Default: that of the last frame that was written.
+        time_ns : int, optional
+            When the frame was captured, as for `write`.
 
         Returns
         -------
@@ -252,6 +290,8 @@ class NdShArray:
             Gives a writable, C-ordered array; its values are arbitrary, as those of ``np.empty``.
             After the block it is read-only, and neither it nor slices taken of it (which stay
             writable) must be used any more: it is the memory of this frame and of later ones.
+            The context manager has an attribute ``time_ns``, which you can set until the block
+            ends: ``with (loan := writer.loan()) as frame: loan.time_ns = camera.fill(frame)``.
 
         Raises
         ------
@@ -259,7 +299,9 @@ class NdShArray:
             On a reader.
         ValueError
             Without `shape` or `dtype` if nothing was written yet; for a shape that numpy cannot
-            make.
+            make; if `time_ns` is out of range.
+        TypeError
+            If `time_ns` is not an int.
         NotImplementedError
             For a dtype that cannot be shared.
         RuntimeError
@@ -278,7 +320,7 @@ class NdShArray:
         """
         if self._writer is None:
             raise AccessError(f"loan() on a reader: {self.name!r} was opened with r_w='r'")
-        return Loan(self._writer, self._layout_of(shape, dtype), self)
+        return Loan(self._writer, self._layout_of(shape, dtype), time_ns, self)
 
     def _layout_of(self, shape: int | Sequence[int] | None, dtype: npt.DTypeLike | None) -> Layout:
         last = self._get_writer().layout

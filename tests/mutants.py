@@ -36,6 +36,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "first-look-at-seq": FALSE,
     "newest-again-after-the-table": (" if .* else None$", ""),
     "seq-odd-before-the-payload": DROP,
+    "no-stamp-of-another-frame": (" or .*:", ":"),
     "record-before-publish": ("$", "; record.newest_frame = (0, 0)"),
     "settle-after-an-interrupt": DROP,
     "left-after-interrupted-publish": DROP,
@@ -100,7 +101,7 @@ TESTS = [
         unit/protocol/test_access_order unit/protocol/test_access_order_of_waiting
         unit/registry/test_reader_entries unit/system/test_lock_files
         unit/reader/test_in_place processes/test_waiting_for_a_frame
-        api/test_loan api/test_ndsharray
+        api/test_loan api/test_ndsharray api/test_stamps
         faults/test_forks_inside_calls faults/test_full_shm faults/test_interrupts
         processes/test_every_end faults/test_kills_at_every_step
     """.split()

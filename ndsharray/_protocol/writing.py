@@ -17,6 +17,7 @@ from .format import (
     PINS_END,
     PINS_PER_ENTRY,
     SEQ_WORD,
+    STAMP_WORD,
     TIME_WORD,
     WAITING_BYTE,
     Table,
@@ -35,8 +36,9 @@ class Record:
     Attributes
     ----------
     newest_frame : tuple of int
-        The newest word, and the number of the frame that it names. One tuple, so that no interrupt
-        comes between.
+        The newest word, and of the frame that it names the number, the time of its write and its
+        stamp (0: none; both times are 0 in the record of a writer that wrote nothing itself). One
+        tuple, so that no interrupt comes between.
     position : int
         The last position taken.
     """
@@ -44,7 +46,7 @@ class Record:
     __slots__ = ("newest_frame", "position")
 
     def __init__(self, newest: int = 0, frame: int = 0, position: int = 0) -> None:
-        self.newest_frame = (newest, frame)
+        self.newest_frame = (newest, frame, 0, 0)
         self.position = position
 
 
@@ -71,6 +73,7 @@ class WriteSide:
         "_record",
         "_seq_at",
         "_stable",
+        "_stamped",
         "_tries",
         "_words",
         "open_position",
@@ -100,6 +103,7 @@ class WriteSide:
         self._tries = range(1, tries + 1)
         self._seq_at = [*range(SEQ_WORD, table.size // 8, table.stride // 8)]
         self.table_index = table_index
+        self._stamped = False  # whether any slot may have a stamp
         self._stable = [0] * table.slots  # seq of each slot's last whole frame
         self.open_position = 0
 
@@ -145,7 +149,7 @@ class WriteSide:
         self._words[self._seq_at[position % self.slots]] = 2 * position - 1
         return position
 
-    def publish(self, position: int, now: int) -> bool:
+    def publish(self, position: int, now: int, stamp: int) -> bool:
         """Mark the slot's frame as whole, and make it the newest one, for all readers at once.
 
         The record changes before the shared word does: after an interrupt between the two, `settle`
@@ -158,6 +162,8 @@ class WriteSide:
             The slot's position.
         now : int
             The time of the write, on the clock that all processes share.
+        stamp : int
+            The time of capture, Unix ns; 0: none.
 
         Returns
         -------
@@ -169,10 +175,14 @@ class WriteSide:
         number = record.newest_frame[1] + 1
         words[at + FRAME_WORD] = number
         words[at + TIME_WORD] = now
+        # A 0 is stored only where it may replace another frame's stamp: it costs time.
+        if stamp or self._stamped:  # guard: no-stamp-of-another-frame
+            self._stamped = True
+            words[at + STAMP_WORD] = stamp
         if self._order is not None:
             self._order("W2")  # payload before seq; R1, and the table before newest; R6
         self._stable[index] = words[at] = seq
-        record.newest_frame = (newest := seq + self.table_index, number)
+        record.newest_frame = (newest := seq + self.table_index, number, now, stamp)
         self._control[NEWEST_WORD] = newest  # guard: record-before-publish
         # newest before the look at who waits; R4. And before the next change of a table or of a
         # slot, and before "closed"; R7, R8, R9

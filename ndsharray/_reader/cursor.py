@@ -198,7 +198,7 @@ class Cursor:
         head = side.head(position)
         if head is None:
             return False
-        frame_id, written, _, uuid, index = head
+        frame_id, written, stamp, uuid, index = head
         view = known = instance.views[index]
         if view[0] != uuid:
             decoded = self._decode(position, index, uuid)
@@ -220,6 +220,7 @@ class Cursor:
             pins.settle()
         last = self._last
         last.array, last.frame_id, last.layout = array, frame_id, view[1]
+        last.written, last.stamp = written, stamp
         last.age_ns = clock.now_ns() - written
         missed = self.missed
         if self.position and frame_id > self._frame_id + 1:

@@ -30,15 +30,19 @@ class LastFrame:
         Its number; 0 before the first frame.
     age_ns : int
         Nanoseconds from its write to the end of its read.
+    written : int
+        When it was written, on the monotonic clock; 0 before the first frame.
+    stamp : int
+        When it was captured, Unix ns; 0: the writer did not say.
     layout : Layout or None
         Its layout.
     """
 
-    __slots__ = ("age_ns", "array", "frame_id", "layout")
+    __slots__ = ("age_ns", "array", "frame_id", "layout", "stamp", "written")
 
     def __init__(self, array: npt.NDArray[Any]) -> None:
         self.array = array
-        self.frame_id = self.age_ns = 0
+        self.frame_id = self.age_ns = self.written = self.stamp = 0
         self.layout: Layout | None = None
 
     @property

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from .._arguments import check_stamp
 from .._protocol.dtypes import own_dtype
 from .._protocol.format import Layout
 from .control import ControlSegment
@@ -21,7 +22,7 @@ __all__ = ["Begun", "Lender", "Loan"]
 class Begun:
     """A slot that was begun and is not published yet. An abandoned one counts as ended."""
 
-    __slots__ = ("__weakref__", "control", "layout", "over", "position", "segment")
+    __slots__ = ("__weakref__", "control", "layout", "over", "position", "segment", "stamp")
 
     def __init__(
         self, control: ControlSegment, segment: FrameSegment, position: int, layout: Layout
@@ -31,6 +32,7 @@ class Begun:
         self.segment = segment
         self.position = position
         self.layout = layout
+        self.stamp = 0
 
 
 class Lender(Protocol):
@@ -52,12 +54,27 @@ class Loan:
     read-only, and may change: it is the memory of later frames.
     """
 
-    def __init__(self, writer: Lender, layout: Layout, owner: object = None) -> None:
+    def __init__(
+        self, writer: Lender, layout: Layout, time_ns: int | None = None, owner: object = None
+    ) -> None:
         self._owner: object | None = owner  # which closes the writer when it is collected
         self._writer = writer
         self._layout = layout
+        self.time_ns = time_ns
         self._begun: Begun | None = None
         self._array: npt.NDArray[Any] | None = None
+
+    @property
+    def time_ns(self) -> int | None:
+        """When the frame was captured: Unix time in nanoseconds; None: not known.
+
+        It can be set until the block ends: many a camera tells the time only with the picture.
+        """
+        return self._stamp or None
+
+    @time_ns.setter
+    def time_ns(self, time_ns: int | None) -> None:
+        self._stamp = check_stamp(time_ns)
 
     def __enter__(self) -> npt.NDArray[Any]:
         if self._begun is not None:
@@ -89,6 +106,7 @@ class Loan:
             self._array = None
         if begun is None:
             return
+        begun.stamp = self._stamp
         try:
             self._writer.take_back(begun, publish)
         finally:

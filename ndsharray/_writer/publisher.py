@@ -44,13 +44,13 @@ class Publisher:
         self.layout = NO_LAYOUT
         self._layouts: dict[tuple[np.dtype[Any], tuple[int, ...]], Layout] = {}  # made before
 
-    def write(self, array: npt.NDArray[Any], now: int, state: State) -> None:
+    def write(self, array: npt.NDArray[Any], now: int, stamp: int, state: State) -> None:
         """Publish an array, the long way; `state` is what it was before this call."""
         self._begin_call(now, state)
         layout = self._layout_for(array)
         segment, position = self._growth.next_slot(layout, self.layout, now)
         segment.fill(position, layout, array)
-        self._publish(segment, position, layout, now)
+        self._publish(segment, position, layout, now, stamp)
 
     def _begin_call(self, now: int, state: State) -> None:
         """Check that a slot may be begun now, and look after the array.
@@ -73,14 +73,16 @@ class Publisher:
         if due:
             self._growth.note_pins()
 
-    def _publish(self, segment: FrameSegment, position: int, layout: Layout, now: int) -> None:
+    def _publish(
+        self, segment: FrameSegment, position: int, layout: Layout, now: int, stamp: int
+    ) -> None:
         """Make a filled slot the newest frame; of its segment too, if that is new."""
         holding = self._holding
         grown = segment is not holding.segment
         # Its record tells which slot is stable; the mapping of the old segment goes now, before
         # its name does: Windows.
         holding.segment = segment
-        if segment.side.publish(position, now):
+        if segment.side.publish(position, now, stamp):
             holding.control.wake()  # guard: wake-the-long-way
         self.layout = layout
         if grown:
@@ -124,7 +126,7 @@ class Publisher:
                 raise ClosedError("a cleaner removed the array during the loan: it was made anew")
             if holding.segment is None:  # perhaps as the segment had lost its name: look again soon
                 holding.looked_at_names = 0
-            self._publish(begun.segment, begun.position, begun.layout, now)
+            self._publish(begun.segment, begun.position, begun.layout, now, begun.stamp)
         elif begun.segment is holding.segment:
             begun.segment.side.settle()
         elif begun.control is holding.control:  # made for the loan: no reader follows it

@@ -94,12 +94,12 @@ class Writer:
         return self._publisher.layout
 
     @property
-    def newest_frame(self) -> tuple[int, int]:
-        """The newest word and the number of the frame that it names, by the writer's own record."""
+    def newest_frame(self) -> tuple[int, int, int, int]:
+        """What the writer itself recorded of the newest frame: see `Record`."""
         return self._holding.record.newest_frame
 
-    def write(self, array: npt.NDArray[Any]) -> None:
-        """Publish `array` as the next frame.
+    def write(self, array: npt.NDArray[Any], stamp: int = 0) -> None:
+        """Publish `array` as the next frame, with the time of its capture (0: not known).
 
         Raises
         ------
@@ -133,12 +133,12 @@ class Writer:
                 and (position := segment.side.begin())
             ):  # the short way: all is as it was
                 segment.fill(position, layout, array)
-                if segment.side.publish(position, now):
+                if segment.side.publish(position, now, stamp):
                     holding.control.wake()  # guard: wake
                 holding.state = _READY
             else:
                 segment = None  # a mapping goes before its name does: Windows
-                publisher.write(array, now, state)
+                publisher.write(array, now, stamp, state)
         except BaseException as error:
             try:
                 lock.release()  # first of all: the next signal handler may raise again

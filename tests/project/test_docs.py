@@ -93,6 +93,7 @@ SLOT = {
     "header length": 8 * format.HEADER_WORD,
     "payload length": 8 * format.PAYLOAD_WORD,
     "uuid": 8 * format.UUID_WORD,
+    "stamp": 8 * format.STAMP_WORD,
     "record": format.RECORD_BYTE,
 }
 TABLE = {name: 8 * index for index, name in enumerate(format.Table._fields)}
@@ -121,7 +122,7 @@ def test_the_format_says_units() -> None:
     rows = [*rows_of("format.md", "The control segment"), *rows_of("format.md", "A table")]
     rows += rows_of("format.md", "A slot")
     for _, _, _, field, *more in rows:
-        if re.search("clock|taken|time", field):
+        if re.search("clock|taken|time|stamp", field):
             assert re.search(r"\bns\b", more[-1]), field
         if re.search("length|stride", field):
             assert re.search(r"\bbytes\b", more[-1]), field

@@ -87,6 +87,7 @@ LIES = (format.SEQ_WORD, format.UUID_WORD, format.UUID_WORD + 1)
 NO_LIES = (
     format.FRAME_WORD,
     format.TIME_WORD,
+    format.STAMP_WORD,
     *[format.HEADER_WORD, format.PAYLOAD_WORD] * 3,
 )
 

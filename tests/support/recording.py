@@ -35,7 +35,7 @@ _CONTROL_WORDS = {
     for i, field in enumerate(format.Table._fields)
 }
 _CONTROL_WORDS |= {format.OWNERS_WORD + entry: "owner" for entry in range(format.ENTRIES)}
-_SLOT_WORDS = ["seq", "frame", "time", "header_length", "payload_bytes", "uuid", "uuid2"]
+_SLOT_WORDS = ["seq", "frame", "time", "header_length", "payload_bytes", "uuid", "uuid2", "stamp"]
 
 
 class _Words:
@@ -136,7 +136,7 @@ class Recorder:
         if control:
             return _CONTROL_WORDS.get(index, "static")
         slot, word = divmod(index * 8, self.stride)
-        return f"slot{slot}.{_SLOT_WORDS[word // 8] if word < 56 else 'record'}"
+        return f"slot{slot}.{_SLOT_WORDS[word // 8] if word < 64 else 'record'}"
 
 
 class _RecordingMemory(Memory):

@@ -90,6 +90,20 @@ def test_a_write_that_fits(pair: Pair) -> None:
     ]
 
 
+def test_a_stamp_is_stored_with_the_frame_and_cleared_with_the_next_one(pair: Pair) -> None:
+    writer = pair.writer()
+    writer.write(A)
+    assert not any("stamp" in line for line in pair.recorded())
+    for stamp, slot in ((5, 2), (0, 0)):
+        writer.write(A, stamp)
+        steps = pair.recorded()
+        before_seq = steps[steps.index("fence W1") : steps.index("fence W2")]
+        assert before_seq.count(f"store slot{slot}.stamp") == 1
+    reader = pair.reader()
+    assert reader.read(reader.by_copy)[0]
+    assert reader.last.stamp == 0
+
+
 def test_a_write_of_another_layout_stores_the_header_first(pair: Pair) -> None:
     writer = pair.writer()
     writer.write(A)
@@ -235,6 +249,7 @@ def test_a_read(pair: Pair) -> None:
         "fence R1",
         "load slot2.frame",
         "load slot2.time",
+        "load slot2.stamp",
         "load slot2.uuid",
         "load slot2.uuid2",
         "copy out slot2",
@@ -255,6 +270,7 @@ def test_a_read_of_another_layout_decodes_the_header_between_the_two_looks(pair:
         "fence R1",
         "load slot2.frame",
         "load slot2.time",
+        "load slot2.stamp",
         "load slot2.uuid",
         "load slot2.uuid2",
         "load slot2.header_length",
@@ -306,6 +322,7 @@ def test_the_second_try_is_pinned_and_reads_the_table_again(pair: Pair) -> None:
         "fence R1",
         "load slot2.frame",
         "load slot2.time",
+        "load slot2.stamp",
         "load slot2.uuid",
         "load slot2.uuid2",
         "copy out slot2",
@@ -654,13 +671,13 @@ def test_steps_on_any_buffer() -> None:
     reading.follow(frames, table, 1)
     position = writing.begin()
     assert not reading.holds(position)
-    writing.publish(position, 7)
+    writing.publish(position, 7, 0)
     assert reading.holds(position)
     assert reading.newest() == 2 * position + 1
     assert reading.confirm(position)
     for _ in range(3):
         position = writing.begin()
-        writing.publish(position, 8)
+        writing.publish(position, 8, 0)
     assert not reading.confirm(1)
     reading.pin(61, 3, position % 3)
     assert writing.pinned() == 1

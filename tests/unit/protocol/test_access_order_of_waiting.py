@@ -52,6 +52,7 @@ def test_a_read_in_place_pins_before_it_looks_and_copies_nothing(pair: Pair) -> 
         "fence R1",
         "load slot2.frame",
         "load slot2.time",
+        "load slot2.stamp",
         "load slot2.uuid",
         "load slot2.uuid2",
         "fence R2",
