@@ -10,47 +10,24 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from mcap.data_stream import ReadDataStream
-from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.reader import SeekingReader
-from mcap.records import Channel, Chunk, Metadata, Schema
-from mcap.stream_reader import get_chunk_data_stream
 
+from .chunk import HEAD, MESSAGE_FIXED, UNREADABLE, Catalogue, Damaged, Raw, unpack
 from .summary import MAGIC
 
-__all__ = ["ChunkPlace", "Damaged", "NotAFile", "Raw", "RecordingFile"]
+__all__ = ["ChunkPlace", "NotAFile", "RecordingFile"]
 
-_HEAD = struct.Struct("<BQ")
 _TIMES = struct.Struct("<QQ")
-_CHUNK_FIXED = struct.Struct("<QQQII")  # up to the length of the compression's name
-_MESSAGE_FIXED = struct.Struct("<HIQQ")
 _FOOTER = struct.Struct("<BQQQI")
 _CRC = 4  # bytes of a checksum
 _LARGEST_SMALL = 1 << 26  # bytes of a record other than a chunk; more is a damaged length
-# What the mcap package and Python make of bytes that are no record.
-_UNREADABLE = (McapError, struct.error, ValueError, KeyError, OverflowError, MemoryError)
 
 
 class NotAFile(Exception):
     """A file that is no recording at all."""
-
-
-class Damaged(Exception):
-    """A chunk that is not as it was written.
-
-    Attributes
-    ----------
-    frames : int
-        How many messages it seems to hold.
-    """
-
-    def __init__(self, problem: str, frames: int) -> None:
-        super().__init__(problem)
-        self.frames = frames
 
 
 class ChunkPlace(NamedTuple):
@@ -61,17 +38,6 @@ class ChunkPlace(NamedTuple):
     offset: int
     length: int  # of the whole record; more than the file has, where it ends too soon
     opcode: int
-
-
-class Raw(NamedTuple):
-    """A message as the file has it."""
-
-    channel: Channel
-    schema: Schema | None
-    sequence: int
-    log_time: int
-    publish_time: int
-    data: memoryview
 
 
 class RecordingFile:
@@ -86,8 +52,8 @@ class RecordingFile:
     ----------
     chunks : list of ChunkPlace
         In the file's order.
-    metadata : list of Metadata
-        What the recorder noted.
+    catalogue : Catalogue
+        Its schemas, channels and metadata, as far as they are known; chunks may bring more.
     is_whole : bool
         Whether the file was closed.
     problem : str
@@ -106,10 +72,8 @@ class RecordingFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.chunks: list[ChunkPlace] = []
-        self.metadata: list[Metadata] = []
         self.is_whole, self.problem, self.rest = False, "", 0
-        self._schemas: dict[int, Schema] = {}
-        self._channels: dict[int, Channel] = {}
+        self.catalogue = Catalogue()
         self._file = open(path, "rb", buffering=0)
         try:
             self.size = os.fstat(self._file.fileno()).st_size
@@ -125,11 +89,6 @@ class RecordingFile:
         """Close the file."""
         self._file.close()
 
-    @property
-    def channels(self) -> list[tuple[Channel, Schema | None]]:
-        """The channels that are known so far; chunks may bring more."""
-        return [(c, self._schemas.get(c.schema_id)) for c in self._channels.values()]
-
     # --- finding chunks
 
     def _load_summary(self) -> bool:
@@ -143,14 +102,14 @@ class RecordingFile:
                 if summary is None:
                     return False
                 found = list(reader.iter_metadata())
-        except (*_UNREADABLE, OSError):  # which seeking to a place before the file is
+        except (*UNREADABLE, OSError):  # which seeking to a place before the file is
             return False
         statistics = summary.statistics
         if not summary.chunk_indexes and not (statistics and statistics.message_count == 0):
             return False  # messages outside of chunks, if any
-        self._schemas.update(summary.schemas)
-        self._channels.update(summary.channels)
-        self.metadata, self.is_whole = found, True
+        self.catalogue.schemas.update(summary.schemas)
+        self.catalogue.channels.update(summary.channels)
+        self.catalogue.metadata, self.is_whole = found, True
         for index in summary.chunk_indexes:
             times = index.message_start_time, index.message_end_time
             place = index.chunk_start_offset, index.chunk_length
@@ -173,18 +132,18 @@ class RecordingFile:
         """Find the records one after the other, up to the file's end or the first that is none."""
         at = len(MAGIC)
         while at < self.size:
-            head = self._read(at, _HEAD.size)
-            if len(head) < _HEAD.size:
+            head = self._read(at, HEAD.size)
+            if len(head) < HEAD.size:
                 self._stop_at(at, "the file ends in the middle of a record")
                 return
-            opcode, length = _HEAD.unpack(head)
-            end = at + _HEAD.size + length
+            opcode, length = HEAD.unpack(head)
+            end = at + HEAD.size + length
             if opcode == Opcode.DATA_END:
                 self.is_whole = True
                 return
             try:
                 self._note(opcode, at, length)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 self._stop_at(at, f"a record that cannot be read ({error or type(error).__name__})")
                 return
             if end > self.size:
@@ -197,32 +156,21 @@ class RecordingFile:
         self.problem, self.rest = f"{problem}, at byte {at}", self.size - at
 
     def _note(self, opcode: int, at: int, length: int) -> None:
-        whole = _HEAD.size + length
+        whole = HEAD.size + length
         if opcode == Opcode.CHUNK:
-            times = _TIMES.unpack(self._read(at + _HEAD.size, _TIMES.size))
+            times = _TIMES.unpack(self._read(at + HEAD.size, _TIMES.size))
             self.chunks.append(ChunkPlace(times[0], times[1], at, whole, opcode))
         elif opcode == Opcode.MESSAGE:
-            fixed = self._read(at + _HEAD.size, _MESSAGE_FIXED.size)
-            log_time = _MESSAGE_FIXED.unpack(fixed)[2]
+            fixed = self._read(at + HEAD.size, MESSAGE_FIXED.size)
+            log_time = MESSAGE_FIXED.unpack(fixed)[2]
             self.chunks.append(ChunkPlace(log_time, log_time, at, whole, opcode))
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.METADATA):
             if length > _LARGEST_SMALL:
                 raise ValueError(f"{length} bytes long")
             if at + whole <= self.size:
-                self._learn(opcode, self._read(at + _HEAD.size, length))
+                self.catalogue.learn(opcode, self._read(at + HEAD.size, length))
         elif not (Opcode.HEADER <= opcode <= Opcode.DATA_END or opcode >= 0x80):
             raise ValueError(f"of the unknown kind {opcode}")
-
-    def _learn(self, opcode: int, body: memoryview) -> None:
-        stream = ReadDataStream(io.BytesIO(body))
-        if opcode == Opcode.SCHEMA:
-            schema = Schema.read(stream)
-            self._schemas[schema.id] = schema
-        elif opcode == Opcode.CHANNEL:
-            channel = Channel.read(stream)
-            self._channels[channel.id] = channel
-        elif opcode == Opcode.METADATA:
-            self.metadata.append(Metadata.read(stream))
 
     # --- reading chunks
 
@@ -250,70 +198,24 @@ class RecordingFile:
         """
         try:
             record = self._read(place.offset, place.length)
-            opcode, length = _HEAD.unpack(record[: _HEAD.size])
+            opcode, length = HEAD.unpack(record[: HEAD.size])
             is_torn = len(record) < place.length
-            if opcode != place.opcode or (length + _HEAD.size != place.length):
+            if opcode != place.opcode or (length + HEAD.size != place.length):
                 raise ValueError("something else is there")
-            body = record[_HEAD.size :]
+            body = record[HEAD.size :]
             if opcode == Opcode.MESSAGE:
                 body = record
             else:
-                body = self._unpack(body, is_torn)
+                body = unpack(body, is_torn)
         except Damaged:
             raise
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise Damaged(str(error) or type(error).__name__, 0) from None
         raws: list[Raw] = []
         try:
-            raws.extend(self._split(body))
-        except _UNREADABLE as error:
+            raws.extend(self.catalogue.messages(body))
+        except UNREADABLE as error:
             if not is_torn:
                 raise Damaged(str(error) or type(error).__name__, len(raws)) from None
             return raws, "a frame that is not whole"
         return raws, ""
-
-    def _unpack(self, body: memoryview, is_torn: bool) -> memoryview:
-        """Return the records of a chunk, if they are those that were written."""
-        start, end, size, crc, name = _CHUNK_FIXED.unpack(body[: _CHUNK_FIXED.size])
-        at = _CHUNK_FIXED.size + name
-        compression = str(body[_CHUNK_FIXED.size : at], "utf-8")
-        records = body[at + 8 :]
-        if compression:
-            packed = Chunk(compression, bytes(records), end, start, crc, size)
-            stream, length = get_chunk_data_stream(packed)
-            records = memoryview(stream.read(length))
-        if not is_torn and crc and zlib.crc32(records) != crc:
-            raise Damaged("its checksum differs", _count(records))
-        return records
-
-    def _split(self, records: memoryview) -> Iterator[Raw]:
-        for opcode, body in _records(records):
-            if opcode == Opcode.MESSAGE:
-                fixed = _MESSAGE_FIXED.unpack(body[: _MESSAGE_FIXED.size])
-                channel = self._channels[fixed[0]]
-                schema = self._schemas.get(channel.schema_id)
-                yield Raw(channel, schema, *fixed[1:], body[_MESSAGE_FIXED.size :])
-            else:
-                self._learn(opcode, body)
-
-
-def _records(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    at = 0
-    while at < len(data):
-        opcode, length = _HEAD.unpack(data[at : at + _HEAD.size])
-        body = data[at + _HEAD.size : at + _HEAD.size + length]
-        if len(body) < length or opcode not in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
-            raise ValueError("a record that is not whole")
-        yield opcode, body
-        at += _HEAD.size + length
-
-
-def _count(records: memoryview) -> int:
-    """Return how many messages there seem to be."""
-    count = 0
-    try:
-        for opcode, _ in _records(records):
-            count += opcode == Opcode.MESSAGE
-    except (ValueError, struct.error):
-        pass
-    return count

@@ -24,7 +24,17 @@ from .protobuf import (
     varint_field,
 )
 
-__all__ = ["ARRAY", "ENCODINGS", "IMAGE", "SCHEMAS", "Message", "Recorded", "decode", "encode", "kind_of"]
+__all__ = [
+    "ARRAY",
+    "ENCODINGS",
+    "IMAGE",
+    "SCHEMAS",
+    "Message",
+    "Recorded",
+    "decode",
+    "encode",
+    "kind_of",
+]
 
 IMAGE, ARRAY = "foxglove.RawImage", "ndsharray.Array"
 SCHEMAS = {IMAGE: IMAGE_SCHEMA, ARRAY: ARRAY_SCHEMA}
@@ -64,7 +74,8 @@ class Recorded(NamedTuple):
     def array(self) -> npt.NDArray[Any]:
         """Return the frame over the payload's memory."""
         flat = np.frombuffer(self.payload, np.uint8) if len(self.payload) else np.empty(0, np.uint8)
-        return np.ndarray(self.shape, self.dtype, flat)
+        array: npt.NDArray[Any] = np.ndarray(self.shape, self.dtype, flat)
+        return array
 
 
 def kind_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:

@@ -55,7 +55,7 @@ class Output:
                 parts[0] = parts[0][written:]
 
     def cut(self, size: int) -> None:
-        """Remove what stands after the first `size` bytes (not from a pipe, which keeps nothing)."""
+        """Remove what stands after the first `size` bytes (a pipe keeps nothing)."""
         if not self.is_pipe and size < self.size:
             os.ftruncate(self._fd, size)
             os.lseek(self._fd, size, os.SEEK_SET)

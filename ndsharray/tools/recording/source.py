@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .file import ChunkPlace, Damaged, NotAFile, Raw, RecordingFile
+from .chunk import Damaged, Raw
+from .file import ChunkPlace, NotAFile, RecordingFile
 
 __all__ = ["Account", "Source", "recordings_in"]
 

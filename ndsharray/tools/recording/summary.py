@@ -32,7 +32,8 @@ def encoded(record: McapRecord) -> bytes:
     """Return a record as bytes."""
     builder = RecordBuilder()
     record.write(builder)
-    return bytes(builder.end())
+    encoded: bytes = builder.end()  # type: ignore[no-untyped-call]
+    return encoded
 
 
 class Summary:

@@ -218,6 +218,4 @@ class _Chunk:
 
     def head(self) -> bytes:
         size, length = self.nbytes, _CHUNK_FIXED + self.nbytes
-        return _CHUNK.pack(
-            Opcode.CHUNK, length, self.start, self.end, size, self._crc, 0, size
-        )
+        return _CHUNK.pack(Opcode.CHUNK, length, self.start, self.end, size, self._crc, 0, size)
