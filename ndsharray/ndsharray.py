@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -216,6 +216,28 @@ class NdShArray:
         No sign of life: to a reader, an array stays valid after its writer has closed or died.
         """
         return self._reader.is_valid() if self._reader else not self.closed
+
+    @property
+    def writer_state(self) -> Literal["absent", "live", "killed", "closed"]:
+        """What has become of the array's writer, for a reader: also how `frames` has ended.
+
+        - ``'live'``: a process has the array and may write to it.
+        - ``'killed'``: the writer has died, and its last frame stays. The next writer of that name
+          continues the array, and `frames` waits for it.
+        - ``'closed'``: the writer has closed the array that this reader reads.
+        - ``'absent'``: there is no such array, or none that can be read (`read` says why).
+
+        As soon as another writer has the name, that one counts. It takes a few microseconds while
+        the array is there, changes nothing, and can be asked from any thread, also while another
+        one waits in `read`. Where this user may not open the writer's lock file (an array that
+        a group may only read), a killed writer counts as live.
+
+        Raises
+        ------
+        AccessError
+            On a writer.
+        """
+        return self._get_reader("writer_state").writer_state()
 
     @property
     def closed(self) -> bool:
@@ -473,8 +495,10 @@ class NdShArray:
     def __repr__(self) -> str:
         role = "writer" if self._writer else "reader"
         state = "closed" if self.closed else "open"
-        on = self._transport.name
-        return f"<NdShArray {self.name!r} {role} on {on}, {state}, frame {self.frame_id}>"
+        if self._reader and not self.closed:
+            state += f", writer {self.writer_state}"
+        where = f"{self._transport.name} in {self._transport.root}"
+        return f"<NdShArray {self.name!r} {role} on {where}, {state}, frame {self.frame_id}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reader is None:

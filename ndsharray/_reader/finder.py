@@ -12,7 +12,7 @@ from collections.abc import Callable
 from .._protocol.memory import Fences, make_fences
 from .._registry.lookup import Found, State, look
 from .._registry.names import Address
-from .._system import clock, lockfile
+from .._system import clock
 from .._system.root_watch import RootTime
 from .instance import Instance
 
@@ -84,9 +84,6 @@ class Finder:
             return None  # missing, or being made: it is opened by name again next time
         if known is not None and known.is_instance(header.instance):
             return None
-        # Where the system has no boot id, a clock that was set looks like another boot.
-        if found.state is State.OTHER_BOOT and (
-            clock.is_sure(header.boot) or not lockfile.probe(self._address.writer_lock())
-        ):
+        if not found.is_there(self._address):
             return None
         return Instance(segment, memory, header.instance, fences)

@@ -6,7 +6,6 @@ Not here: which instance is read (``source``), which frame is next (``cursor``),
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy.typing as npt
 
+from .._registry.lookup import WriterState
 from .._registry.names import Address
 from .._system import at_exit
 from .._system.foreign import require_asyncio
@@ -24,7 +24,7 @@ from .buffers import Buffers
 from .delivery import Copy, Delivery, InPlace, Into
 from .own_entry import OwnEntry
 from .source import NEW, NOTHING, Outcome, Source
-from .waiting import Waiting
+from .waiting import Waiting, deadline_of
 
 __all__ = ["Reader"]
 
@@ -80,6 +80,10 @@ class Reader:
         cursor = self._source.cursor
         return 0 if cursor is None else cursor.missed
 
+    def writer_state(self) -> WriterState:
+        """Return what has become of the array's writer; during another call, too."""
+        return self._source.writer_state()
+
     def into(self, out: npt.NDArray[Any]) -> Delivery:
         """Return the delivery that copies a frame into `out`."""
         return Into(self._buffers, out)
@@ -126,7 +130,7 @@ class Reader:
                 raise ClosedError("the reader was closed")
             outcome = look(self._source, delivery)
             if outcome is NOTHING and timeout != 0.0:
-                outcome = self._wait(look, delivery, _deadline(timeout))
+                outcome = self._wait(look, delivery, deadline_of(timeout))
             return outcome is NEW, self.last.array  # here, where no other call can change it
         except BaseException as error:
             if self._forked:
@@ -195,7 +199,7 @@ class Reader:
         try:
             self._task = task
             self._waiting.forget_async()  # of a task that was interrupted at its end
-            deadline = _deadline(timeout)
+            deadline = deadline_of(timeout)
             while True:
                 found = self.read(delivery, task=task)
                 left = deadline - time.monotonic()
@@ -294,7 +298,3 @@ class Reader:
     def _stop_daemon(self, task: object) -> None:
         if self._left and task is None:  # a task is stopped by `read_async`
             at_exit.stop_daemon()
-
-
-def _deadline(timeout: float | None) -> float:
-    return math.inf if timeout is None else time.monotonic() + timeout

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._registry.lookup import WriterState, writer_state
 from .._registry.names import Address
 from ..errors import FormatError
 from .cursor import Cursor
@@ -133,6 +134,11 @@ class Source:
             )
         except FormatError:
             return NOTHING
+
+    def writer_state(self) -> WriterState:
+        """Return what has become of the writer, of this instance or of another one of the name."""
+        cursor = self.cursor
+        return writer_state(self._address, cursor.instance.memory if cursor is not None else None)
 
     def _look_up(self) -> Instance | None:
         cursor = self.cursor

@@ -5,13 +5,15 @@ Not here: what the reader does next (``reader``), how a sleep on newest begins (
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 from .._system.root_watch import Watch
 from .cursor import Cursor
 from .finder import LOOK_NS, Finder
 
-__all__ = ["Waiting"]
+__all__ = ["Waiting", "deadline_of"]
 
 _NAP = LOOK_NS / 1e9  # seconds of sleep at most before the name is looked up again
 _NAPS = 8  # of one thread that sleeps for an event loop
@@ -89,3 +91,8 @@ class Waiting:
     def forget_async(self) -> None:
         """Drop the watch of a task without ending it: it is that of a forked child's parent."""
         self._loop_watch = None
+
+
+def deadline_of(timeout: float | None) -> float:
+    """Return when a timeout in seconds ends, on ``time.monotonic``; None: never."""
+    return math.inf if timeout is None else time.monotonic() + timeout

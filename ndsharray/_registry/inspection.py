@@ -14,7 +14,7 @@ from ..backends.base import DIR_VARIABLE, Transport, check_name, check_root
 from ..errors import NoArrayError, UnknownTransportError
 from . import lookup
 from .array_info import ArrayInfo, SlotInfo, State
-from .names import alike
+from .names import Address, alike
 from .probe import Head, Probe
 
 __all__ = ["ArrayInfo", "Head", "Probe", "SlotInfo", "State", "arrays", "info", "transports"]
@@ -56,7 +56,7 @@ def arrays(
     for each in transports(transport, directory):
         for control in lookup.controls(each):
             try:
-                found.append(Probe.at(lookup.address_in(each, control)).info())
+                found.append(Probe.at(Address(each, "", control)).info())
             except NoArrayError:
                 pass  # it is being made, or has just gone
     return sorted(found, key=lambda info: (info.name, info.transport))

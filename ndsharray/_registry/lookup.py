@@ -11,18 +11,30 @@ import os
 import re
 import sys
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .._protocol import format
 from .._protocol.format import ControlHeader
 from .._protocol.memory import Fences, Memory, make_fences
 from .._protocol.seqlock import is_ready
-from .._system import clock
+from .._system import clock, lockfile
 from ..backends.base import Segment, Transport
 from ..errors import FormatError, WriterExistsError
 from .names import Address, address_of, parse_lock
 
-__all__ = ["Found", "State", "address_in", "arrays", "controls", "look", "writer_exists"]
+__all__ = [
+    "Found",
+    "State",
+    "WriterState",
+    "arrays",
+    "controls",
+    "living",
+    "look",
+    "writer_exists",
+    "writer_state",
+]
+
+WriterState = Literal["absent", "live", "killed", "closed"]
 
 _CONTROL = re.compile("nd[0-9a-f]{16}")  # as `base.control_name` makes them
 
@@ -71,6 +83,14 @@ class Found(NamedTuple):  # `dataclasses` takes longer to import than the rest o
         if self.memory is None or len(self.memory.bytes) < format.CONTROL_SIZE:
             return 0
         return int(self.memory.words[index])
+
+    def is_there(self, address: Address) -> bool:
+        """Tell whether it is an array that can be read; memory of another boot is none."""
+        # Where the system has no boot id, a clock that was set looks like another boot.
+        return self.header is not None and (
+            self.state is not State.OTHER_BOOT
+            or (not clock.is_sure(self.header.boot) and lockfile.probe(address.writer_lock()))
+        )
 
     def frame_names(self, address: Address) -> set[str]:
         """Return the names of the frame segments on record; they need not exist."""
@@ -123,6 +143,35 @@ def look(address: Address, *, writable: bool = False, fences: Fences | None = No
     return Found(State.CLOSED if closed else State.LIVE, segment, memory, header)
 
 
+def writer_state(address: Address, control: Memory | None = None) -> WriterState:
+    """Return what has become of an array's writer.
+
+    Parameters
+    ----------
+    address : Address
+        The array's.
+    control : Memory, optional
+        The control segment that a reader follows.
+    """
+    if control is not None and control.words[format.STATE_WORD] != format.CLOSED:
+        state = living(address, control)
+        if state != "closed":
+            return state
+    # A closed array, or none: perhaps another one has the name.
+    found = look(address)
+    if found.memory is not None and found.state is not State.CLOSED and found.is_there(address):
+        return living(address, found.memory)
+    return "absent" if control is None and found.state is not State.CLOSED else "closed"
+
+
+def living(address: Address, control: Memory) -> Literal["live", "killed", "closed"]:
+    """Return the state of a writer that had not closed the array a moment ago."""
+    if lockfile.probe(address.writer_lock()):
+        return "live"
+    # Once more: a writer that closes the array stores that before it unlocks.
+    return "closed" if control.words[format.STATE_WORD] == format.CLOSED else "killed"
+
+
 def controls(transport: Transport) -> list[str]:
     """Return the names of the control segments that there may be under a root.
 
@@ -142,26 +191,25 @@ def controls(transport: Transport) -> list[str]:
 def arrays(transport: Transport) -> list[Address]:
     """Return the addresses of the arrays that can be seen, by name; those of killed writers too."""
     try:
-        found = [address_in(transport, control) for control in controls(transport)]
+        found = [Address(transport, "", control) for control in controls(transport)]
     except OSError:
         return []
-    return sorted((address for address in found if address.name), key=lambda a: a.name)
+    named = [with_name(address, look(address)) for address in found]
+    return sorted((address for address in named if address.name), key=lambda a: a.name)
 
 
-def address_in(transport: Transport, control: str) -> Address:
-    """Return the address of a control segment, with the array's name if it is there to be read.
+def with_name(address: Address, found: Found) -> Address:
+    """Return an address with the array's name, if that is there to be read; else as it is.
 
-    The name's digest is the segment's name: so a name that fits is the right one, whatever else
-    is damaged.
+    A digest of the name is the segment's name: so one that fits is right, whatever is damaged.
     """
-    memory = look(Address(transport, "", control)).memory
-    if memory is not None and len(memory.bytes) >= format.CONTROL_SIZE:
-        length = min(memory.words[format.NAME_LENGTH_WORD], format.MAX_NAME)
-        text = memory.group(format.NAME_BYTE, format.NAME_BYTE + length).tobytes()
-        address = address_of(transport, text.decode("utf8", "replace"))
-        if address.control_name == control:
-            return address
-    return Address(transport, "", control)
+    length = min(found.word(format.NAME_LENGTH_WORD), format.MAX_NAME)
+    if found.memory is not None and length:
+        text = found.memory.group(format.NAME_BYTE, format.NAME_BYTE + length).tobytes()
+        named = address_of(address.transport, text.decode("utf8", "replace"))
+        if named.control_name == address.control_name:
+            return named
+    return address
 
 
 def writer_exists(address: Address) -> WriterExistsError:

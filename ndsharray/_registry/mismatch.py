@@ -82,7 +82,9 @@ class Hint:
             backends.TRANSPORT_VARIABLE,
             transport.root,
             DIR_VARIABLE,
-            _neighbours(self._address) if possible else f"there is no directory {parent}",
+            f"{_neighbours(self._address)} (`ndsharray list` shows more)"
+            if possible
+            else f"there is no directory {parent}",
         )
 
 

@@ -83,26 +83,23 @@ class Probe:
 
     def _look_up(self) -> None:
         found, heads = lookup.look(self._address, fences=self._fences), self._heads
+        if not self._address.name:
+            self._address = lookup.with_name(self._address, found)
+            if not self._address.name and found.header is not None:
+                problem = FormatError("name", f"{found.header.name!r} belongs elsewhere")
+                found = found._replace(state=lookup.State.DAMAGED, header=None, error=problem)
         if heads is not None and found.state is lookup.State.UNREADABLE:
             return  # no descriptor is left, perhaps: nobody says that it is gone
         if heads is not None and found.state is lookup.State.MISSING and heads.side.is_live():
             heads = None  # its names were removed by hand
         header, memory = found.header, found.memory
-        if header is None or memory is None or not self._is_there(found):
+        if header is None or memory is None or not found.is_there(self._address):
             pass
         elif heads is None or heads.instance != header.instance:
             heads = Heads(self._address, memory, header.instance, self._fences)
         if heads is not self._heads:
             self._heads, self._problem = heads, None
         self._found = found
-
-    def _is_there(self, found: lookup.Found) -> bool:
-        # Where the system has no boot id, a clock that was set looks like another boot.
-        return found.state is not lookup.State.OTHER_BOOT or (
-            found.header is not None
-            and not clock.is_sure(found.header.boot)
-            and lockfile.probe(self._address.writer_lock())
-        )
 
     def state(self) -> State | Literal["absent"]:
         """Return what the array is now; ``'absent'``: there is none, or one is being made."""
@@ -121,10 +118,7 @@ class Probe:
             return "closed", None
         if self._problem is not None:
             return "damaged", self._problem
-        if lockfile.probe(self._address.writer_lock()):
-            return "live", None
-        # Once more: a writer that closes stores that before it unlocks.
-        return ("killed" if heads.side.is_live() else "closed"), None
+        return lookup.living(self._address, heads.control), None
 
     def _judge_rest(self, found: lookup.State) -> tuple[State | Literal["absent"], str | None]:
         """Judge an array of which there is no control segment that can be used."""

@@ -223,13 +223,16 @@ def test_supported_types_in_order() -> None:
     assert np.dtype(np.uint8) in supported_types  # as the original's own check did
 
 
-def test_repr_tells_the_state(sides: Sides, name: str, transport: str) -> None:
+def test_repr_tells_the_state(sides: Sides, name: str, transport: str, root: Path) -> None:
     writer, reader = sides
     writer.write(np.zeros(3))
-    assert repr(writer) == f"<NdShArray {name!r} writer on {transport}, open, frame 1>"
-    assert repr(reader) == f"<NdShArray {name!r} reader on {transport}, open, frame 0>"
+    where = f"on {transport} in {root}"
+    assert repr(writer) == f"<NdShArray {name!r} writer {where}, open, frame 1>"
+    assert repr(reader) == f"<NdShArray {name!r} reader {where}, open, writer live, frame 0>"
+    writer.close()
+    assert "open, writer closed, frame 0" in repr(reader)
     reader.close()
-    assert "closed" in repr(reader)
+    assert repr(reader).endswith("closed, frame 0>")
 
 
 # --- before, between and after frames
