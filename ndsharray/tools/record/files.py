@@ -97,7 +97,6 @@ class Files:
         self._lost_before: dict[str, int] = {}
         self._begun = 0  # log time of the file's first message
         self._in_file: Counter[str] = Counter()
-        self._pending: Counter[str] = Counter()
         self._checked_at, self._checked_size = 0.0, 0
         if limits.splits:
             self._take_folder()
@@ -107,9 +106,7 @@ class Files:
         os.makedirs(self._folder, exist_ok=True)
         there = sorted(name for name in os.listdir(self._folder) if name.endswith(SUFFIX))
         if there and not self._force:
-            raise FileExistsError(
-                f"{self._folder!r} has recordings already; --force replaces them"
-            )
+            raise FileExistsError(f"{self._folder!r} has recordings already; --force replaces them")
         for name in there:
             os.unlink(os.path.join(self._folder, name))
 
@@ -188,10 +185,7 @@ class Files:
             return False
         if limits.size is not None and file.final_size + message.nbytes > limits.size:
             return True
-        return (
-            limits.seconds is not None
-            and message.log_time - self._begun >= limits.seconds * 1e9
-        )
+        return limits.seconds is not None and message.log_time - self._begun >= limits.seconds * 1e9
 
     def _next(self) -> None:
         self._finish()
@@ -217,11 +211,7 @@ class Files:
         """Close the file, with its account."""
         file = self._file
         try:
-            try:
-                for values in self._account():
-                    file.add_metadata("ndsharray.array", values)
-            finally:
-                file.close()
+            file.close(("ndsharray.array", values) for values in self._account())
         finally:
             self.nbytes += file.nbytes
             self.written.update(file.written)
@@ -259,5 +249,3 @@ def _free(folder: str) -> int:
     import shutil
 
     return shutil.disk_usage(folder).free
-
-

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ... import NdShArray, Transport
-from ..._registry.probe import Probe
+from ... import NdShArray, Transport, info
 from ..recording.messages import IMAGE, Message, encode, kind_of
 from .budget import Budget
 
@@ -71,7 +70,7 @@ class Intake:
         most: int | None = None,
     ) -> None:
         self.topic = topic
-        self.transport = transport
+        self._transport = transport
         self.frames = self.nbytes = self.lost = 0
         self.longest_delay = 0.0
         self.error: BaseException | None = None
@@ -82,11 +81,11 @@ class Intake:
         self._missed_before = 0  # of the reader, when its last frame was counted
         self._until: int | None = None  # Unix nanoseconds: no frame written later is wanted
         self._clock = time.time_ns() - time.monotonic_ns()
-        self._probe = Probe(name, transport)
-        self._state = self._probe.state()
-        # What a reader finds that was there before the writer is everything.
-        self._from_first = self._state in ("absent", "closed")
+        self._name = name
         self._reader = NdShArray(name, r_w="r", transport=transport)
+        self._state: str = self._reader.writer_state
+        # A reader that is there before its writer should see every frame.
+        self._from_first = self._state in ("absent", "closed")
         self._frames = self._reader.frames(_LOOK)
         self._thread = threading.Thread(target=self._run, name=f"record {name}", daemon=True)
 
@@ -111,7 +110,7 @@ class Intake:
     @property
     def slots(self) -> int:
         """How many frames the writer keeps."""
-        return self._probe.info().slots
+        return info(self._name, transport=self._transport).slots
 
     def _run(self) -> None:
         try:
@@ -120,7 +119,6 @@ class Intake:
                     continue
                 frame = self._next()
                 if frame is None:
-                    self._look_at_writer()
                     if self._until is not None:
                         break
                 elif self._until is not None and self._reader.write_time_ns > self._until:
@@ -132,19 +130,24 @@ class Intake:
             self._put(Event(self.topic, f"error: {error}", self._last_id, time.time_ns()))
         finally:
             self._reader.close()
-            self._probe.close()
 
     def _next(self) -> npt.NDArray[Any] | None:
+        """Return a frame; None if none came, and then look what the writer does."""
         stopping = self._until is not None
+        begun = time.monotonic()
         if self._newest:
             valid, frame = self._reader.read(0 if stopping else _LOOK)
-            return frame if valid else None
-        if stopping:
-            return next(self._reader.frames(0), None)
-        frame_or_none = next(self._frames, None)
-        if frame_or_none is None:  # such an iterator has ended
-            self._frames = self._reader.frames(_LOOK)
-        return frame_or_none
+            found = frame if valid else None
+        else:
+            found = next(self._reader.frames(0) if stopping else self._frames, None)
+        if found is None:
+            if not self._newest and not stopping:
+                self._frames = self._reader.frames(_LOOK)  # the other one has ended
+                # Before its time: it has returned all that a writer left which has closed.
+                self._look_at_writer(time.monotonic() - begun < _LOOK)
+            else:
+                self._look_at_writer(False)
+        return found
 
     def _take(self, frame: npt.NDArray[Any]) -> None:
         reader = self._reader
@@ -187,22 +190,16 @@ class Intake:
         self._last_id, self._from_first = frame_id, True
         self._missed_before = self._reader.missed
 
-    def _look_at_writer(self) -> None:
+    def _look_at_writer(self, ended: bool) -> None:
         """Note that the writer has closed or died; what it left unread at its close is lost."""
-        state = self._probe.state()
-        if state == "closed" and self._state != "closed" and self._last_id:
+        state = self._reader.writer_state
+        if (ended or state == "closed") and self._last_id:
             self.lost += max(self._reader.missed - self._missed_before, 0)
-            self._missed_before = self._reader.missed
             self._note("closed", self._last_id)
-            self._last_id = 0
+            self._last_id, self._state = 0, "closed"
         elif state == "killed" and self._state == "live":
             self._note("killed", self._last_id)
-        elif state == "live" and self._state == "killed":
-            self._note("back", self._last_id)
-        if state in ("closed", "killed", "live", "absent"):
             self._state = state
 
     def _note(self, what: str, frame_id: int) -> None:
         self._put(Event(self.topic, what, frame_id, time.time_ns()))
-
-

@@ -78,7 +78,9 @@ class Catalogue:
         """
         for opcode, body in _records(records):
             if opcode == Opcode.MESSAGE:
-                channel_id, sequence, log_time, publish_time = MESSAGE_FIXED.unpack(body[: MESSAGE_FIXED.size])
+                channel_id, sequence, log_time, publish_time = MESSAGE_FIXED.unpack(
+                    body[: MESSAGE_FIXED.size]
+                )
                 channel = self.channels[channel_id]
                 schema = self.schemas.get(channel.schema_id)
                 data = body[MESSAGE_FIXED.size :]

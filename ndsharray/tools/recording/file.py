@@ -203,10 +203,7 @@ class RecordingFile:
             if opcode != place.opcode or (length + HEAD.size != place.length):
                 raise ValueError("something else is there")
             body = record[HEAD.size :]
-            if opcode == Opcode.MESSAGE:
-                body = record
-            else:
-                body = unpack(body, is_torn)
+            body = record if opcode == Opcode.MESSAGE else unpack(body, is_torn)
         except Damaged:
             raise
         except UNREADABLE as error:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 import time
 import zlib
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Header, MessageIndex, Metadata, MetadataIndex, Schema
@@ -52,7 +52,6 @@ class FileWriter:
         self._schemas: dict[SchemaText, int] = {}
         self._channels: dict[tuple[str, str, SchemaText], int] = {}
         self._chunk = _Chunk()
-        self._whole = 0  # bytes of the file up to the end of its last whole record
         self._ensure()
         self._write([MAGIC, encoded(Header("", library))])
 
@@ -67,9 +66,18 @@ class FileWriter:
         return self._output.size + self._chunk.nbytes
 
     @property
-    def messages(self) -> int:
-        """How many messages were added."""
-        return sum(self._summary.messages.values()) + self._chunk.count
+    def final_size(self) -> int:
+        """How long the file is if it is closed now, roughly."""
+        return self.nbytes + self._summary.nbytes
+
+    @property
+    def written(self) -> Counter[str]:
+        """How many messages of each topic are in the file, without the chunk that is not yet."""
+        topics = {channel: key[0] for key, channel in self._channels.items()}
+        counts: Counter[str] = Counter()
+        for channel, count in self._summary.messages.items():
+            counts[topics[channel]] += count
+        return counts
 
     def add(self, message: Message, schema: SchemaText, encoding: str = "protobuf") -> None:
         """Add a message; at once or after `CHUNK_SECONDS` (see `flush_old`) it is written.
@@ -163,25 +171,37 @@ class FileWriter:
         if self._reserve is not None:
             self._reserve.ensure(self._summary.nbytes + _RESERVE)
 
-    def _write(self, parts: list[bytes | memoryview] | list[bytes]) -> None:
-        self._output.write(parts)
-        self._whole = self._output.size
+    def _write(self, parts: Sequence[bytes | memoryview]) -> None:
+        whole = self._output.size
+        try:
+            self._output.write(parts)
+        except OSError:
+            self._output.cut(whole)
+            raise
 
-    def close(self) -> None:
+    def close(self, account: Iterable[tuple[str, Mapping[str, str]]] = ()) -> None:
         """Write the file's end, and close it. After an error of `add`: without what did not fit.
+
+        Parameters
+        ----------
+        account : iterable of (str, mapping)
+            Metadata that stand last, in the room that was kept for the end.
 
         Raises
         ------
         OSError
-            If not even the end can be written; the file is closed, and `recover` reads it.
+            If the last chunk cannot be written (the file is whole without it), or not even the end
+            (the file is closed, and `recover` reads it).
         """
         try:
             try:
                 self.flush()
             finally:
-                self._output.cut(self._whole)
                 if self._reserve is not None:
                     self._reserve.release()
+                    self._reserve = None
+                for name, values in account:
+                    self.add_metadata(name, values)
                 self._output.write(self._summary.encode(self._output.size))
         finally:
             self._output.close()
