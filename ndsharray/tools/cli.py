@@ -26,6 +26,10 @@ __all__ = ["COMMANDS", "main", "parser_of"]
 
 COMMANDS = {
     "list": "which arrays there are",
+    "record": "keep arrays in a file",
+    "replay": "play a recording",
+    "recover": "make a damaged recording readable",
+    "export": "turn a recording into npz, npy or mp4",
 }
 DEBUG_VARIABLE = "NDSHARRAY_DEBUG"
 _USAGE, _INTERRUPTED = 2, 130

@@ -8,14 +8,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ... import __version__
-from ..recording.messages import SCHEMAS, Message
+from ..recording.messages import Message
 from ..recording.output import FULL, Output, Reserve
 from ..recording.source import SUFFIX
-from ..recording.writer import FileWriter
+from ..recording.writer import FileWriter, library, topic_of
 from .intake import Event
 
-__all__ = ["Files", "Limit", "Limits", "library"]
+__all__ = ["Files", "Limit", "Limits"]
 
 _CHECK_BYTES = 16 << 20  # how much is written between two looks at the free room
 _CHECK_SECONDS = 0.5
@@ -50,11 +49,6 @@ class Limits:
     def splits(self) -> bool:
         """Whether there may be several files."""
         return self.size is not None or self.seconds is not None
-
-
-def library() -> str:
-    """Return what the files say wrote them."""
-    return f"ndsharray {__version__}"
 
 
 class Files:
@@ -131,6 +125,7 @@ class Files:
                 reserve.release()
             raise
         self._names.append(path)
+        self._is_open = True
         self._begun, self._in_file = 0, Counter()
         return file
 
@@ -142,7 +137,7 @@ class Files:
     @property
     def size(self) -> int:
         """Bytes written, in all files."""
-        return self.nbytes + self._file.nbytes
+        return self.nbytes + (self._file.nbytes if self._is_open else 0)
 
     def put(self, item: Message | Event) -> None:
         """Write a frame or an event.
@@ -164,7 +159,7 @@ class Files:
             if not self._begun:
                 self._begun = item.log_time
             self._in_file[item.topic] += 1
-            self._file.add(item, (item.schema, "protobuf", SCHEMAS[item.schema]))
+            self._file.add(item, topic_of(item))
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -209,7 +204,7 @@ class Files:
 
     def _finish(self) -> None:
         """Close the file, with its account."""
-        file = self._file
+        file, self._is_open = self._file, False
         try:
             file.close(("ndsharray.array", values) for values in self._account())
         finally:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ... import NdShArray, Transport, info
+from ..recording.budget import Budget
 from ..recording.messages import IMAGE, Message, encode, kind_of
-from .budget import Budget
 
 __all__ = ["Event", "Intake"]
 

@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ... import Transport, arrays
+from ..recording.budget import Budget
 from ..recording.messages import ENCODINGS
-from .budget import Budget
+from ..recording.targets import fits, is_glob, transport_by_default, transport_of
 from .files import Files, Limits
 from .intake import Intake
 from .sink import Sink
 from .statistics import ArrayStatistics, Statistics, statistics_of
-from .targets import fits, is_glob, transport_by_default, transport_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from ..recording.budget import Budget
 from ..recording.messages import Message
-from .budget import Budget
 
 __all__ = ["Ring"]
 

@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..recording.budget import Budget
 from ..recording.messages import Message
 from ..recording.source import SUFFIX
-from .budget import Budget
 from .files import Files, Limit
 from .intake import Event
 from .ring import Ring

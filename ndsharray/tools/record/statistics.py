@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import NdShArrayError
-from .budget import Budget
+from ..recording.budget import Budget
 from .intake import Intake
 from .sink import Sink
 

@@ -26,7 +26,7 @@ _CRC = 4  # bytes of a checksum
 _LARGEST_SMALL = 1 << 26  # bytes of a record other than a chunk; more is a damaged length
 
 
-class NotAFile(Exception):
+class NotAFile(ValueError):
     """A file that is no recording at all."""
 
 

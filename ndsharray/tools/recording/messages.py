@@ -34,12 +34,14 @@ __all__ = [
     "decode",
     "encode",
     "kind_of",
+    "picture_of",
 ]
 
 IMAGE, ARRAY = "foxglove.RawImage", "ndsharray.Array"
 SCHEMAS = {IMAGE: IMAGE_SCHEMA, ARRAY: ARRAY_SCHEMA}
 _NPY_HEADER = {IMAGE: 1000, ARRAY: 2}
 _DATA = {IMAGE: 6, ARRAY: 3}
+_ENCODING = 4  # of an image
 
 # What the last axis of three or four bytes is: what the user of ``--encoding`` says.
 ENCODINGS = {"rgb8": ("rgb8", "rgba8"), "bgr8": ("bgr8", "bgra8")}
@@ -70,6 +72,7 @@ class Recorded(NamedTuple):
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     payload: memoryview
+    encoding: str  # of an image; else ""
 
     def array(self) -> npt.NDArray[Any]:
         """Return the frame over the payload's memory."""
@@ -80,7 +83,7 @@ class Recorded(NamedTuple):
 
 def kind_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
     """Return the schema of a frame: `IMAGE` if it can be shown, else `ARRAY`."""
-    return IMAGE if _encoding(dtype, shape, "rgb8") else ARRAY
+    return IMAGE if picture_of(dtype, shape) else ARRAY
 
 
 def _encoding(dtype: np.dtype[Any], shape: tuple[int, ...], colours: str) -> str:
@@ -96,6 +99,11 @@ def _encoding(dtype: np.dtype[Any], shape: tuple[int, ...], colours: str) -> str
     return ""
 
 
+def picture_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
+    """Return the encoding of a frame that can be shown (of RGB, where it has colours), else ""."""
+    return _encoding(dtype, shape, "rgb8")
+
+
 @lru_cache(maxsize=256)
 def _layout_head(dtype: np.dtype[Any], shape: tuple[int, ...], schema: str, colours: str) -> bytes:
     """Return the fields that are the same for all frames of a layout."""
@@ -104,7 +112,7 @@ def _layout_head(dtype: np.dtype[Any], shape: tuple[int, ...], schema: str, colo
         encoding = _encoding(dtype, shape, colours)
         row = dtype.itemsize * (shape[2] if len(shape) == 3 else 1)
         head += fixed32_field(2, shape[1]) + fixed32_field(3, shape[0])
-        head += bytes_field(4, encoding.encode()) + fixed32_field(5, shape[1] * row)
+        head += bytes_field(_ENCODING, encoding.encode()) + fixed32_field(5, shape[1] * row)
     return head
 
 
@@ -142,6 +150,8 @@ def decode(schema: str, data: memoryview) -> Recorded:
     if schema not in _DATA:
         raise ValueError(f"a message of the schema {schema!r}")
     wanted = {_NPY_HEADER[schema]: "header", _DATA[schema]: "data"}
+    if schema == IMAGE:
+        wanted[_ENCODING] = "encoding"
     found: dict[str, memoryview] = {}
     for number, value in fields(data):
         if number in wanted and isinstance(value, memoryview):
@@ -158,4 +168,4 @@ def decode(schema: str, data: memoryview) -> Recorded:
         count *= length
     if count * dtype.itemsize != len(payload):
         raise ValueError(f"{len(payload)} bytes of data instead of {count * dtype.itemsize}")
-    return Recorded(dtype, shape, payload)
+    return Recorded(dtype, shape, payload, str(found.get("encoding", b""), "utf-8"))

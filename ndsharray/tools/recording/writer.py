@@ -6,20 +6,23 @@ Own code, because the ``mcap`` package's writer copies each message several time
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Header, MessageIndex, Metadata, MetadataIndex, Schema
 
-from .messages import Message
+from ... import __version__
+from .messages import SCHEMAS, Message
 from .output import Output, Reserve
 from .summary import MAGIC, Summary, encoded
 
-__all__ = ["CHUNK_SECONDS", "FileWriter", "SchemaText"]
+__all__ = ["CHUNK_SECONDS", "FileWriter", "Topic", "library", "topic_of"]
 
 CHUNK_SECONDS = 0.1  # a chunk holds no more: what a recorder that is killed loses at most
 _CHUNK_BYTES = 8 << 20  # nor much more than this
@@ -29,7 +32,25 @@ _CHUNK = struct.Struct("<BQQQQIIQ")  # of a chunk that is not compressed
 _CHUNK_FIXED = _CHUNK.size - 9
 _RESERVE = 1 << 16
 
-SchemaText = tuple[str, str, bytes]  # name, encoding, data
+
+class Topic(NamedTuple):
+    """What a channel of a file says of its messages."""
+
+    name: str
+    encoding: str
+    schema: tuple[str, str, bytes]  # name, encoding, data; no name: no schema
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+def library() -> str:
+    """Return what the files say wrote them."""
+    return f"ndsharray {__version__}"
+
+
+def topic_of(message: Message) -> Topic:
+    """Return what a file says of the messages that a frame of ours is one of."""
+    schema = (message.schema, "protobuf", SCHEMAS[message.schema])
+    return Topic(message.topic, "protobuf", schema)
 
 
 class FileWriter:
@@ -49,8 +70,8 @@ class FileWriter:
         self._output = output
         self._reserve = reserve
         self._summary = Summary()
-        self._schemas: dict[SchemaText, int] = {}
-        self._channels: dict[tuple[str, str, SchemaText], int] = {}
+        self._schemas: dict[tuple[str, str, bytes], int] = {}
+        self._channels: dict[Topic, int] = {}
         self._chunk = _Chunk()
         self._ensure()
         self._write([MAGIC, encoded(Header("", library))])
@@ -73,13 +94,13 @@ class FileWriter:
     @property
     def written(self) -> Counter[str]:
         """How many messages of each topic are in the file, without the chunk that is not yet."""
-        topics = {channel: key[0] for key, channel in self._channels.items()}
+        topics = {channel: topic.name for topic, channel in self._channels.items()}
         counts: Counter[str] = Counter()
         for channel, count in self._summary.messages.items():
             counts[topics[channel]] += count
         return counts
 
-    def add(self, message: Message, schema: SchemaText, encoding: str = "protobuf") -> None:
+    def add(self, message: Message, topic: Topic) -> None:
         """Add a message; at once or after `CHUNK_SECONDS` (see `flush_old`) it is written.
 
         Raises
@@ -87,34 +108,33 @@ class FileWriter:
         OSError
             If it cannot be written. Then the file ends with the chunk before (see `close`).
         """
-        channel = self._channel(message.topic, encoding, schema)
+        channel = self._channel(topic)
         if self._chunk.count and self._chunk.nbytes + message.nbytes > _CHUNK_BYTES:
             self.flush()
         self._chunk.add(channel, message)
         if self._chunk.nbytes >= _CHUNK_BYTES:
             self.flush()
 
-    def _channel(self, topic: str, encoding: str, schema: SchemaText) -> int:
-        key = (topic, encoding, schema)
-        channel = self._channels.get(key)
-        if channel is not None:
-            return channel
+    def _channel(self, topic: Topic) -> int:
+        channel_id = self._channels.get(topic)
+        if channel_id is not None:
+            return channel_id
         self.flush()  # what stands before its channel does not wait for the rest of a chunk
-        parts = []
-        schema_id = self._schemas.get(schema, 0)
-        if not schema_id and schema[0]:
+        name, encoding, data = topic.schema
+        schema_id = self._schemas.get(topic.schema, 0)
+        if name and not schema_id:
             schema_id = len(self._schemas) + 1
-            record = Schema(id=schema_id, name=schema[0], encoding=schema[1], data=schema[2])
-            parts.append(encoded(record))
-        channel = len(self._channels) + 1
-        about = Channel(channel, topic, encoding, {}, schema_id)
-        self._write([*parts, encoded(about)])
-        if parts:
-            self._schemas[schema] = schema_id
-            self._summary.add(record, Opcode.SCHEMA)
-        self._summary.add(about, Opcode.CHANNEL)
-        self._channels[key] = channel
-        return channel
+            schema = Schema(id=schema_id, name=name, encoding=encoding, data=data)
+            self._write([encoded(schema)])
+            self._schemas[topic.schema] = schema_id
+            self._summary.add(schema, Opcode.SCHEMA)
+        channel_id = len(self._channels) + 1
+        metadata = dict(topic.metadata)
+        channel = Channel(channel_id, topic.name, topic.encoding, metadata, schema_id)
+        self._write([encoded(channel)])
+        self._channels[topic] = channel_id
+        self._summary.add(channel, Opcode.CHANNEL)
+        return channel_id
 
     def add_metadata(self, name: str, values: Mapping[str, str]) -> None:
         """Add a metadata record: text by key."""
@@ -178,6 +198,12 @@ class FileWriter:
         except OSError:
             self._output.cut(whole)
             raise
+
+    def abandon(self) -> None:
+        """Close the file as it is, and remove it."""
+        self._output.close()
+        if not self._output.is_pipe:
+            os.unlink(self._output.path)
 
     def close(self, account: Iterable[tuple[str, Mapping[str, str]]] = ()) -> None:
         """Write the file's end, and close it. After an error of `add`: without what did not fit.

@@ -1,4 +1,4 @@
-"""The bound on the memory that frames wait in."""
+"""The bound on the memory in which frames wait between two threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Budget"]
 
 
 class Budget:
-    """Counts the bytes of frames that were read and are not yet written.
+    """Counts the bytes of frames that one thread has read and another one has not used yet.
 
     A frame is read when there is room, whatever its size turns out to be: at most one frame of each
     array is beyond the limit.
