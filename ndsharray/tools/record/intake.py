@@ -80,7 +80,8 @@ class Intake:
         self._last_id = self._last_log = 0
         self._missed_before = 0  # of the reader, when its last frame was counted
         self._until: int | None = None  # Unix nanoseconds: no frame written later is wanted
-        self._clock = time.time_ns() - time.monotonic_ns()
+        self._begun = time.time_ns()
+        self._clock = self._begun - time.monotonic_ns()
         self._name = name
         self._reader = NdShArray(name, r_w="r", transport=transport)
         self._state: str = self._reader.writer_state
@@ -156,7 +157,8 @@ class Intake:
         if self._state != "live":
             self._note("live" if self._state == "absent" else "back", frame_id)
             self._state = "live"
-        self.longest_delay = max(self.longest_delay, reader.read_time_ms / 1e3)
+        if written > self._begun:  # others have waited for the recorder's beginning
+            self.longest_delay = max(self.longest_delay, reader.read_time_ms / 1e3)
         # The clock of the recording does not jump when somebody sets the machine's.
         steady = written - (time.time_ns() - time.monotonic_ns() - self._clock)
         self._last_log = max(self._last_log, steady)

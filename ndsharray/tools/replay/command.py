@@ -61,8 +61,8 @@ def _player(options: argparse.Namespace) -> Player:
         )
     except WriterExistsError as error:
         raise ToolError(f"{error}; --rename {error.name}=OTHER plays beside it", _USAGE) from None
-    except (LookupError, FileNotFoundError) as error:
-        raise ToolError(str(error.args[-1] if error.args else error), _NOTHING) from None
+    except LookupError as error:
+        raise ToolError(str(error.args[0]), _NOTHING) from None
     except ValueError as error:
         raise ToolError(str(error), _USAGE) from None
 
@@ -81,7 +81,7 @@ def _listen(player: Player, steps: bool) -> None:
 
 
 def _show(progress: Progress, status: Status, rate: float) -> None:
-    line = f"{status.position:.1f}/{status.length:.1f} s  x{rate:.2f}"
+    line = f"{status.position:.1f}/{status.length:.1f} s  x{rate:.2f}".replace("xinf", "as fast as possible")
     line += "  paused" if status.is_paused else f" ({status.behind * 1e3:.0f} ms behind)"
     line += f"  frames {status.frames}"
     if status.slipped:
