@@ -83,6 +83,11 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "lock-file-for-writers-alone": DROP,
     "lock-file-tightened": DROP,
     "lock-closed-in-a-child": DROP,
+    "head-confirmed": (r" or not self\.side\.confirm\(position\)", ""),
+    "header-confirmed": FALSE,
+    "head-up-to-newest": (" <= limit", ""),
+    "head-of-another-segment": ("failed or ", ""),
+    "state-after-the-lock-file": ("return .*", 'return "killed"'),
     "pages-reserved": (r"os\..*", "os.ftruncate(fd, size)"),
 }
 # name: what stands in one line of the package, what stands there without the fence
@@ -100,6 +105,7 @@ TESTS = [
     for part in """
         unit/protocol/test_access_order unit/protocol/test_access_order_of_waiting
         unit/registry/test_reader_entries unit/system/test_lock_files
+        unit/registry/test_probe api/test_writer_state
         unit/reader/test_in_place processes/test_waiting_for_a_frame
         api/test_loan api/test_ndsharray api/test_stamps
         faults/test_forks_inside_calls faults/test_full_shm faults/test_interrupts

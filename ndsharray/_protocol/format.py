@@ -47,7 +47,6 @@ __all__ = [
     "decode_layout",
     "foreign_version",
     "load_header",
-    "load_layout",
     "load_table",
     "load_version",
     "store_control",
@@ -130,29 +129,6 @@ def check_slot_sizes(header: int, payload: int, stride: int) -> None:
         raise FormatError("length of the .npy header", f"{header} in a slot of {stride} bytes")
     if payload > stride - RECORD_BYTE - header:
         raise FormatError("payload bytes", f"{payload} in a slot of {stride} bytes")
-
-
-def load_layout(
-    memory: Memory, index: int, stride: int, uuid: tuple[int, int], known: Layout | None
-) -> Layout:
-    """Return the layout in a slot, decoded if it is not the known one of that uuid.
-
-    Everything is checked before it is used as a size or an offset. But what is loaded here may be
-    half of one frame and half of another: so the caller looks at seq once more.
-
-    Raises
-    ------
-    FormatError
-        If the layout cannot be true.
-    """
-    at = index * stride // 8
-    header, payload = memory.words[at + HEADER_WORD], memory.words[at + PAYLOAD_WORD]
-    check_slot_sizes(header, payload, stride)
-    if known is not None and (len(known.header), known.nbytes) == (header, payload):
-        return known
-    record = index * stride + RECORD_BYTE
-    encoded = memory.group(record, record + header).tobytes()
-    return decode_layout(uuid_bytes(uuid), encoded, payload)
 
 
 def store_control(memory: Memory, control: ControlHeader) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from .._protocol import format
-from .._protocol.format import RECORD_BYTE, Layout, Table
+from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, Layout, Table
 from .._protocol.memory import Fences, Memory, make_fences
 from .._protocol.reading import ReadSide
 from .._registry.names import Address
@@ -131,8 +131,9 @@ class Instance:
     def decode(self, index: int, uuid: tuple[int, int]) -> View:
         """Return the layout in a slot and an array over its payload.
 
-        What is loaded here may be half of one frame and half of another: so the caller passes the
-        view to `remember` only after `ReadSide.confirm`.
+        Everything is checked before it is used as a size or an offset. But what is loaded here may
+        be half of one frame and half of another: so the caller passes the view to `remember` only
+        after `ReadSide.confirm`.
 
         Raises
         ------
@@ -141,10 +142,15 @@ class Instance:
         """
         segment: Any = self.side.segment
         stride = self.side.table.stride
-        layout = format.load_layout(segment, index, stride, uuid, self._layouts.get(uuid))
-        record, payload = index * stride + RECORD_BYTE, layout.nbytes
-        start = record + len(layout.header)
-        small = payload < SMALLEST and layout.dtype.names is None
+        words, at = segment.words, index * stride // 8
+        header, payload = words[at + HEADER_WORD], words[at + PAYLOAD_WORD]
+        format.check_slot_sizes(header, payload, stride)
+        record = index * stride + RECORD_BYTE
+        layout = self._layouts.get(uuid)
+        if layout is None or (len(layout.header), layout.nbytes) != (header, payload):
+            encoded = segment.group(record, record + header).tobytes()
+            layout = format.decode_layout(format.uuid_bytes(uuid), encoded, payload)
+        start, small = record + header, payload < SMALLEST and layout.dtype.names is None
         bytes_ = segment.bytes[start : start + payload]
         return View(layout.words, layout, layout.view(segment, record), bytes_, small)
 

@@ -24,7 +24,7 @@ from . import entries
 from .lookup import State, look
 from .names import Address, parse_lock
 
-__all__ = ["refuse_in_child", "remove_array", "sweep", "unlink"]
+__all__ = ["refuse_in_child", "remove_array", "remove_stale", "stale", "sweep", "unlink"]
 
 log = logging.getLogger("ndsharray")
 
@@ -158,24 +158,52 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
             try:
                 # A user who can put lock files there must not choose what we remove elsewhere.
                 check_root(root, transport.mode)
-                _sweep_one(Address(transport, "", control))
+                remove_stale(Address(transport, "", control))
             except OSError as error:
                 log.debug("%s was not swept: %s", control, error)
 
 
-def _sweep_one(address: Address) -> None:
-    if lockfile.probe(address.writer_lock()) or entries.has_readers(address):
-        return
+def stale(transport: Transport) -> list[Address]:
+    """Return the stale arrays under a transport's root, which `remove_stale` would remove.
+
+    Their addresses have no names.
+
+    Raises
+    ------
+    OSError
+        If the root cannot be listed.
+    """
+    lock_files = [each for each in map(parse_lock, os.listdir(transport.root)) if each]
+    controls = {control for control, name, _ in lock_files if name == transport.name}
+    found = [Address(transport, "", control) for control in sorted(controls)]
+    return [each for each in found if not _is_used(each) and look(each).state is not State.FOREIGN]
+
+
+def _is_used(address: Address) -> bool:
+    return lockfile.probe(address.writer_lock()) or entries.has_readers(address)
+
+
+def remove_stale(address: Address) -> bool:
+    """Remove an array if it is stale; return whether it was, and nothing of it stays.
+
+    Raises
+    ------
+    OSError
+        Without permission.
+    """
+    if _is_used(address):
+        return False
     lock_file = lockfile.acquire(address.writer_lock(), address.transport.mode)
     if lock_file is None:
-        return
+        return False
     if look(address).state is State.FOREIGN or entries.has_readers(address):
         lock_file.abandon()  # not ours to judge; or a reader came in the meantime
-        return
+        return False
     kept: list[Segment] = []
     if not remove_array(address, lock_file, kept):  # mapped, on Windows: next time
         lock_file.abandon()
-        return
+        return False
     entries.clear_dead(address)
     lock_file.release()  # before what is kept: its writer may be on its way back
-    log.info("swept %s, which a killed writer left", address.control_name)
+    log.info("removed %s, which a killed writer left", address.control_name)
+    return True

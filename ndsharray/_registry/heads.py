@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .._protocol import format
-from .._protocol.format import Layout, Table
+from .._protocol.format import Layout, Table, decode_layout, uuid_bytes
 from .._protocol.memory import Fences, Memory
+from .._protocol.npy import MAX_HEADER
 from .._protocol.reading import ReadSide
 from ..errors import FormatError
 from .names import Address
@@ -79,7 +80,7 @@ class Heads:
             if not position:
                 return None
             # After two grows the same table index stands for another segment.
-            if failed or word & 1 != side.table_index:
+            if failed or word & 1 != side.table_index:  # guard: head-of-another-segment
                 loaded = side.load_table()
                 if loaded is None:
                     continue
@@ -120,7 +121,7 @@ class Heads:
     def _head(self, position: int) -> Head | None:
         """Return the head of a position's frame; None: its slot does not hold it any more."""
         found = self.side.head(position)
-        if found is None or not self.side.confirm(position):
+        if found is None or not self.side.confirm(position):  # guard: head-confirmed
             return None
         return Head(found[0], found[1], found[2], self.instance)
 
@@ -132,22 +133,23 @@ class Heads:
         FormatError
             If it cannot be true.
         """
-        side, position, known = self.side, self.position, self._layout
+        side, position = self.side, self.position
         found = side.head(position) if position else None
         if found is None or side.segment is None:
             return None
         _, _, _, uuid, index = found
-        if known is not None and known.words != uuid:
-            known = None
-        try:
-            layout = format.load_layout(side.segment, index, side.table.stride, uuid, known)
-        except FormatError:
-            if side.confirm(position):
-                raise
-            return None  # it was only an unfinished frame
-        if not side.confirm(position):
+        stride, words = side.table.stride, side.segment.words
+        at, record = index * stride // 8, index * stride + format.RECORD_BYTE
+        header, payload = words[at + format.HEADER_WORD], words[at + format.PAYLOAD_WORD]
+        # Never more than the slot has: perhaps these are lengths of a frame that is being written.
+        encoded = side.segment.group(record, record + min(header, MAX_HEADER)).tobytes()
+        if not side.confirm(position):  # guard: header-confirmed
             return None
-        self._layout = layout
+        layout = self._layout
+        same = layout is not None and (layout.words, layout.nbytes) == (uuid, payload)
+        if layout is None or not same or layout.header != encoded:
+            format.check_slot_sizes(header, payload, stride)
+            layout = self._layout = decode_layout(uuid_bytes(uuid), encoded, payload)
         return layout
 
     def slots(self) -> list[tuple[int, Head | None]]:
@@ -163,6 +165,7 @@ class Heads:
             seq = words[index * table.stride // 8 + format.SEQ_WORD]
             position, head = seq >> 1, None
             # One above newest was never published, or is just being.
+            # guard: head-up-to-newest
             if not seq & 1 and 0 < seq <= limit and position % table.slots == index:
                 head = self._head(position)
             found.append((seq, head))

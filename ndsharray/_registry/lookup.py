@@ -169,6 +169,7 @@ def living(address: Address, control: Memory) -> Literal["live", "killed", "clos
     if lockfile.probe(address.writer_lock()):
         return "live"
     # Once more: a writer that closes the array stores that before it unlocks.
+    # guard: state-after-the-lock-file
     return "closed" if control.words[format.STATE_WORD] == format.CLOSED else "killed"
 
 

@@ -20,16 +20,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import NdShArrayError, __version__
+from .._registry.names import alike
 from .common import ToolError
 
 __all__ = ["COMMANDS", "main", "parser_of"]
 
 COMMANDS = {
     "list": "which arrays there are",
+    "info": "all that is known about an array",
+    "hz": "how many frames a second, and how evenly",
+    "bw": "how many bytes a second",
+    "latency": "how long from write to read",
+    "show": "a frame in the terminal, or in a file",
+    "watch": "a live table of all arrays",
     "record": "keep arrays in a file",
     "replay": "play a recording",
     "recover": "make a damaged recording readable",
     "export": "turn a recording into npz, npy or mp4",
+    "clean": "remove what killed writers left",
+    "doctor": "check that arrays can work here",
+    "completion": "complete command lines in bash, fish or zsh",
 }
 DEBUG_VARIABLE = "NDSHARRAY_DEBUG"
 _USAGE, _INTERRUPTED = 2, 130
@@ -68,10 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    command = arguments[0] if arguments else ""
+    command = arguments[0] if arguments else "--help"
+    if command.startswith("-"):
+        _main_parser().parse_args(arguments or ["--help"])  # it prints, and ends
     if command not in COMMANDS:
-        options = _main_parser().parse_args(arguments or ["--help"])
-        raise AssertionError(options)  # argparse has no way to return here
+        close = alike(command, COMMANDS)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see 'ndsharray --help'"
+        raise ToolError(f"no command {command!r}; {hint}", _USAGE)
     module = _module(command)
     return int(module.run(parser_of(command, module).parse_args(arguments[1:])))
 
@@ -104,7 +117,6 @@ def _main_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ndsharray {__version__}")
-    parser.add_argument("command", metavar="COMMAND", choices=COMMANDS, help=argparse.SUPPRESS)
     return parser
 
 

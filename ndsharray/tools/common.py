@@ -1,4 +1,8 @@
-"""What the commands have in common: options, choosing arrays, signals, JSON, numbers for people."""
+"""What the commands have in common: options, choosing arrays, JSON.
+
+The names of ``stopping`` (signals) and ``units`` (numbers for people) are here as well, so that
+a command imports from one place.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,43 @@ import fnmatch
 import importlib
 import json
 import math
-import signal
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
-from .. import ArrayInfo, NdShArray, Transport, arrays, backends
+from .. import ArrayInfo, NdShArray, Transport, arrays
+from .._registry.inspection import transports
+from .._registry.names import alike
+from .stopping import Stop, stop_on_signals
+from .units import (
+    bytes_of,
+    describe,
+    duration,
+    hertz,
+    human,
+    milliseconds,
+    plural,
+    rate,
+)
 
 __all__ = [
     "Stop",
     "ToolError",
+    "bytes_of",
     "common",
+    "count_of",
+    "describe",
     "duration",
     "emit",
+    "hertz",
     "human",
+    "listed",
+    "matches",
+    "milliseconds",
+    "plural",
     "rate",
     "reader_of",
     "require",
+    "seconds_of",
     "select",
     "stop_on_signals",
     "transport_of",
@@ -69,15 +92,24 @@ def common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--wait", action="store_true", help="wait for a writer")
 
 
-def select(names: Iterable[str], options: argparse.Namespace) -> list[ArrayInfo]:
+def listed(options: argparse.Namespace) -> list[ArrayInfo]:
+    """Return all arrays where the user looks."""
+    return arrays(transport=options.transport, directory=options.root)
+
+
+def select(
+    names: Iterable[str], options: argparse.Namespace, *, dead: bool = False
+) -> list[ArrayInfo]:
     """Return the arrays that a user named, by name.
 
     Parameters
     ----------
     names : iterable of str
-        Names or globs (``cam*``); none: every array that has a living writer.
+        Names or globs (``cam*``); none: all, of which there may be none.
     options : argparse.Namespace
         With `transport`, `root` and `wait` (see `common`).
+    dead : bool
+        Whether all includes arrays without a living writer. Named ones need none.
 
     Raises
     ------
@@ -87,8 +119,8 @@ def select(names: Iterable[str], options: argparse.Namespace) -> list[ArrayInfo]
     patterns = list(names)
     with stop_on_signals() as stop:
         while True:
-            there = arrays(transport=options.transport, directory=options.root)
-            found = [info for info in there if _is_chosen(info, patterns)]
+            there = listed(options)
+            found = [info for info in there if _is_chosen(info, patterns, dead)]
             missing = [p for p in patterns if not _any_match(p, found)]
             live = [info for info in found if info.state == "live"]
             if not options.wait:
@@ -101,9 +133,9 @@ def select(names: Iterable[str], options: argparse.Namespace) -> list[ArrayInfo]
                 raise KeyboardInterrupt
 
 
-def _is_chosen(info: ArrayInfo, patterns: list[str]) -> bool:
+def _is_chosen(info: ArrayInfo, patterns: list[str], dead: bool) -> bool:
     if not patterns:
-        return info.state == "live"
+        return dead or info.state == "live"
     return any(matches(info.name, pattern) for pattern in patterns)
 
 
@@ -117,26 +149,28 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def _not_found(name: str, there: list[ArrayInfo]) -> str:
-    import difflib  # slow to import, and seldom needed
-
     names = sorted({info.name for info in there})
-    folded = {each.casefold(): each for each in names}
-    alike = difflib.get_close_matches(name.casefold(), folded, _NAMED)
-    if alike:
-        return f"no array {name!r}; did you mean {' or '.join(repr(folded[a]) for a in alike)}?"
+    close = alike(name, names)
+    if close:
+        return f"no array {name!r}; did you mean {' or '.join(map(repr, close))}?"
     if not names:
-        return f"no array {name!r}; there are none ('ndsharray doctor' looks for the reason)"
+        return f"no array {name!r}; there is none at all ('ndsharray doctor' looks for the reason)"
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"no array {name!r}; there are {', '.join(map(repr, names[:_NAMED]))}{more}"
 
 
 def transport_of(info: ArrayInfo, options: argparse.Namespace) -> Transport:
-    """Return the transport that an array is on."""
-    if options.transport and options.transport not in backends.known():
-        return backends.resolve(options.transport)
-    cls = {"mmap": "MmapTransport", "posix_shm": "PosixShmTransport"}[info.transport]
-    transport: Transport = getattr(backends, cls)(directory=info.root)
-    return transport
+    """Return the transport that an array is on.
+
+    Raises
+    ------
+    ToolError
+        If its root has gone in the meantime.
+    """
+    for transport in transports(options.transport, options.root):
+        if transport.name == info.transport:
+            return transport
+    raise ToolError(f"{info.root} has gone")
 
 
 def reader_of(info: ArrayInfo, options: argparse.Namespace) -> NdShArray:
@@ -158,62 +192,20 @@ def require(extra: str, module: str) -> Any:
         raise ToolError(f'needs {module}: pip install "ndsharray[{extra}]" ({error})', 2) from None
 
 
-# --- the end
+def count_of(text: str) -> int:
+    """Return a number of things from 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"1 or more, not {text}")
+    return value
 
 
-class Stop:
-    """Whether the user has asked for the end, by a signal.
-
-    Attributes
-    ----------
-    asked : bool
-        Whether a signal came.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        # Not an Event: its `set` in a signal handler waits for ever for the lock that the thread
-        # below holds inside `wait`.
-        self._until = threading.Lock()
-        self._until.acquire()
-
-    def ask(self, *_: object) -> None:
-        """Ask for the end; a second time: raise KeyboardInterrupt."""
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        self._until.release()
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep until the end is asked for, for `seconds` at most; return whether it is."""
-        if not self.asked and self._until.acquire(timeout=max(seconds, 0)):
-            self._until.release()
-        return self.asked
-
-
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Turn SIGINT, SIGTERM and SIGHUP into one clean stop, as long as the block lasts.
-
-    The first signal sets `Stop.asked` and ends `Stop.wait`; it raises nothing, so that a file is
-    finished. A second one raises KeyboardInterrupt. What the user has ignored (``nohup``) stays so.
-    In another thread than the main one no signal arrives, and nothing changes.
-    """
-    stop = Stop()
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in _SIGNALS:
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, stop.ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def seconds_of(text: str) -> float:
+    """Return a time in seconds above 0, for argparse."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"seconds above 0, not {text}")
+    return value
 
 
 # --- printing
@@ -229,40 +221,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def human(size: float) -> str:
-    """Return a number of bytes of memory for people: ``7.9 MiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{size:.0f} B" if unit == "B" else f"{_short(size)} {unit}"
-        size /= 1024
-    return f"{_short(size)} TiB"
-
-
-def rate(bytes_per_second: float) -> str:
-    """Return bytes per second for people, by powers of ten: ``83 MB/s``."""
-    for unit in ("B", "kB", "MB"):
-        if abs(bytes_per_second) < 1000:
-            return f"{_short(bytes_per_second)} {unit}/s"
-        bytes_per_second /= 1000
-    return f"{_short(bytes_per_second)} GB/s"
-
-
-def duration(seconds: float) -> str:
-    """Return a time for people: ``2 ms``, ``3.1 s``, ``4 min``, ``3 h``, ``2 d``."""
-    for limit, size, unit in (
-        (1e-3, 1e-6, "us"),
-        (1, 1e-3, "ms"),
-        (120, 1, "s"),
-        (7200, 60, "min"),
-        (172800, 3600, "h"),
-    ):
-        if abs(seconds) < limit:
-            return f"{_short(seconds / size)} {unit}"
-    return f"{_short(seconds / 86400)} d"
-
-
-def _short(value: float) -> str:
-    """Return a number with two or three digits that tell something."""
-    return f"{value:.1f}" if abs(value) < 9.95 and value != round(value) else f"{value:.0f}"

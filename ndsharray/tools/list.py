@@ -6,42 +6,67 @@ import argparse
 import sys
 
 from .. import ArrayInfo
-from .common import common, duration, emit, human, select
+from .common import common, describe, duration, emit, hertz, human, plural, select
+from .rates import rate_of
+from .terminal import aligned, shown, terminal
 
-HELP = "Print a line for each array: its state, shape, dtype, rate, newest frame and size."
-EXAMPLE = "ndsharray list"
+__all__ = ["EXAMPLE", "HELP", "arguments", "run"]
+
+HELP = (
+    "Print a line for each array: name, state, shape and dtype, rate, number and age of the newest "
+    "frame, the writer's process, how many readers live, and bytes of shared memory."
+)
+EXAMPLE = "ndsharray list 'cam*'"
+_DROP = (6, 7, 5, 4)  # which columns a narrow terminal can do without
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or globs (default: all)")
-    parser.add_argument("--all", action="store_true", help="also what killed writers have left")
+    parser.add_argument("--all", action="store_true", help="also what is no array any more")
+    parser.add_argument("--names", dest="names_only", action="store_true", help="only the names")
     common(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the arrays; return 1 if there is none."""
-    found = select(options.names or ["*"], options)
-    for info in found:
-        if options.json:
-            emit(info.as_dict())
-        else:
-            print(line_of(info))
-    if not found:
-        print("no arrays", file=sys.stderr)
-    return 0 if found else 1
+    found = select(options.names, options, dead=True)
+    shown_ones = [info for info in found if options.all or options.names or not is_left(info)]
+    if options.json:
+        for info in shown_ones:
+            emit({**info.as_dict(), "hz": rate_of(info).hz})
+    elif options.names_only:
+        for info in shown_ones:
+            print(shown(info.name))
+    else:
+        screen = terminal()
+        for line in aligned(
+            [_cells(info) for info in shown_ones], screen.columns if screen.tty else 0, _DROP
+        ):
+            print(line)
+        if not shown_ones:
+            more = f"; 'list --all' shows what {len(found)} left" if found else ""
+            print(f"no arrays{more}", file=sys.stderr)
+    return 0 if shown_ones else 1
 
 
-def line_of(info: ArrayInfo) -> str:
-    """Return an array's line."""
-    parts = [info.name, info.state]
-    if info.shape is not None:
-        parts.append(f"{'x'.join(map(str, info.shape)) or 'scalar'} {info.dtype}")
-    if info.frame_id:
-        parts.append(f"#{info.frame_id}")
-    if info.age is not None:
-        parts.append(f"{duration(info.age)} old")
-    if info.pid is not None:
-        parts.append(f"pid {info.pid}")
-    parts += [f"{info.readers} readers", human(info.nbytes)]
-    return "  ".join(parts if info.problem is None else [*parts, info.problem])
+def is_left(info: ArrayInfo) -> bool:
+    """Tell whether an array has ended, and has no frame that a reader could still get."""
+    return info.state == "closed" or (info.state == "killed" and not info.frame_id)
+
+
+def _cells(info: ArrayInfo) -> list[str]:
+    hz = rate_of(info).hz
+    if info.problem is not None and info.shape is None:
+        return [shown(info.name), info.state, shown(info.problem), *[""] * 6]
+    return [
+        shown(info.name),
+        info.state,
+        describe(info.shape, info.dtype) or "no frame yet",
+        "" if hz is None else hertz(hz),
+        f"#{info.frame_id}" if info.frame_id else "",
+        "" if info.age is None else f"{duration(info.age)} old",
+        "" if info.pid is None else f"pid {info.pid}",
+        plural(info.readers, "reader"),
+        human(info.nbytes),
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..common import ToolError, common, emit, require
-from ..recording.units import seconds
+from ..recording.typed import seconds
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..common import ToolError, common, require
-from ..recording.units import count, seconds, size
+from ..recording.typed import count, seconds, size
 
 if TYPE_CHECKING:
     from .recorder import Recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ..recording.messages import Message
@@ -90,7 +90,6 @@ class Files:
         self._count = 0
         self._lost_before: dict[str, int] = {}
         self._begun = 0  # log time of the file's first message
-        self._in_file: Counter[str] = Counter()
         self._checked_at, self._checked_size = 0.0, 0
         if limits.splits:
             self._take_folder()
@@ -126,7 +125,7 @@ class Files:
             raise
         self._names.append(path)
         self._is_open = True
-        self._begun, self._in_file = 0, Counter()
+        self._begun = 0
         return file
 
     @property
@@ -158,7 +157,6 @@ class Files:
                 self._next()
             if not self._begun:
                 self._begun = item.log_time
-            self._in_file[item.topic] += 1
             self._file.add(item, topic_of(item))
         except OSError as error:
             if error.errno not in FULL:
@@ -206,19 +204,19 @@ class Files:
         """Close the file, with its account."""
         file, self._is_open = self._file, False
         try:
-            file.close(("ndsharray.array", values) for values in self._account())
+            file.close(self._account(file))
         finally:
             self.nbytes += file.nbytes
             self.written.update(file.written)
 
-    def _account(self) -> list[dict[str, str]]:
-        losses = dict(self._losses())
-        account = []
+    def _account(self, file: FileWriter) -> Iterator[tuple[str, dict[str, str]]]:
+        """Iterate over what the file says of each array; when its last chunk is written, or not."""
+        losses, before = dict(self._losses()), self._lost_before
+        written = file.written
         for topic, lost in losses.items():
-            frames, since = self._in_file[topic], lost - self._lost_before.get(topic, 0)
-            account.append({"array": topic, "frames": str(frames), "lost": str(since)})
+            counts = {"frames": str(written[topic]), "lost": str(lost - before.get(topic, 0))}
+            yield "ndsharray.array", {"array": topic, **counts}
         self._lost_before = losses
-        return account
 
     def close(self) -> None:
         """Close the file whole.

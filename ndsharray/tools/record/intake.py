@@ -54,6 +54,8 @@ class Intake:
         What was read, and how many frames were not; exact, as frames have numbers.
     longest_delay : float
         Seconds between the write of a frame and the end of its read, at most.
+    longest_gap : int
+        Frames that were lost in a row, at most.
     error : BaseException or None
         What ended it before its time.
     """
@@ -72,7 +74,7 @@ class Intake:
         self.topic = topic
         self._transport = transport
         self.frames = self.nbytes = self.lost = 0
-        self.longest_delay = 0.0
+        self.longest_delay, self.longest_gap = 0.0, 0
         self.error: BaseException | None = None
         self._put, self._budget, self._newest = put, budget, newest
         self._colours, self._most = colours, most
@@ -188,7 +190,9 @@ class Intake:
         if frame_id <= self._last_id:  # another writer's, after a clean close
             self._last_id = 0
         if self._last_id or self._from_first:
-            self.lost += frame_id - self._last_id - 1
+            gap = frame_id - self._last_id - 1
+            self.lost += gap
+            self.longest_gap = max(self.longest_gap, gap)
         self._last_id, self._from_first = frame_id, True
         self._missed_before = self._reader.missed
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ..recording.budget import Budget
 from ..recording.messages import Message
 from ..recording.source import SUFFIX
-from .files import Files, Limit
+from .files import Files
 from .intake import Event
 from .ring import Ring
 
@@ -141,7 +141,7 @@ class Sink:
         if self.error is None:
             try:
                 return step()
-            except (OSError, Limit) as error:
+            except Exception as error:  # the recorder ends, and says it
                 self.error = error
         return None
 
@@ -162,7 +162,7 @@ class Sink:
     def _close(self, files: Files) -> None:
         try:
             files.close()
-        except OSError as error:
+        except Exception as error:
             self.error = self.error or error
 
     def _write_snapshot(self, wish: _Snapshot) -> None:

@@ -97,23 +97,27 @@ def _of(intake: Intake, sink: Sink, seconds: float, is_over: bool) -> ArrayStati
     frames, lost = intake.frames, intake.lost
     if is_over and not sink.is_ring:  # what was read and did not come into a file is lost as well
         lost += frames - sink.written(intake.topic)
-    warning = _warning(intake, frames / seconds if seconds else 0.0)
+    warning = _warning(intake, (frames + intake.lost) / seconds if seconds else 0.0)
     return ArrayStatistics(intake.topic, frames, intake.nbytes, lost, warning)
 
 
 def _warning(intake: Intake, rate: float) -> str:
     if intake.error is not None:
         return f"not recorded any more: {intake.error}"
-    needed = rate * intake.longest_delay + 2  # the one that is read, and the one that is written
-    if rate * intake.longest_delay < 1:
-        return ""
     try:
         slots = intake.slots
     except NdShArrayError:  # the writer has closed
         return ""
-    if slots >= needed:
+    if intake.longest_gap:
+        enough = slots + intake.longest_gap
+        return (
+            f"lost up to {intake.longest_gap} frames in a row; slots={enough} would have kept them"
+        )
+    # Besides those that come meanwhile: the one that is read, and the one that is written.
+    needed = int(rate * intake.longest_delay) + 2
+    if needed <= max(slots, 3):
         return ""
     return (
-        f"its writer keeps {slots} frames, and a frame was read {intake.longest_delay:.2g} s "
-        f"after its write at most: at {rate:.3g} Hz slots={int(needed) + 1} would be enough"
+        f"its writer keeps {slots} frames, which is too few for the next such stall: a frame was "
+        f"read {intake.longest_delay:.2g} s after its write, at {rate:.3g} Hz; take slots={needed}"
     )

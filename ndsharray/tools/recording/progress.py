@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from ..common import emit
+from ..terminal import clipped, terminal
 
 __all__ = ["Progress"]
 
@@ -28,7 +28,7 @@ class Progress:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._is_terminal = not as_json and sys.stdout.isatty()
+        self._is_terminal = not as_json and terminal().cursor
         self._shown = 0  # lines on the terminal
         self.period = 0.2 if self._is_terminal else 1.0
 
@@ -42,8 +42,8 @@ class Progress:
             print(lines[-1], flush=True)
 
     def _rewrite(self, lines: Sequence[str]) -> None:
-        columns, rows = shutil.get_terminal_size()
-        lines = [line[: columns - 1] for line in lines[-(rows - 1) :]]
+        size = terminal()
+        lines = [clipped(line, size.columns - 1) for line in lines[-(size.lines - 1) :]]
         up = f"\x1b[{self._shown}A" if self._shown else ""
         text = "".join(f"\r\x1b[K{line}\n" for line in lines)
         sys.stdout.write(up + text + "\x1b[J")

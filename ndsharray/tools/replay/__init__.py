@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..common import common, require
-from ..recording.units import count, seconds
+from ..recording.typed import count, seconds
 
 if TYPE_CHECKING:
     from .player import Player, Status

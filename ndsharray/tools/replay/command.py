@@ -81,7 +81,9 @@ def _listen(player: Player, steps: bool) -> None:
 
 
 def _show(progress: Progress, status: Status, rate: float) -> None:
-    line = f"{status.position:.1f}/{status.length:.1f} s  x{rate:.2f}".replace("xinf", "as fast as possible")
+    line = f"{status.position:.1f}/{status.length:.1f} s  x{rate:.2f}".replace(
+        "xinf", "as fast as possible"
+    )
     line += "  paused" if status.is_paused else f" ({status.behind * 1e3:.0f} ms behind)"
     line += f"  frames {status.frames}"
     if status.slipped:

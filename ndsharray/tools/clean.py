@@ -1,0 +1,95 @@
+"""``ndsharray clean``: removing what killed writers left, and nothing that any process uses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import NamedTuple
+
+from .. import ArrayInfo, NoArrayError
+from .._registry.cleanup import remove_stale, stale
+from .._registry.inspection import transports
+from .._registry.names import Address
+from .._registry.probe import Probe
+from .common import ToolError, common, duration, emit, human, matches, plural, select
+from .terminal import shown
+
+__all__ = ["EXAMPLE", "HELP", "arguments", "run"]
+
+HELP = (
+    "Tell what killed writers left, and with --yes remove it: arrays that have no living writer "
+    "and no living reader. (The next writer in the same directory does so, too.)"
+)
+EXAMPLE = "ndsharray clean --yes"
+
+
+class _Left(NamedTuple):
+    address: Address
+    info: ArrayInfo
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names or globs (default: all)")
+    parser.add_argument(
+        "--yes", action="store_true", help="remove it; otherwise nothing is changed"
+    )
+    common(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is left, or remove it; return 1 if something stays that was to go."""
+    left = _left(options)
+    for name in options.names:
+        if not any(matches(each.info.name, name) for each in left):
+            for info in select([name], options):
+                used = "has a living writer" if info.state == "live" else "is in use"
+                raise ToolError(f"{info.name!r} {used}: it stays")
+    bytes_, stays = 0, 0
+    for each in left:
+        removed = options.yes and _remove(each)
+        stays += options.yes and not removed
+        bytes_ += each.info.nbytes if removed or not options.yes else 0
+        if options.json:
+            emit({**each.info.as_dict(), "removed": removed})
+        else:
+            print(_line(each.info, removed, options.yes))
+    if not options.json:
+        count = plural(len(left) - stays, "array")
+        if not left:
+            print("nothing to remove")
+        elif options.yes:
+            print(f"removed {count} ({human(bytes_)})")
+        else:
+            print(f"would remove {count} ({human(bytes_)}): 'ndsharray clean --yes' does it")
+    return 1 if stays else 0
+
+
+def _left(options: argparse.Namespace) -> list[_Left]:
+    found = []
+    for transport in transports(options.transport, options.root):
+        for address in stale(transport):
+            probe = Probe.at(address)
+            try:
+                info = probe.info()
+            except NoArrayError:
+                continue  # another process has just removed it
+            finally:
+                probe.close()
+            if not options.names or any(matches(info.name, name) for name in options.names):
+                found.append(_Left(address, info))
+    return found
+
+
+def _remove(each: _Left) -> bool:
+    try:
+        return remove_stale(each.address)
+    except OSError as error:
+        print(f"ndsharray: {each.info.name!r} stays: {error}", file=sys.stderr)
+        return False
+
+
+def _line(info: ArrayInfo, removed: bool, asked: bool) -> str:
+    what = "removed" if removed else "stays, it is in use" if asked else "left"
+    ago = "" if info.age is None else f", last frame {duration(info.age)} ago"
+    return f"{shown(info.name)}  {what}  {info.transport}  {human(info.nbytes)}, {info.state}{ago}"

@@ -1,0 +1,51 @@
+"""``ndsharray doctor``: whether arrays can work here, and what to do where they cannot."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from . import checks
+from .checks import Check
+from .common import emit
+from .terminal import Terminal, terminal
+
+__all__ = ["EXAMPLE", "HELP", "arguments", "run"]
+
+HELP = (
+    "Check the directory, memory, limits, waiting and clocks that arrays need, and send a frame "
+    "through each transport. Each line says ok, warn or fail, and what to do."
+)
+EXAMPLE = "ndsharray doctor --root /dev/shm/team"
+_COLOURS = {"ok": 32, "warn": 33, "fail": 31}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
+    parser.add_argument("--transport", metavar="NAME", help="the one to check (default: all)")
+    parser.add_argument(
+        "--root", metavar="DIR", help="the directory of the arrays (default: NDSHARRAY_DIR)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line for each check; return 1 if one failed."""
+    screen, failed = terminal(), False
+    for check in checks.all_checks(options.transport, options.root):
+        failed |= check.verdict == "fail"
+        if options.json:
+            emit(check._asdict())
+        else:
+            for line in _lines(check, screen):
+                print(line, flush=True)
+    return 1 if failed else 0
+
+
+def _lines(check: Check, screen: Terminal) -> Iterator[str]:
+    verdict = f"{check.verdict:4}"
+    if screen.colours:
+        verdict = f"\x1b[{_COLOURS[check.verdict]}m{verdict}\x1b[0m"
+    yield f"{verdict}  {check.what:14}  {check.found}"
+    if check.advice:
+        yield f"{'':22}{check.advice}"

@@ -1,0 +1,55 @@
+"""``ndsharray hz``: how fast frames come, and how evenly."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .common import common, duration, emit, hertz, milliseconds
+from .meters import Metered, arguments_of_reports, reports
+from .terminal import aligned, shown
+
+__all__ = ["EXAMPLE", "HELP", "arguments", "run"]
+
+HELP = (
+    "Print once a second how many frames a second arrays get, the standard deviation (sd) of the "
+    "intervals between frames, the longest one, and how many were gaps: longer than twice the "
+    "median."
+)
+EXAMPLE = "ndsharray hz 'cam*' --window 5"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    arguments_of_reports(parser)
+    common(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line for each array and second."""
+    for arrays in reports(options):
+        if options.json:
+            for each in arrays:
+                emit(record_of(each))
+        else:
+            for line in aligned([_cells(each) for each in arrays]):
+                print(line, flush=True)
+    return 0
+
+
+def record_of(each: Metered) -> dict[str, Any]:
+    """Return what is known of an array's rate, as it is printed in JSON."""
+    return {"name": each.info.name, **each.rate()._asdict()}
+
+
+def _cells(each: Metered) -> list[str]:
+    rate, info = each.rate(), each.info
+    state: str = "" if info.state == "live" else info.state
+    if info.problem or info.age is None or rate.hz is None:
+        waits = "no frame yet" if not info.frame_id else "a single frame"
+        return [shown(info.name), info.problem or waits, "", "", "", state]
+    if info.state != "live":
+        state += f", last frame {duration(info.age)} ago"
+    jitter = "" if rate.jitter_ms is None else f"jitter sd {milliseconds(rate.jitter_ms)}"
+    longest = "" if rate.max_gap_ms is None else f"max {milliseconds(rate.max_gap_ms)}"
+    return [shown(info.name), hertz(rate.hz), jitter, longest, f"gaps {rate.gaps}", state]

@@ -1,0 +1,91 @@
+"""``ndsharray latency``: how long frames take from the write until a reader has them."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from .common import (
+    ToolError,
+    common,
+    count_of,
+    emit,
+    milliseconds,
+    reader_of,
+    select,
+    stop_on_signals,
+)
+
+__all__ = ["EXAMPLE", "HELP", "arguments", "run"]
+
+HELP = (
+    "Read an array as it comes, and print once a second how long it took from the end of the write "
+    "until the reader had the frame: median, 99th percentile, and the longest."
+)
+EXAMPLE = "ndsharray latency camera --count 1000"
+_REMEMBERED = 100_000  # frames that the percentiles are taken of, at most
+_WAIT = 0.2  # seconds: how late the end is noticed
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("name", metavar="NAME", help="the array's name")
+    parser.add_argument(
+        "--count", type=count_of, metavar="N", help="end after N frames (default: by Ctrl-C)"
+    )
+    parser.add_argument(
+        "--in-place", action="store_true", help="do not copy: read(copy=False), as a viewer does"
+    )
+    common(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line for each second, and one for all at the end."""
+    found = select([options.name], options)
+    if len(found) > 1:
+        names = ", ".join(f"{info.name!r} on {info.transport}" for info in found)
+        raise ToolError(f"one array at a time, not {names}", 2)
+    taken: deque[float] = deque(maxlen=_REMEMBERED)
+    frames, longest, due = 0, 0.0, time.monotonic() + 1
+    with stop_on_signals() as stop, reader_of(found[0], options) as reader:
+        reader.read(copy=False)  # its age is no latency
+        while not stop.asked and frames != options.count:
+            if reader.read(_WAIT, copy=not options.in_place)[0]:
+                frames += 1
+                taken.append(reader.read_time_ms)
+                longest = max(longest, reader.read_time_ms)
+            if time.monotonic() >= due:
+                due += 1
+                _print(options, _record(options.name, frames, reader.missed, taken, longest))
+        _print(options, _record(options.name, frames, reader.missed, taken, longest))
+    return 0 if frames else 1
+
+
+def _record(
+    name: str, frames: int, missed: int, taken: deque[float], longest: float
+) -> dict[str, Any]:
+    half, most = np.percentile(taken, [50, 99]).tolist() if taken else (None, None)
+    return {
+        "name": name,
+        "frames": frames,
+        "missed": missed,
+        "p50_ms": half,
+        "p99_ms": most,
+        "max_ms": longest if taken else None,
+    }
+
+
+def _print(options: argparse.Namespace, record: dict[str, Any]) -> None:
+    if options.json:
+        emit(record)
+    elif record["p50_ms"] is None:
+        print("no new frame yet", flush=True)
+    else:
+        times = "  ".join(
+            f"{key} {milliseconds(record[key + '_ms'])}" for key in ("p50", "p99", "max")
+        )
+        print(f"{times}  frames {record['frames']}  missed {record['missed']}", flush=True)

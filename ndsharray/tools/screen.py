@@ -1,0 +1,114 @@
+"""The whole terminal as a page that is drawn again and again, and single keys.
+
+Other text comes back as it was, whatever ends the block: a second screen of the terminal is used.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["draw", "whole_screen"]
+
+# xterm's control sequences: the second screen, and the cursor's visibility.
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+
+Key = Callable[[float], str]
+
+
+def draw(lines: Sequence[str]) -> None:
+    """Draw a page in place of the one before."""
+    # Each line is overwritten and its rest cleared: clearing the page first would flicker.
+    page = "\x1b[K\r\n".join(lines)
+    sys.stdout.write(f"\x1b[H{page}\x1b[K\x1b[J")
+    sys.stdout.flush()
+
+
+@contextmanager
+def whole_screen() -> Iterator[Key]:
+    """Take the whole terminal, as long as the block lasts.
+
+    Gives a function that waits for a key, for some seconds at most, and returns it ("": none).
+    """
+    with _single_keys() as key, _stoppable():
+        _write(_ENTER)
+        try:
+            yield key
+        finally:
+            _write(_LEAVE)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    @contextmanager
+    def _single_keys() -> Iterator[Key]:
+        os.system("")  # makes older consoles obey control sequences
+
+        def key(seconds: float) -> str:
+            end = time.monotonic() + seconds
+            while not msvcrt.kbhit():
+                if time.monotonic() >= end:
+                    return ""
+                time.sleep(0.01)
+            return msvcrt.getwch()
+
+        yield key
+
+    @contextmanager
+    def _stoppable() -> Iterator[None]:
+        yield
+
+else:
+    import select
+    import termios
+    import tty
+
+    @contextmanager
+    def _single_keys() -> Iterator[Key]:
+        if not sys.stdin.isatty():
+            yield _no_key
+            return
+        fd = sys.stdin.fileno()
+        before = termios.tcgetattr(fd)
+
+        def key(seconds: float) -> str:
+            ready, _, _ = select.select([fd], [], [], seconds)
+            return os.read(fd, 1).decode("ascii", "replace") if ready else ""
+
+        try:
+            tty.setcbreak(fd)
+            yield key
+        finally:
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+    def _no_key(seconds: float) -> str:
+        time.sleep(seconds)
+        return ""
+
+    @contextmanager
+    def _stoppable() -> Iterator[None]:
+        """Give the terminal back while the process is stopped (Ctrl-Z)."""
+
+        def suspend(*_: Any) -> None:
+            _write(_LEAVE)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            if sys.stdin.isatty():
+                tty.setcbreak(sys.stdin.fileno())
+            _write(_ENTER)
+
+        before = signal.signal(signal.SIGTSTP, suspend)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTSTP, before)
