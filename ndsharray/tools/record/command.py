@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..common import ToolError, duration, human, rate, select, stop_on_signals
+from ..recording.keyboard import listen
 from ..recording.progress import Progress
 from ..recording.source import SUFFIX
 from .recorder import Recorder, Statistics
@@ -116,16 +116,12 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
             except OSError as error:
                 progress.note(f"no snapshot: {error}")
 
-    def listen() -> None:
-        for _ in sys.stdin:
-            wishes.put(True)
-
     before: Any = None
     if hasattr(signal, "SIGUSR1"):
         before = signal.signal(signal.SIGUSR1, lambda *_: wishes.put(True))
     writer = threading.Thread(target=write)
     writer.start()
-    threading.Thread(target=listen, daemon=True).start()
+    listen(lambda line: wishes.put(True))
     try:
         yield
     finally:

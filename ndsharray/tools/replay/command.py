@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import threading
 
 from ... import WriterExistsError
 from ..common import ToolError, duration, stop_on_signals
+from ..recording.keyboard import listen
 from ..recording.progress import Progress
 from .player import Player, Status
 
@@ -33,7 +33,7 @@ def replay(options: argparse.Namespace) -> int:
         ended = threading.Semaphore(0)
         thread = threading.Thread(target=play, name="replay: player")
         thread.start()
-        threading.Thread(target=_listen, args=(player, options.step), daemon=True).start()
+        listen(lambda line: _obey(player, options.step, line))
         while not stop.asked and not ended.acquire(timeout=progress.period):
             _show(progress, player.status(), options.rate)
         player.stop()
@@ -67,17 +67,16 @@ def _player(options: argparse.Namespace) -> Player:
         raise ToolError(str(error), _USAGE) from None
 
 
-def _listen(player: Player, steps: bool) -> None:
+def _obey(player: Player, steps: bool, line: str) -> None:
     """Step, or pause and go on, at each line; q ends."""
-    for line in sys.stdin:
-        if line.strip().lower() == "q":
-            player.stop()
-        elif steps:
-            player.step()
-        elif player.status().is_paused:
-            player.resume()
-        else:
-            player.pause()
+    if line.lower() == "q":
+        player.stop()
+    elif steps:
+        player.step()
+    elif player.status().is_paused:
+        player.resume()
+    else:
+        player.pause()
 
 
 def _show(progress: Progress, status: Status, rate: float) -> None:
