@@ -90,7 +90,7 @@ def judged(path: Path | str) -> dict[str, list[Any]]:
 
 
 def metadata(path: Path | str, name: str) -> list[dict[str, str]]:
-    """Return the metadata records of a name, by the package's reader."""
+    """Return the metadata records whose name begins so, by the package's reader."""
     with open(path, "rb") as stream:
         records = make_reader(stream).iter_metadata()
-        return [record.metadata for record in records if record.name == name]
+        return [record.metadata for record in records if record.name.startswith(name)]

@@ -87,7 +87,7 @@ class Files:
         self._force = force
         self._folder = path if limits.splits else os.path.dirname(path) or "."
         self._names: deque[str] = deque()
-        self._count = 0
+        self._count = self._events = 0
         self._lost_before: dict[str, int] = {}
         self._begun = 0  # log time of the file's first message
         self._checked_at, self._checked_size = 0.0, 0
@@ -150,7 +150,8 @@ class Files:
         """
         try:
             if isinstance(item, Event):
-                self._file.add_metadata("ndsharray.event", _text_of(item))
+                self._events += 1  # a name of its own: some readers join records of one name
+                self._file.add_metadata(f"ndsharray.event {self._events}", _text_of(item))
                 return
             self._check_room(item.nbytes)
             if self._is_over(item):
@@ -215,7 +216,7 @@ class Files:
         written = file.written
         for topic, lost in losses.items():
             counts = {"frames": str(written[topic]), "lost": str(lost - before.get(topic, 0))}
-            yield "ndsharray.array", {"array": topic, **counts}
+            yield f"ndsharray.array {topic}", {"array": topic, **counts}
         self._lost_before = losses
 
     def close(self) -> None:
