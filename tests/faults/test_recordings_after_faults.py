@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from recordings import BEGIN, add_frames, judged, metadata, read_recording
 from ndsharray import NdShArray
 from ndsharray.tools import cli
 from ndsharray.tools.recording.output import Output
-from ndsharray.tools.recording.writer import FileWriter
+from ndsharray.tools.recording.writer import CHUNK_SECONDS, FileWriter
 
 # A recorder that says when it reads; it takes a directory of recordings and records until it dies.
 RECORDER = """
@@ -36,9 +37,6 @@ with Recorder(["a", "b"], sys.argv[1]) as recorder:
     recorder.wait()
 """
 _LARGE = 100_000  # items of eight bytes
-_LOST_NS = 100_000_000
-# From a write to its chunk, on a machine that does other things too.
-_WAY_NS = 50_000_000
 
 
 @pytest.mark.skipif(os.name == "nt", reason="about SIGKILL")
@@ -50,34 +48,37 @@ def test_a_killed_recorder_loses_the_last_moment_alone(
     chance = random.Random(os.getpid())
     small, large = np.zeros(100), np.zeros(_LARGE)
     path, recovered = root / "killed.mcap", root / "recovered.mcap"  # in memory: not about disks
+    tails: list[float] = []
     with NdShArray("a", small, "w", slots=200) as a, NdShArray("b", large, "w", slots=20) as b:
         for _ in range(times):
             killed_ns, written = _record_and_kill(path, a, b, chance.uniform(0.05, 0.6))
             code = cli.main(["recover", str(path), "-o", str(recovered), "--force"])
-            until = killed_ns - _LOST_NS - _WAY_NS
             for name, frames in written.items():
-                expected = {n for n, at in frames if at < until}
-                if code == 0:
-                    found = {m.sequence for m in judged(recovered).get(name, [])}
-                else:
-                    found = set()
-                assert expected <= found, f"{name}: {sorted(expected - found)} are lost"
+                messages = judged(recovered).get(name, []) if code == 0 else []
+                found = {message.sequence for message in messages}
+                lost = [at for frame_id, at in frames if frame_id not in found]
+                kept = [at for frame_id, at in frames if frame_id in found]
+                assert max(kept, default=0) < min(lost, default=killed_ns), "a gap, not a tail"
+                tails.append((killed_ns - min(lost, default=killed_ns)) / 1e9)
             path.unlink()
             recovered.unlink(missing_ok=True)
+    # The recorder's part; what a machine adds that does other things has a wide bound.
+    assert statistics.median(tails) <= CHUNK_SECONDS
+    assert max(tails) <= CHUNK_SECONDS + 1.0
     account("recorders killed, each file recovered", times)
 
 
 def _record_and_kill(
     path: Path, a: NdShArray, b: NdShArray, seconds: float
 ) -> tuple[int, dict[str, list[tuple[int, int]]]]:
-    """Return when the recorder was killed (without stalls), and the frames of each array with their times."""
+    """Return when the recorder was killed, and each array's frames with their times."""
     written: dict[str, list[tuple[int, int]]] = {"a": [], "b": []}
     command = [sys.executable, "-c", RECORDER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         small, large = np.zeros(100), np.zeros(_LARGE)
-        count, begun, last, stall = 0, time.time_ns(), time.time_ns(), 0
+        count, begun = 0, time.time_ns()
         while time.time_ns() - begun < seconds * 1e9:
             count += 1
             small[0] = large[0] = count
@@ -87,11 +88,9 @@ def _record_and_kill(
                 b.write(large)
                 written["b"].append((b.frame_id, time.time_ns()))
             time.sleep(0.002)
-            now = time.time_ns()
-            stall, last = max(stall, now - last), now  # what stops us stops the recorder, too
         killed_ns = time.time_ns()
         process.send_signal(signal.SIGKILL)
-    return killed_ns - stall, written
+    return killed_ns, written
 
 
 @pytest.mark.times(100, 1000)
