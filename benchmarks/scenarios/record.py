@@ -108,7 +108,7 @@ def into_the_page_cache(folder: Path) -> None:
 
 
 class Round(NamedTuple):
-    """What a round gives: times of writes, GB/s and processor's s/GB of the recorder, frames lost."""
+    """Times of writes; the recorder's GB/s, seconds of a processor for a GB, and frames lost."""
 
     took: list[float]
     speed: float = 0.0
