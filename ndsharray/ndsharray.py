@@ -230,7 +230,7 @@ class NdShArray:
         As soon as another writer has the name, that one counts. It takes a few microseconds while
         the array is there, changes nothing, and can be asked from any thread, also while another
         one waits in `read`. Where this user may not open the writer's lock file (an array that
-        a group may only read), a killed writer counts as live.
+        a group may only read), Linux alone can tell; elsewhere a killed writer counts as live.
 
         Raises
         ------

@@ -18,7 +18,8 @@ from .._protocol import format
 from .._protocol.dtypes import own_dtype
 from .._protocol.format import Layout
 from .._protocol.memory import make_fences
-from .._system import clock, lockfile
+from .._system import clock
+from .._system.held import is_held
 from .._system.root_watch import RootTime
 from ..backends.base import Transport
 from ..errors import FormatError, NoArrayError
@@ -124,7 +125,7 @@ class Probe:
         """Judge an array of which there is no control segment that can be used."""
         if found is lookup.State.OTHER_BOOT:
             return "killed", found.value
-        if lockfile.probe(self._address.writer_lock()):
+        if is_held(self._address.writer_lock()):
             return "absent", None
         if found is lookup.State.UNFINISHED or os.path.exists(self._address.writer_lock()):
             return "killed", "its writer was killed while it made the array or removed it"

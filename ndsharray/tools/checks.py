@@ -64,15 +64,17 @@ def all_checks(transport: str | None, directory: str | None) -> Iterator[Check]:
     except (OSError, ValueError) as error:
         yield Check("directory", "fail", str(error), f"choose another one: {DIR_VARIABLE}, --root")
         return
-    yield directory_rights(root)
-    yield file_system(root)
-    yield room(root)
+    rights = directory_rights(root)
+    yield rights
     yield from limits()
     yield waiting()
     yield huge_pages()
     yield clocks()
-    yield from round_trips(transport, root)
-    yield from what_is_there(transport, directory)
+    if rights.verdict != "fail":
+        yield file_system(root)
+        yield room(root)
+        yield from round_trips(transport, root)
+        yield from what_is_there(transport, directory)
 
 
 def versions() -> Check:

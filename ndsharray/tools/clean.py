@@ -78,7 +78,7 @@ def _left(options: argparse.Namespace) -> list[_Left]:
                 probe.close()
             if not options.names or any(matches(info.name, name) for name in options.names):
                 found.append(_Left(address, info))
-    return found
+    return sorted(found, key=lambda each: each.info.name)
 
 
 def _remove(each: _Left) -> bool:

@@ -188,8 +188,8 @@ def _fish() -> str:
         head = f"complete -c ndsharray -n '__fish_seen_subcommand_from {command}'"
         for option in options:
             flags = [f"-l {n[2:]}" if n.startswith("--") else f"-s {n[1:]}" for n in option.names]
-            value = "" if option.values is None else " -r"
-            value += " -F" if option.files else f" -a '{option.values}'" if option.values else ""
+            value = "" if option.values is None else " -r -F" if option.files else " -x"
+            value += f" -a '{option.values}'" if option.values else ""
             lines.append(f"{head} {' '.join(flags)}{value} -d {_fish_quoted(option.help)}")
         if command == "completion":
             lines.append(f"{head} -a '{' '.join(sorted(_SCRIPTS))}'")

@@ -15,7 +15,6 @@ _HIGHEST = 16  # lines
 # Unicode's Braille patterns: the bit of each dot, four rows of two.
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _BRAILLE = 0x2800
-_BLANK = " \u2800"
 
 
 def draw(values: npt.NDArray[Any], screen: Terminal, lines: int) -> list[str]:
@@ -45,7 +44,7 @@ def draw(values: npt.NDArray[Any], screen: Terminal, lines: int) -> list[str]:
     grid = _grid(numbers, height * per_line, width * per_column, low, high)
     rows = _braille(grid) if screen.unicode else _stars(grid)
     left = [labels[0], *[""] * (height - 2), labels[1]] if height > 1 else labels[:1]
-    return [f"{label:>{margin - 1}} {row}".rstrip(_BLANK) for label, row in zip(left, rows)]
+    return [f"{label:>{margin - 1}} {row}".rstrip() for label, row in zip(left, rows)]
 
 
 def _grid(
@@ -82,7 +81,8 @@ def _braille(grid: npt.NDArray[np.bool_]) -> list[str]:
     rows, columns = grid.shape
     cells = grid.reshape(rows // 4, 4, columns // 2, 2)
     codes = _BRAILLE + (cells * _DOTS[None, :, None, :]).sum((1, 3))
-    return ["".join(map(chr, line)) for line in codes.tolist()]
+    empty = str.maketrans({_BRAILLE: " "})  # not every font has the pattern without dots
+    return ["".join(map(chr, line)).translate(empty) for line in codes.tolist()]
 
 
 def _stars(grid: npt.NDArray[np.bool_]) -> list[str]:

@@ -58,7 +58,7 @@ class Meter:
     """
 
     def __init__(self, window: float) -> None:
-        self._window_ns = int(window * 1e9)
+        self.window = window
         self._seen: deque[tuple[int, int]] = deque(maxlen=_MOST_SEEN)  # frame number and time
         self._instance = 0
         self._looked_ns = 0
@@ -94,7 +94,7 @@ class Meter:
     def measure(self) -> Rate:
         """Return the rate in the window that ends with the last look."""
         seen = self._seen
-        while len(seen) > 2 and seen[1][1] < self._looked_ns - self._window_ns:
+        while len(seen) > 2 and seen[1][1] < self._looked_ns - self.window * 1e9:
             seen.popleft()
         if len(seen) < 2 or seen[-1][1] <= seen[0][1]:
             return Rate()
