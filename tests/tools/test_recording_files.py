@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from recordings import (
 )
 
 from ndsharray.tools import cli
-from ndsharray.tools.recording import protobuf
+from ndsharray.tools.recording import checksum, protobuf
 from ndsharray.tools.recording.chunk import Damaged
 from ndsharray.tools.recording.file import NotAFile, RecordingFile
 from ndsharray.tools.recording.messages import IMAGE, decode, encode, kind_of
@@ -229,6 +230,22 @@ def test_varints_that_do_not_end_are_refused() -> None:
     for data in (b"\xff" * 12, b"\x0a", b"\x0a\x05ab", b"\x0f"):
         with pytest.raises(ValueError, match=r"varint|middle|longer|kind"):
             list(protobuf.fields(memoryview(data)))
+
+
+def test_checksums_of_parts_make_that_of_all() -> None:
+    chance = random.Random(2)
+    for length in (0, 1, 7, 64, 1000, 4096, 300_001):
+        first, second = chance.randbytes(33), chance.randbytes(length)
+        joined = checksum.combine(zlib.crc32(first), zlib.crc32(second), length)
+        assert joined == zlib.crc32(first + second)
+
+
+def test_large_frames_have_right_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "large.mcap"
+    frames = [("a", np.full((300, 400, 3), n, np.uint8)) for n in range(4)]
+    write_recording(path, frames)
+    assert len(judged(path)["a"]) == 4  # which checks them
+    assert read_recording(path)[1].account.is_clean()
 
 
 # --- recover

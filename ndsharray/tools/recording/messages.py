@@ -7,6 +7,7 @@ to the byte, and its payload as the last field.
 
 from __future__ import annotations
 
+import zlib
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -46,6 +47,7 @@ _ENCODING = 4  # of an image
 # What the last axis of three or four bytes is: what the user of ``--encoding`` says.
 ENCODINGS = {"rgb8": ("rgb8", "rgba8"), "bgr8": ("bgr8", "bgra8")}
 _GREY = {"|u1": "mono8", "<u2": "mono16", "<f4": "32FC1"}
+_LARGE = 1 << 18  # bytes; below, it costs more to join two checksums than to compute one
 _MOST_LENGTH = (1 << 31) - 1  # of a row and a column: fields of 32 bits, which some read as signed
 
 
@@ -59,6 +61,7 @@ class Message(NamedTuple):
     publish_time: int  # Unix nanoseconds, the frame's own
     head: bytes  # of the message, before its payload
     payload: memoryview
+    checksum: int | None = None  # of a large payload
 
     @property
     def nbytes(self) -> int:
@@ -125,12 +128,14 @@ def encode(
     log_time: int,
     publish_time: int,
 ) -> Message:
-    """Return a frame (C-ordered; nothing of it is copied) as a message."""
+    """Return a frame (C-ordered; nothing of it is copied) as a message, with its checksum."""
     stamp = varint_field(1, publish_time // 10**9) + varint_field(2, publish_time % 10**9)
     head = bytes_field(1, stamp) + _layout_head(frame.dtype, frame.shape, schema, colours)
     head += head_of_bytes(_DATA[schema], frame.nbytes)
     payload = frame.reshape(-1).view(np.uint8).data if frame.nbytes else memoryview(b"")
-    return Message(topic, schema, sequence & 0xFFFFFFFF, log_time, publish_time, head, payload)
+    checksum = zlib.crc32(payload) if frame.nbytes >= _LARGE else None
+    times = sequence & 0xFFFFFFFF, log_time, publish_time
+    return Message(topic, schema, *times, head, payload, checksum)
 
 
 @lru_cache(maxsize=256)

@@ -18,6 +18,7 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Header, MessageIndex, Metadata, MetadataIndex, Schema
 
 from ... import __version__
+from .checksum import combine
 from .messages import SCHEMAS, Message
 from .output import Output, Reserve
 from .summary import MAGIC, Summary, encoded
@@ -256,10 +257,15 @@ class _Chunk:
             self.start = self.end = message.log_time
         self.start, self.end = min(self.start, message.log_time), max(self.end, message.log_time)
         self.index[channel].append((message.log_time, self.nbytes))
-        for part in (head + message.head, message.payload):
-            self.parts.append(part)
-            self._crc = zlib.crc32(part, self._crc)
-            self.nbytes += len(part)
+        head += message.head
+        payload, checksum = message.payload, message.checksum
+        self.parts += [head, payload]
+        self._crc = zlib.crc32(head, self._crc)
+        if checksum is None:
+            self._crc = zlib.crc32(payload, self._crc)
+        else:
+            self._crc = combine(self._crc, checksum, len(payload))
+        self.nbytes += len(head) + len(payload)
         self.count += 1
 
     def head(self) -> bytes:
