@@ -4,8 +4,8 @@ Every rival does the same work in the same run, alternately, as its own document
 run prints tables (ratios to the limits first) and which targets are met. A full run takes some 12
 minutes, with --short 2; leave the machine alone meanwhile. Made for Linux.
 
-Three options choose another kind of run, which needs nothing but this library: --quick, --against
-and --sizes. So does --bridge, which needs zenoh.
+Five options choose another kind of run, which needs nothing but this library: --quick, --against,
+--sizes and --record; --bridge needs zenoh, too.
 
 The rooms: ``scenarios/`` (what is measured), ``rivals/`` (what is compared), ``harness/`` (how a
 run goes), ``report/`` (what its figures say).
@@ -43,6 +43,10 @@ def main() -> int:
         from scenarios import sizes
 
         return sizes.run()
+    if arguments.record:
+        from scenarios import record
+
+        return record.run(arguments.record)
     from harness import full
 
     return full.run(arguments)
@@ -79,6 +83,11 @@ def parse() -> argparse.Namespace:
         "--bridge",
         action="store_true",
         help="frames over loopback TCP: bridges, bare zenoh and a plain socket",
+    )
+    kinds.add_argument(
+        "--record",
+        metavar="DIR",
+        help="record into a folder, and replay: speed and losses",
     )
     parser.add_argument("--update", action="store_true", help="with --quick: store the ratios")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 Each module has the functions that the children carry out, `run`, which is the parent's side, and
 `TABLE`, how its figures are shown. The names in `SCENARIOS` are those of the command line. `sizes`
-stands beside them: it concerns this library alone and needs no other process.
+and `record` stand beside them: they concern this library alone.
 """
 
 SCENARIOS = "small frames shapes trips camera flood readers many cost start".split()

@@ -32,7 +32,11 @@ LAYERS = {
     "__main__": "tools",
 }
 # What an extra installs, by the modules of the tools that use it.
-EXTRAS = {"tools.view": {"PIL", "starlette", "uvicorn"}}
+EXTRAS = {
+    "tools.view": {"PIL", "starlette", "uvicorn"},
+    "tools.recording": {"mcap"},
+    "tools.recover": {"mcap"},
+}
 # The one public class, which is documentation in the main.
 LONG = {"ndsharray"}
 OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}

@@ -1,0 +1,64 @@
+"""``ndsharray export``: recordings as files of numpy, or as video."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..common import ToolError, common, emit, require
+from ..recording.typed import seconds
+
+__all__ = ["EXAMPLE", "HELP", "arguments", "run"]
+
+HELP = "Turn a recording into npz, npy or mp4 files."
+EXAMPLE = "ndsharray export drive.mcap --to mp4 --only camera -o drive"
+
+_NOTHING, _USAGE, _LOST = 1, 2, 3
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="FILE", help="files, or folders of files")
+    add("--to", choices=["npz", "npy", "mp4"], default="npz", help="what to (default: npz)")
+    add(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="npz: the file; npy, mp4: the folder of a file for each array (default: after FILE)",
+    )
+    add("--force", action="store_true", help="replace what is there")
+    add("--only", action="append", default=[], metavar="NAME", help="only this name or glob")
+    add("--start", type=seconds, default=0.0, metavar="TIME", help="begin there: 90, 10min")
+    add("--end", type=seconds, metavar="TIME", help="end there")
+    add("--fps", type=float, help="mp4: frames a second (default: as recorded)")
+    common(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export; return 1 if there was nothing to, 3 if some of the recording could not be read."""
+    require("record", "mcap")
+    from .tables import to_npy, to_npz
+    from .takes import Takes
+    from .video import to_mp4
+
+    export = {"npz": to_npz, "npy": to_npy, "mp4": to_mp4}[options.to]
+    try:
+        with Takes(options.paths, options.start, options.end, options.only) as takes:
+            if not takes.layouts:
+                raise ToolError("nothing to export", _NOTHING)
+            written = export(takes, options)
+            notes = takes.notes
+    except FileExistsError as error:
+        raise ToolError(
+            f"{error.filename!r} is there already; --force replaces it", _USAGE
+        ) from None
+    except (FileNotFoundError, ValueError) as error:
+        raise ToolError(str(error), _USAGE) from None
+    for path, frames in written:
+        if options.json:
+            emit({"path": path, "frames": frames})
+        else:
+            print(f"{path}  {frames} frames")
+    if notes and not options.json:
+        print("\n".join(notes))
+    return _LOST if notes else 0

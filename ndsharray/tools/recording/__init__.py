@@ -1,0 +1,1 @@
+"""Recordings as MCAP files: messages, chunks, the summary, reading what is whole."""

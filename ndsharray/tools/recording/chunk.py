@@ -1,0 +1,134 @@
+"""What is inside a chunk: records, and the messages of channels that a catalogue knows."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
+from mcap.opcode import Opcode
+from mcap.records import Channel, Chunk, Metadata, Schema
+from mcap.stream_reader import get_chunk_data_stream
+
+__all__ = ["HEAD", "MESSAGE_FIXED", "UNREADABLE", "Catalogue", "Damaged", "Raw", "unpack"]
+
+HEAD = struct.Struct("<BQ")  # of a record: what it is, and its length after this
+MESSAGE_FIXED = struct.Struct("<HIQQ")
+_CHUNK_FIXED = struct.Struct("<QQQII")  # up to the length of the compression's name
+# What the mcap package, its compressors and Python make of bytes that are no record.
+UNREADABLE = (McapError, struct.error, ValueError, LookupError, OverflowError, MemoryError)
+
+
+class Damaged(Exception):
+    """A chunk that is not as it was written.
+
+    Attributes
+    ----------
+    frames : int
+        How many messages it seems to hold.
+    """
+
+    def __init__(self, problem: str, frames: int) -> None:
+        super().__init__(problem)
+        self.frames = frames
+
+
+class Raw(NamedTuple):
+    """A message as the file has it."""
+
+    channel: Channel
+    schema: Schema | None
+    sequence: int
+    log_time: int
+    publish_time: int
+    data: memoryview
+
+
+class Catalogue:
+    """The schemas and channels of a file, and its metadata, as far as records told of them."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[int, Schema] = {}
+        self.channels: dict[int, Channel] = {}
+        self.metadata: list[Metadata] = []
+
+    def learn(self, opcode: int, body: memoryview) -> None:
+        """Note a record that is a schema, a channel or metadata."""
+        stream = ReadDataStream(io.BytesIO(body))
+        if opcode == Opcode.SCHEMA:
+            schema = Schema.read(stream)
+            self.schemas[schema.id] = schema
+        elif opcode == Opcode.CHANNEL:
+            channel = Channel.read(stream)
+            self.channels[channel.id] = channel
+        elif opcode == Opcode.METADATA:
+            self.metadata.append(Metadata.read(stream))
+
+    def messages(self, records: memoryview) -> Iterator[Raw]:
+        """Iterate over the messages among the records of a chunk.
+
+        Raises
+        ------
+        Exception
+            One of `UNREADABLE`, at a record that is not whole.
+        """
+        for opcode, body in _records(records):
+            if opcode == Opcode.MESSAGE:
+                channel_id, sequence, log_time, publish_time = MESSAGE_FIXED.unpack(
+                    body[: MESSAGE_FIXED.size]
+                )
+                channel = self.channels[channel_id]
+                schema = self.schemas.get(channel.schema_id)
+                data = body[MESSAGE_FIXED.size :]
+                yield Raw(channel, schema, sequence, log_time, publish_time, data)
+            else:
+                self.learn(opcode, body)
+
+
+def unpack(body: memoryview, is_torn: bool) -> memoryview:
+    """Return the records of a chunk, if they are those that were written.
+
+    Raises
+    ------
+    Damaged
+        If its checksum differs (that of a torn chunk cannot be checked).
+    Exception
+        One of `UNREADABLE`.
+    """
+    start, end, size, crc, name = _CHUNK_FIXED.unpack(body[: _CHUNK_FIXED.size])
+    at = _CHUNK_FIXED.size + name
+    compression = str(body[_CHUNK_FIXED.size : at], "utf-8")
+    records = body[at + 8 :]
+    if compression:
+        packed = Chunk(compression, bytes(records), end, start, crc, size)
+        stream, length = get_chunk_data_stream(packed)
+        records = memoryview(stream.read(length))
+    if not is_torn and crc and zlib.crc32(records) != crc:
+        raise Damaged("its checksum differs", _count(records))
+    return records
+
+
+def _records(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    at = 0
+    while at < len(data):
+        opcode, length = HEAD.unpack(data[at : at + HEAD.size])
+        body = data[at + HEAD.size : at + HEAD.size + length]
+        if len(body) < length or opcode not in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
+            raise ValueError("a record that is not whole")
+        yield opcode, body
+        at += HEAD.size + length
+
+
+def _count(records: memoryview) -> int:
+    """Return how many messages there seem to be."""
+    count = 0
+    try:
+        for opcode, _ in _records(records):
+            count += opcode == Opcode.MESSAGE
+    except (ValueError, struct.error):
+        pass
+    return count
