@@ -18,6 +18,7 @@ from .. import NdShArray, NdShArrayError, __version__, backends
 from .._registry.cleanup import stale
 from .._registry.inspection import arrays, transports
 from .._system import clock, wait
+from .._system.waitv import can_sleep
 from ..backends.base import DIR_VARIABLE, check_root, resolve_root
 from .common import human, milliseconds, plural
 
@@ -191,7 +192,8 @@ def waiting() -> Check:
     if wait.working_futex() is None:
         slow = f"readers look every {milliseconds(wait.LONGEST_PAUSE * 1e3)} at the latest"
         return Check("waiting", "ok" if sys.platform != "linux" else "warn", f"no futex: {slow}")
-    return Check("waiting", "ok", "futex: readers sleep until the writer wakes them")
+    several = "futex_waitv: also on several arrays" if can_sleep(2) else "several arrays are polled"
+    return Check("waiting", "ok", f"futex: readers sleep until the writer wakes them; {several}")
 
 
 def huge_pages() -> Check:
