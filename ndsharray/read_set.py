@@ -24,6 +24,7 @@ from ._system import clock
 from ._system.guard import refuse_nested, refuse_thread
 from ._system.wait import pause
 from .backends.base import Transport
+from .errors import ClosedError
 from .ndsharray import NdShArray
 
 if TYPE_CHECKING:
@@ -192,6 +193,9 @@ class ReadSet:
                 if found is not None or self._joiner.ended is not None or left <= 0:
                     return found
                 wait_many(self._inner, min(left, self._told()))
+        except ClosedError:
+            self._joiner.close()  # which `close` leaves to a call that is under way
+            raise
         finally:
             try:
                 lock.release()

@@ -120,17 +120,22 @@ class Joiner:
         ]
         if silent:
             return f"no frame of {', of '.join(silent)}"
-        pivot = self.policy.pivot if isinstance(self.policy, Nearest) else 0
-        lag, member = max(((abs(self._lag(m, pivot)), m) for m in self.members), key=_first)
-        order = "before" if self._lag(member, pivot) < 0 else "after"
         lost = "".join(
             f"; {m.track.missing} frames of {m.name!r} were overwritten before they could be used"
             for m in self.members
             if m.track.missing
         )
+        return f"no set for {seconds} s: {self._mismatch()}{lost}"
+
+    def _mismatch(self) -> str:
+        if isinstance(self.policy, Exact):
+            return "no frames of all arrays have equal stamps, or equal numbers"
+        pivot = self.policy.pivot if isinstance(self.policy, Nearest) else 0
+        lag, member = max(((abs(self._lag(m, pivot)), m) for m in self.members), key=_first)
+        order = "before" if self._lag(member, pivot) < 0 else "after"
         return (
-            f"no set for {seconds} s: the newest frame of {member.name!r} is {lag / 1e6:.1f} ms "
-            f"{order} that of {self.members[pivot].name!r}{lost}"
+            f"the newest frame of {member.name!r} is {lag / 1e6:.1f} ms {order} that of "
+            f"{self.members[pivot].name!r}"
         )
 
     def _lag(self, member: Member, pivot: int) -> int:
