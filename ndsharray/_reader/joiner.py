@@ -9,11 +9,14 @@ Not here: waiting, calls that exclude each other (``read_set``).
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from .._registry.mismatch import level_of_caller
 from .._system import clock
+from .._system.fork import SIDES, detach_in_child
 from .matching import Choice, Exact, Latest, Nearest, Policy
 from .member import Member, WallClock
 from .tracks import UNKNOWN, Frame
@@ -37,6 +40,8 @@ class Joiner:
 
     Attributes
     ----------
+    lock : RLock
+        Held during a call of the set.
     again : int or None
         The moment from which on there may be a set even if no frame comes; after `next`.
     ended : str or None
@@ -50,6 +55,8 @@ class Joiner:
         self.again: int | None = None
         self.ended: str | None = None
         self._warned: set[str] = set()
+        self.lock: Any = threading.RLock()
+        detach_in_child(SIDES, self)
 
     def next(self) -> list[Frame] | None:
         """Return the frames of the next set, all held, in the members' order; None: not yet.
@@ -91,6 +98,13 @@ class Joiner:
         for member in self.members:
             member.hold(None)
             member.track.clear()
+
+    def detach(self) -> None:
+        """In a forked child: hold no frame, as the pins are the parent's."""
+        if not self.lock._is_owned():  # a thread of the parent may hold it
+            self.lock = threading.RLock()
+        for member in self.members:
+            member.hold(None)  # guard: held-frames-dropped-in-a-child
 
     def _warn(self) -> None:
         """Warn of slots that reach back less than the tolerance."""

@@ -548,7 +548,7 @@ def test_one_thread_reads_at_a_time(source: Maker, together: Callable[..., ReadS
 
 def test_a_call_inside_another_one_is_refused(together: Callable[..., ReadSet]) -> None:
     readers = together("left", "right")
-    with readers._lock, pytest.raises(RuntimeError, match="interrupted"):
+    with readers._joiner.lock, pytest.raises(RuntimeError, match="interrupted"):
         readers.read()
 
 
