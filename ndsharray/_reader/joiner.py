@@ -123,10 +123,9 @@ class Joiner:
                 stacklevel=level_of_caller(),
             )
 
-    def fault(self, began: int) -> str:
-        """Return why there was no set since a moment, naming the array at fault."""
-        now = clock.now_ns()
-        seconds = _seconds((now - began) / 1e9)
+    def fault(self, began: int, timeout: float) -> str:
+        """Return why no set came in `timeout` seconds, since `began`, naming the array at fault."""
+        seconds = f"{timeout:.1f}" if timeout >= 0.1 else f"{timeout:.2g}"
         silent = [
             f"{member.name!r} for {seconds} s (writer {member.state()})"
             for member in self.members
@@ -166,10 +165,6 @@ class Joiner:
             return None
         member = self.members[self.policy.pivot]
         return None if member.track.period == UNKNOWN else member.name
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f}" if seconds >= 0.1 else f"{seconds:.2g}"
 
 
 def _first(pair: tuple[int, Member]) -> int:

@@ -338,7 +338,7 @@ def test_exact_joins_equal_stamps(source: Maker, together: Callable[..., ReadSet
         left.write(50)
         right.write(60)
         assert readers.read() is None
-        assert "no frames of all arrays have equal stamps" in readers._joiner.fault(began)
+        assert "no frames of all arrays have equal stamps" in readers._joiner.fault(began, 1.0)
 
 
 def test_exact_joins_equal_numbers_where_a_stamp_is_missing(
@@ -431,8 +431,9 @@ def test_a_timeout_tells_how_far_apart_the_frames_are(
         imu.write(60)
         assert readers.read() is None
         began = min(m.track.newest.seen for m in readers._joiner.members if m.track.newest)
-        told = readers._joiner.fault(began)
-        assert "the newest frame of 'imu' is 40.0 ms before that of 'left'" in told
+        told = readers._joiner.fault(began, 1.0)
+        text = "no set for 1.0 s: the newest frame of 'imu' is 40.0 ms before that of 'left'"
+        assert told == text
 
 
 def test_an_iterator_goes_on_after_a_timeout(
@@ -441,7 +442,7 @@ def test_an_iterator_goes_on_after_a_timeout(
     left, right = source("left"), source("right")
     with together("left", "right", pivot="left") as readers:
         sets = readers.sets(timeout=0.01)
-        with pytest.raises(TimeoutError, match=r"no frame of 'left' for 0\.01"):
+        with pytest.raises(TimeoutError, match=r"no frame of 'left' for 0\.01 s \(writer live\)"):
             next(sets)
         left.write(10)
         right.write(10)
