@@ -7,11 +7,10 @@ What may live here: what users see, and waiting. Not here: which frames belong t
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ._arguments import check_names, check_seconds, check_timeout
 from ._reader.frame_set import Counts, FrameSet
@@ -24,6 +23,7 @@ from ._system import clock
 from ._system.guard import refuse_nested, refuse_thread
 from ._system.wait import pause
 from .backends.base import Transport
+from .errors import ClosedError
 from .ndsharray import NdShArray
 
 if TYPE_CHECKING:
@@ -104,7 +104,6 @@ class ReadSet:
         shifts_ns = {
             name: round(check_seconds("an offset", shift) * 1e9) for name, shift in shifts.items()
         }
-        self._lock: Any = threading.RLock()
         self._readers: list[NdShArray] = []
         try:
             for name in by_name.values():
@@ -180,7 +179,7 @@ class ReadSet:
             As `NdShArray.read`.
         """
         end = _end(check_timeout(timeout))
-        lock = self._lock
+        lock = self._joiner.lock
         if lock._is_owned():
             refuse_nested()
         try:  # around `acquire`: a signal handler may raise just after it
@@ -192,6 +191,9 @@ class ReadSet:
                 if found is not None or self._joiner.ended is not None or left <= 0:
                     return found
                 wait_many(self._inner, min(left, self._told()))
+        except ClosedError:
+            self._joiner.close()  # which `close` leaves to a call that is under way
+            raise
         finally:
             try:
                 lock.release()
@@ -250,7 +252,7 @@ class ReadSet:
 
     def close(self) -> None:
         """Close all readers. Harmless when repeated. Arrays in place stay as they are."""
-        lock = self._lock
+        lock = self._joiner.lock
         if lock.acquire(False):  # else a call is under way, and ends as the readers are closed
             try:
                 self._joiner.close()

@@ -61,6 +61,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "chosen-frames-held-at-once": ("if all", "if not choice.ready or all"),
     "second-look-moves-nothing": ("= progress", "= cursor.position, cursor._frame_id"),
     "held-by-its-frame": DROP,
+    "held-frames-dropped-in-a-child": DROP,
     "waiting-byte-cleared": DROP,
     "newest-again-before-sleeping": ("return .* and ", "return "),
     "state-before-sleeping": (" and .*", ""),
@@ -119,7 +120,8 @@ TESTS = [
         unit/reader/test_in_place processes/test_waiting_for_a_frame
         api/test_loan api/test_ndsharray api/test_stamps api/test_read_set
         faults/test_forks_inside_calls faults/test_full_shm faults/test_interrupts
-        processes/test_every_end faults/test_kills_at_every_step tools/test_view_server
+        processes/test_every_end processes/test_forked_read_set faults/test_kills_at_every_step
+        tools/test_view_server
     """.split()
 ]
 _MARK = re.compile(r"# (?:.*; )?guard: ([\w, -]+)$")

@@ -9,11 +9,14 @@ Not here: waiting, calls that exclude each other (``read_set``).
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from .._registry.mismatch import level_of_caller
 from .._system import clock
+from .._system.fork import SIDES, detach_in_child
 from .matching import Choice, Exact, Latest, Nearest, Policy
 from .member import Member, WallClock
 from .tracks import UNKNOWN, Frame
@@ -37,6 +40,8 @@ class Joiner:
 
     Attributes
     ----------
+    lock : RLock
+        Held during a call of the set.
     again : int or None
         The moment from which on there may be a set even if no frame comes; after `next`.
     ended : str or None
@@ -50,6 +55,8 @@ class Joiner:
         self.again: int | None = None
         self.ended: str | None = None
         self._warned: set[str] = set()
+        self.lock: Any = threading.RLock()
+        detach_in_child(SIDES, self)
 
     def next(self) -> list[Frame] | None:
         """Return the frames of the next set, all held, in the members' order; None: not yet.
@@ -92,6 +99,13 @@ class Joiner:
             member.hold(None)
             member.track.clear()
 
+    def detach(self) -> None:
+        """In a forked child: hold no frame, as the pins are the parent's."""
+        if not self.lock._is_owned():  # a thread of the parent may hold it
+            self.lock = threading.RLock()
+        for member in self.members:
+            member.hold(None)  # guard: held-frames-dropped-in-a-child
+
     def _warn(self) -> None:
         """Warn of slots that reach back less than the tolerance."""
         for member in self.members:
@@ -109,10 +123,9 @@ class Joiner:
                 stacklevel=level_of_caller(),
             )
 
-    def fault(self, began: int) -> str:
-        """Return why there was no set since a moment, naming the array at fault."""
-        now = clock.now_ns()
-        seconds = _seconds((now - began) / 1e9)
+    def fault(self, began: int, timeout: float) -> str:
+        """Return why no set came in `timeout` seconds, since `began`, naming the array at fault."""
+        seconds = f"{timeout:.1f}" if timeout >= 0.1 else f"{timeout:.2g}"
         silent = [
             f"{member.name!r} for {seconds} s (writer {member.state()})"
             for member in self.members
@@ -120,17 +133,22 @@ class Joiner:
         ]
         if silent:
             return f"no frame of {', of '.join(silent)}"
-        pivot = self.policy.pivot if isinstance(self.policy, Nearest) else 0
-        lag, member = max(((abs(self._lag(m, pivot)), m) for m in self.members), key=_first)
-        order = "before" if self._lag(member, pivot) < 0 else "after"
         lost = "".join(
             f"; {m.track.missing} frames of {m.name!r} were overwritten before they could be used"
             for m in self.members
             if m.track.missing
         )
+        return f"no set for {seconds} s: {self._mismatch()}{lost}"
+
+    def _mismatch(self) -> str:
+        if isinstance(self.policy, Exact):
+            return "no frames of all arrays have equal stamps, or equal numbers"
+        pivot = self.policy.pivot if isinstance(self.policy, Nearest) else 0
+        lag, member = max(((abs(self._lag(m, pivot)), m) for m in self.members), key=_first)
+        order = "before" if self._lag(member, pivot) < 0 else "after"
         return (
-            f"no set for {seconds} s: the newest frame of {member.name!r} is {lag / 1e6:.1f} ms "
-            f"{order} that of {self.members[pivot].name!r}{lost}"
+            f"the newest frame of {member.name!r} is {lag / 1e6:.1f} ms {order} that of "
+            f"{self.members[pivot].name!r}"
         )
 
     def _lag(self, member: Member, pivot: int) -> int:
@@ -147,10 +165,6 @@ class Joiner:
             return None
         member = self.members[self.policy.pivot]
         return None if member.track.period == UNKNOWN else member.name
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f}" if seconds >= 0.1 else f"{seconds:.2g}"
 
 
 def _first(pair: tuple[int, Member]) -> int:

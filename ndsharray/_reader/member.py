@@ -107,12 +107,15 @@ class Member:
 
     def _add(self, cursor: Cursor, source: Source) -> None:
         last, before = source.last, self.track.newest
+        same = before is not None and before.place.cursor is cursor
+        if same and before is not None and last.frame_id <= before.number:
+            return  # an interrupt came between this frame's delivery and the note of it
         stamp = last.stamp or self._wall.of(last.written)
         place = Place(cursor, stamp)
         frame = Frame(stamp + self._offset, last.frame_id, last.stamp > 0, clock.now_ns(), place)
         if last.array is not _ELSEWHERE:
             frame.array = last.array
-        self.track.add(frame, before is None or before.place.cursor is not cursor)
+        self.track.add(frame, new_count=not same)
 
     def hold(self, frame: Frame | None) -> bool:
         """Keep one frame from being overwritten, instead of the one that was held before.

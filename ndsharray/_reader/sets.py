@@ -55,6 +55,6 @@ class Sets(Iterator[FrameSet], AsyncIterator[FrameSet]):
     def _is_over(self, began: int) -> bool:
         """Tell whether there are no more sets; raise TimeoutError if there was none in time."""
         if self._owner is not None and self._joiner.ended is None:
-            raise TimeoutError(self._joiner.fault(began))
+            raise TimeoutError(self._joiner.fault(began, self._timeout or 0.0))
         self._owner = None  # an iterator that ended stays so
         return True

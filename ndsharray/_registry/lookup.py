@@ -177,7 +177,8 @@ def living(address: Address, control: Memory) -> Literal["live", "killed", "clos
 def controls(transport: Transport) -> list[str]:
     """Return the names of the control segments that there may be under a root.
 
-    A transport that keeps its segments elsewhere than in the root has lock files there.
+    A transport that keeps its segments elsewhere than in the root has lock files there. A segment in
+    the root that only another transport has lock files for is that one's.
 
     Raises
     ------
@@ -186,8 +187,9 @@ def controls(transport: Transport) -> list[str]:
     """
     files = os.listdir(transport.root)
     lock_files = [lock_file for lock_file in map(parse_lock, files) if lock_file]
-    found = {control for control, name, _ in lock_files if name == transport.name}
-    return sorted(found | {file for file in files if _CONTROL.fullmatch(file)})
+    own = {control for control, name, _ in lock_files if name == transport.name}
+    others = {control for control, _, _ in lock_files} - own
+    return sorted(own | {file for file in files if _CONTROL.fullmatch(file)} - others)
 
 
 def arrays(transport: Transport) -> list[Address]:

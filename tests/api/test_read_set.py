@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from ndsharray import ClosedError, FrameSet, NdShArray, ReadSet
 from ndsharray._reader import member
+from ndsharray._system import clock
 
 MS = 1_000_000
 START = 1_700_000_000_000 * MS  # the Unix time of the tests' 0 ms
@@ -331,6 +334,11 @@ def test_exact_joins_equal_stamps(source: Maker, together: Callable[..., ReadSet
         left.write(10, 20, 40)
         right.write(20, 30, 40)
         assert all_sets(readers) == [[20, 20], [40, 40]]
+        began = clock.now_ns()
+        left.write(50)
+        right.write(60)
+        assert readers.read() is None
+        assert "no frames of all arrays have equal stamps" in readers._joiner.fault(began, 1.0)
 
 
 def test_exact_joins_equal_numbers_where_a_stamp_is_missing(
@@ -423,8 +431,9 @@ def test_a_timeout_tells_how_far_apart_the_frames_are(
         imu.write(60)
         assert readers.read() is None
         began = min(m.track.newest.seen for m in readers._joiner.members if m.track.newest)
-        told = readers._joiner.fault(began)
-        assert "the newest frame of 'imu' is 40.0 ms before that of 'left'" in told
+        told = readers._joiner.fault(began, 1.0)
+        text = "no set for 1.0 s: the newest frame of 'imu' is 40.0 ms before that of 'left'"
+        assert told == text
 
 
 def test_an_iterator_goes_on_after_a_timeout(
@@ -433,7 +442,7 @@ def test_an_iterator_goes_on_after_a_timeout(
     left, right = source("left"), source("right")
     with together("left", "right", pivot="left") as readers:
         sets = readers.sets(timeout=0.01)
-        with pytest.raises(TimeoutError, match=r"no frame of 'left' for 0\.01"):
+        with pytest.raises(TimeoutError, match=r"no frame of 'left' for 0\.01 s \(writer live\)"):
             next(sets)
         left.write(10)
         right.write(10)
@@ -489,6 +498,59 @@ def test_a_closed_set_refuses(source: Maker, together: Callable[..., ReadSet]) -
         readers.read()
     with pytest.raises(ClosedError):
         next(sets)
+
+
+def test_a_set_that_is_closed_ends_a_wait_of_another_thread(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left = source("left")
+    readers = together("left", "right")
+    left.write(10)
+    errors: list[BaseException] = []
+    began = threading.Event()
+
+    def wait() -> None:
+        try:
+            readers.read()
+            began.set()
+            readers.read(timeout=None)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert began.wait(10)
+    readers.close()
+    thread.join(10)
+    assert [type(error) for error in errors] == [ClosedError]
+    assert readers._joiner.members[0].track.newest is None
+
+
+def test_one_thread_reads_at_a_time(source: Maker, together: Callable[..., ReadSet]) -> None:
+    left, right = source("left"), source("right")
+    readers = together("left", "right", pivot="left")
+    found: list[FrameSet | None] = []
+
+    def read() -> None:
+        while not found:
+            with contextlib.suppress(RuntimeError):  # the other one was faster
+                found.append(readers.read(timeout=30))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    with pytest.raises(RuntimeError, match="another thread"):
+        while thread.is_alive():
+            readers.read()
+    left.write(10)
+    right.write(10)
+    thread.join(10)
+    assert values(found[0]) == [10, 10]
+
+
+def test_a_call_inside_another_one_is_refused(together: Callable[..., ReadSet]) -> None:
+    readers = together("left", "right")
+    with readers._joiner.lock, pytest.raises(RuntimeError, match="interrupted"):
+        readers.read()
 
 
 # --- asyncio

@@ -129,6 +129,7 @@ def trouble(rig: Rig, problems: list[BaseException]) -> None:
         problems.append(error)
 
 
+@pytest.mark.alternately
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("slots", [{"left": 8, "right": 8, "imu": 64}, dict.fromkeys(Rig.RATES, 3)])
