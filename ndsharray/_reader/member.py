@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._protocol.memory import Memory
-from .._registry.lookup import State, look
-from .._system import clock, lockfile
+from .._system import clock
 from .buffers import SMALLEST, Buffers
 from .cursor import Cursor
 from .delivery import Delivery
@@ -167,12 +166,7 @@ class Member:
 
     def state(self) -> str:
         """Tell whether the array's writer lives: absent, live, killed or closed."""
-        if self.track.ended:
-            return "closed"
-        address = self.reader._source._address
-        if look(address).state is not State.LIVE:
-            return "absent"
-        return "live" if lockfile.probe(address.writer_lock()) else "killed"
+        return "closed" if self.track.ended else self.reader.writer_state()
 
     def reach(self) -> tuple[int, float] | None:
         """Return the slots of the array, and the nanoseconds that they reach back.
