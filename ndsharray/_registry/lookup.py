@@ -177,8 +177,8 @@ def living(address: Address, control: Memory) -> Literal["live", "killed", "clos
 def controls(transport: Transport) -> list[str]:
     """Return the names of the control segments that there may be under a root.
 
-    A transport that keeps its segments elsewhere than in the root has lock files there. A segment in
-    the root that only another transport has lock files for is that one's.
+    A transport that keeps its segments elsewhere than in the root has lock files there. A segment
+    in the root that only another transport has lock files for is that one's.
 
     Raises
     ------
