@@ -53,4 +53,5 @@ def _show_the_page(app: object, page: str, source: list[str]) -> None:
 
 
 def setup(app: Any) -> None:
+    """Show the pages that stand at the top."""
     app.connect("source-read", _show_the_page)
