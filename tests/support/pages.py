@@ -1,14 +1,15 @@
 """The pages of the documentation, and how their blocks are run.
 
 The blocks of a page run in order in one fresh interpreter; one with the caption ``Console 1`` in an
-interpreter of that name, so that a page can have two. What a block prints has to stand on the page,
-behind its prompts; a block without prompts prints nothing. A block whose caption is the name of
-a file is that file, and ``$ python file.py`` in a ``console`` block runs it.
+interpreter of that name, so that a page can have two. A caption is a bold line above its block.
+What a block prints has to stand on the page, behind its prompts; a block without prompts prints
+nothing. A block whose caption is the name of a file is that file, and ``$ python file.py`` in
+a ``console`` block runs it.
 
-A MyST comment before a block says what else it wants: ``% needs: torch`` (the page runs once more,
-with these blocks, where that can be imported), ``% waits`` (a block in another console that
-follows has to come to its help), ``% figures vary`` (the numbers, times and transport that a
-transcript prints are those of some run).
+A comment above a block (and its caption) says what else it wants: ``<!-- needs: torch -->`` (the
+page runs once more, with these blocks, where that can be imported), ``<!-- waits -->`` (a block in
+another console that follows has to come to its help), ``<!-- figures vary -->`` (the numbers, times
+and transport that a transcript prints are those of some run).
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ class Block(NamedTuple):
         return re.fullmatch(r"\w+\.py", self.caption) is not None
 
 
-_FENCE = re.compile(r"```(?:\{code-block\} )?([a-z]+)")
+_FENCE = re.compile(r"```([a-z]+)")
+_COMMENT = re.compile(r"<!-- (.+) -->")
+_CAPTION = re.compile(r"\*\*`?([^*`]+)`?\*\*")
 
 
 def blocks_of(page: str) -> list[Block]:
@@ -94,27 +97,27 @@ def blocks_of(page: str) -> list[Block]:
     lines = (DOCS / page).read_text(encoding="utf8").split("\n")
     found: list[Block] = []
     comments: list[str] = []
+    caption = ""
     at = 0
     while at < len(lines):
         line, at = lines[at], at + 1
-        if line.startswith("% "):
-            comments.append(line[2:])
+        if not line:
             continue
-        fence = _FENCE.fullmatch(line)
-        if fence:
+        if comment := _COMMENT.fullmatch(line):
+            comments.append(comment[1])
+            continue
+        if bold := _CAPTION.fullmatch(line):
+            caption = bold[1]
+            continue
+        if fence := _FENCE.fullmatch(line):
             end = lines.index("```", at)
-            caption = ""
-            while at < end and re.match(":[a-z-]+:", lines[at]):
-                key, _, value = lines[at][1:].partition(": ")
-                caption = value if key == "caption" else caption
-                at += 1
-            at += not lines[at]
             needs = [word for c in comments if c.startswith("needs: ") for word in c[7:].split()]
             code = "\n".join(lines[at:end]) + "\n"
             flags = ("waits" in comments, "figures vary" in comments)
             found.append(Block(at, fence[1], caption, code, frozenset(needs), *flags))
             at = end + 1
         comments.clear()
+        caption = ""
     return found
 
 
