@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--yes", action="store_true", help="remove it; otherwise nothing is changed"
     )
-    common(parser)
+    common(parser, wait=False)
 
 
 def run(options: argparse.Namespace) -> int:
