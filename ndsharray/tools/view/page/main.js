@@ -95,7 +95,7 @@ function fillList() {
     const row = rows.get(entry.key);
     row.node.dataset.state = entry.state;
     row.name.textContent = entry.name;
-    row.form.textContent = form(entry.shape, entry.dtype) || entry.state;
+    row.form.textContent = form(entry.shape, entry.dtype) || (entry.state === "absent" ? "no writer yet" : "no frame yet");
     row.button.setAttribute("aria-pressed", String(tiles.has(entry.key)));
     row.button.title = `${entry.name}: ${entry.state}. Show or hide it; a double click shows it alone`;
     list.querySelector("ul").append(row.node);
@@ -241,7 +241,8 @@ setInterval(() => {
   tiles.forEach((tile) => {
     if (tile.node.isConnected) tile.tell(Date.now() + clock);
     const row = rows.get(tile.key);
-    if (row) row.hz.textContent = tile.entry.state === "live" ? rate(tile.latest?.hz) : tile.entry.state;
+    const { state } = tile.entry;
+    if (row) row.hz.textContent = state === "live" ? rate(tile.latest?.hz) : state === "absent" ? "" : state;
   });
   showTools();
 }, FIGURES_EVERY);

@@ -1,6 +1,7 @@
 // One array on the wall: what it asks for, and what it shows.
 
 import { age, form, rate, short } from "./numbers.js";
+import { makeNodes, paintRamp } from "./nodes.js";
 import { Picture, Plot, Table, Trace } from "./views.js";
 import { element, interrupt } from "./wire.js";
 import { zoomed } from "./zoom.js";
@@ -27,34 +28,7 @@ export class Tile {
   }
 
   build(onSelect, onSolo) {
-    const make = (tag, name, parent) => {
-      const made = document.createElement(tag);
-      made.className = name;
-      parent?.append(made);
-      return made;
-    };
-    this.node = make("article", "tile");
-    this.node.tabIndex = 0;
-    const head = make("header", "", this.node);
-    make("span", "dot", head);
-    this.title = make("h2", "", head);
-    this.form = make("span", "form", head);
-    this.marks = make("span", "marks", head);
-    this.body = make("div", "body", this.node);
-    this.canvas = make("canvas", "", this.body);
-    this.sheet = make("div", "sheet", this.body);
-    this.message = make("p", "message", this.body);
-    this.under = make("output", "under", this.body);
-    this.under.hidden = this.sheet.hidden = true;
-    const foot = make("footer", "", this.node);
-    this.counts = make("span", "counts", foot);
-    this.nans = make("span", "nans", foot);
-    this.levels = make("span", "levels", foot);
-    this.low = make("span", "", this.levels);
-    this.ramp = make("canvas", "", this.levels);
-    this.high = make("span", "", this.levels);
-    this.levels.hidden = true;
-
+    Object.assign(this, makeNodes());
     this.node.addEventListener("focus", () => onSelect(this));
     this.node.addEventListener("pointerdown", () => onSelect(this));
     this.node.addEventListener("dblclick", () => onSolo(this));
@@ -188,16 +162,7 @@ export class Tile {
     this.low.textContent = short(colours ? levels[0] : low);
     this.high.textContent = colours ? short(levels[1]) : `to ${short(high)}`;
     this.levels.title = `values from ${short(low)} to ${short(high)}`;
-    if (colours && this.ramp.dataset.map !== `${colours}`) this.paintRamp(colours);
-  }
-
-  paintRamp(colours) {
-    const context = this.ramp.getContext("2d");
-    const gradient = context.createLinearGradient(0, 0, this.ramp.width, 0);
-    colours.forEach((colour, i) => gradient.addColorStop(i / (colours.length - 1), colour));
-    context.fillStyle = gradient;
-    context.fillRect(0, 0, this.ramp.width, this.ramp.height);
-    this.ramp.dataset.map = `${colours}`;
+    if (colours && this.ramp.dataset.map !== `${colours}`) paintRamp(this.ramp, colours);
   }
 
   mark() {
