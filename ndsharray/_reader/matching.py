@@ -52,8 +52,8 @@ class Policy:
     ----------
     tracks : sequence of Track
         The arrays.
-    tolerance : float
-        How far apart frames of one set may be, at most.
+    tolerance : int or float
+        How far apart frames of one set may be, at most; a float only if it is infinite.
 
     Attributes
     ----------
@@ -97,8 +97,10 @@ class Policy:
 class Nearest(Policy):
     """Match each frame of the slowest array with the nearest one of every other array.
 
-    Each frame is part of one set at most, and each array's frames come in order. The nearest frame
-    of an array is known once the array has a frame that is not older than the pivot's; or, if it
+    Each frame is part of one set at most, and each array's frames come in order. A frame that is
+    nearer to the pivot's next frame is left to that one: else each set after a lost frame would be
+    of two times, for ever, if the tolerance is longer than a period. The nearest frame of an array
+    is known once the array has a frame that is not older than the pivot's; or, if it
     has one within the tolerance, once the pivot's frame is known for as long as the tolerance.
 
     Parameters
@@ -118,12 +120,15 @@ class Nearest(Policy):
         """Return what is known of the set of the pivot's oldest frame that can have one."""
         if not self._fixed:
             self._choose_pivot()
-        waiting = self.tracks[self.pivot].waiting
+        track = self.tracks[self.pivot]
+        waiting = track.waiting
         while waiting:
-            choice = self._match(waiting[0], now)
+            # The next frame, if it is not there, is expected after a period.
+            gap = waiting[1].time - waiting[0].time if len(waiting) > 1 else track.period
+            choice = self._match(waiting[0], gap, now)
             if choice is not None:
                 return choice
-            self.tracks[self.pivot].pass_over(1)
+            track.pass_over(1)
         return Choice([None] * len(self.tracks))
 
     def _choose_pivot(self) -> None:
@@ -132,8 +137,12 @@ class Nearest(Policy):
         if slowest > _SLOWER * periods[self.pivot]:
             self.pivot = periods.index(slowest)
 
-    def _match(self, pivot: Frame, now: int) -> Choice | None:
-        """Return what is known of the set of one pivot's frame; None: it can have none."""
+    def _match(self, pivot: Frame, gap: float, now: int) -> Choice | None:
+        """Return what is known of the set of one pivot's frame; None: it can have none.
+
+        The pivot's next frame is `gap` later.
+        """
+        later = min(self.tolerance, gap / 2)
         best: list[Frame | None] = []
         final: list[bool] = []
         for index, track in enumerate(self.tracks):
@@ -141,7 +150,7 @@ class Nearest(Policy):
                 best.append(pivot)
                 final.append(True)
                 continue
-            best.append(self._nearest(track, pivot.time))
+            best.append(self._nearest(track, pivot.time, later))
             newest = track.newest
             final.append(track.ended or (newest is not None and newest.time >= pivot.time))
             if final[-1] and best[-1] is None:
@@ -152,14 +161,17 @@ class Nearest(Policy):
         known = [frame if sure else None for frame, sure in zip(best, final, strict=True)]
         return Choice(known, again=again if None not in best else None)
 
-    def _nearest(self, track: Track, time: int) -> Frame | None:
-        """Return the nearest frame of a track within the tolerance, after dropping older ones."""
-        waiting, earliest = track.waiting, time - self.tolerance
-        while waiting and waiting[0].time < earliest:
+    def _nearest(self, track: Track, time: int, later: float) -> Frame | None:
+        """Return the nearest frame of a track, after dropping those that are too old.
+
+        It is not older than the tolerance allows, and later than `time` by `later` at most.
+        """
+        waiting = track.waiting
+        while waiting and time - waiting[0].time > self.tolerance:
             track.pass_over(1)
         best = None
         for frame in waiting:
-            if frame.time > time + self.tolerance:
+            if frame.time - time > later:  # not a float of 2**60, which has steps of 256 ns
                 break
             if best is None or abs(frame.time - time) < abs(best.time - time):
                 best = frame
