@@ -20,6 +20,7 @@ from .recorder import Recorder, Statistics
 __all__ = ["record"]
 
 _LOST = 3
+_POLL = 0.1  # seconds between two looks for the end
 
 
 def record(options: argparse.Namespace) -> int:
@@ -33,13 +34,14 @@ def record(options: argparse.Namespace) -> int:
         except (ValueError, FileExistsError) as error:
             raise ToolError(str(error), 2) from None
         with recorder:
+            shown = _Shown(recorder, progress, options.newest)
             with _snapshots(recorder, progress, options.snapshot):
-                shown = _Shown(recorder, progress, options.newest)
                 end = time.monotonic() + (options.duration or float("inf"))
-                while not stop.wait(min(progress.period, end - time.monotonic())):
+                while not stop.wait(min(_POLL, end - time.monotonic())):
                     if recorder.wait(0) or time.monotonic() >= end:
                         break
-                    shown.show()
+                    if progress.is_due():
+                        shown.show()
         shown.show()
     return _finish(recorder, progress, options)
 
@@ -113,7 +115,7 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
         while wishes.get():
             try:
                 progress.note(f"wrote {recorder.snapshot()}")
-            except OSError as error:
+            except (OSError, LookupError) as error:
                 progress.note(f"no snapshot: {error}")
 
     before: Any = None
@@ -121,7 +123,12 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
         before = signal.signal(signal.SIGUSR1, lambda *_: wishes.put(True))
     writer = threading.Thread(target=write)
     writer.start()
-    listen(lambda line: wishes.put(True))
+
+    def obey(_: str) -> None:
+        progress.typed()
+        wishes.put(True)
+
+    listen(obey)
     try:
         yield
     finally:
@@ -138,6 +145,6 @@ def _finish(recorder: Recorder, progress: Progress, options: argparse.Namespace)
         files = ", ".join(end.paths) or "no file"
         print(f"{end.frames} frames, {lost} {end.lost}: {files} ({human(end.written)})", flush=True)
     if recorder.error is not None:
-        progress.note(f"recording ended: {recorder.error}")
+        progress.note(str(recorder.error))
         return _LOST
     return _LOST if end.lost and not options.newest else 0
