@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ..common import ToolError, duration, human, rate, select, stop_on_signals
 from ..recording.keyboard import listen
@@ -118,9 +117,9 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
             except (OSError, LookupError) as error:
                 progress.note(f"no snapshot: {error}")
 
-    before: Any = None
-    if hasattr(signal, "SIGUSR1"):
-        before = signal.signal(signal.SIGUSR1, lambda *_: wishes.put(True))
+    number, before = getattr(signal, "SIGUSR1", None), None  # Windows has none
+    if number is not None:
+        before = signal.signal(number, lambda *_: wishes.put(True))
     writer = threading.Thread(target=write)
     writer.start()
 
@@ -132,8 +131,8 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
     try:
         yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGUSR1, before)
+        if number is not None:
+            signal.signal(number, before)
         wishes.put(False)
         writer.join()
 
