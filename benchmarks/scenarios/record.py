@@ -90,8 +90,9 @@ def run(folder: str) -> int:
 
 def into_the_page_cache(folder: Path) -> None:
     """4K RGB frames at 1.1 GB/s, for a moment: less than the kernel keeps back from the disk."""
-    rounds, times = [], []
+    rounds, times, plain = [], [], []
     for _ in range(ROUNDS):
+        plain.append(plainly(folder, 2.0))
         alone = one_round(None, [("4k", LARGE)], FAST_HZ, 2.0)
         rounds.append(one_round(folder / "run.mcap", [("4k", LARGE)], FAST_HZ, 2.0))
         times.append(median(rounds[-1].took) / median(alone.took))
@@ -101,6 +102,7 @@ def into_the_page_cache(folder: Path) -> None:
         f"4K RGB at {FAST_HZ} Hz ({offered:.2f} GB/s): {median(speeds):.2f} GB/s recorded, best "
         f"{max(speeds):.2f}; lost in each round {[each.lost for each in rounds]}"
     )
+    print(f"  plain writes beside: {median(plain):.2f} GB/s, best {max(plain):.2f}")
     print(f"  {median(each.processor for each in rounds):.2f} s of a processor for each GB")
     print(f"  a write takes {median(times):.2f} of what it takes alone")
 
@@ -142,17 +144,23 @@ def cameras(folder: Path) -> None:
         f"4K and four 720p at 30 Hz for {CAMERAS_SECONDS:.0f} s: {found.speed:.2f} GB/s recorded, "
         f"{len(found.took)} frames written, {found.lost} lost"
     )
-    path, frame = folder / "plain", np.ones(LARGE, np.uint8)
-    begun, written = time.perf_counter(), 0
-    with path.open("wb", buffering=0) as file:
-        while time.perf_counter() - begun < CAMERAS_SECONDS:
-            written += file.write(frame.data)
-        speed = written / (time.perf_counter() - begun)
-    path.unlink()
+    speed, frame = plainly(folder, CAMERAS_SECONDS), np.ones(LARGE, np.uint8)
     begun = time.perf_counter()
     zlib.crc32(frame.data)
     checksum = frame.nbytes / (time.perf_counter() - begun)
-    print(f"  the disk by itself: {speed / 1e9:.2f} GB/s; a checksum: {checksum / 1e9:.2f} GB/s")
+    print(f"  the disk by itself: {speed:.2f} GB/s; a checksum: {checksum / 1e9:.2f} GB/s")
+
+
+def plainly(folder: Path, seconds: float) -> float:
+    """Return the GB/s of plain writes of frames to a file."""
+    path, frame = folder / "plain", np.ones(LARGE, np.uint8)
+    begun, written = time.perf_counter(), 0
+    with path.open("wb", buffering=0) as file:
+        while time.perf_counter() - begun < seconds:
+            written += file.write(frame.data)
+        speed = written / (time.perf_counter() - begun) / 1e9
+    path.unlink()
+    return speed
 
 
 def replay(folder: Path) -> None:
