@@ -46,7 +46,7 @@ class Record:
     __slots__ = ("newest_frame", "position")
 
     def __init__(self, newest: int = 0, frame: int = 0, position: int = 0) -> None:
-        self.newest_frame = (newest, frame, 0, 0)
+        self.newest_frame: tuple[int, int, int, int] = (newest, frame, 0, 0)
         self.position = position
 
 

@@ -34,9 +34,11 @@ __all__ = ["Head", "Probe"]
 _LOOK_NS = 250_000_000  # how often the name is looked up again
 _TRIES = 10  # a writer may overwrite the newest frame while its header is loaded
 
+_LINE = 300  # characters
+
 
 class Probe:
-    """Looks at one array, whether it exists yet or not.
+    """Looks at one array, whether it exists yet or not. One thread at a time may use it.
 
     Parameters
     ----------
@@ -208,7 +210,7 @@ class Probe:
             pinned_slots=sum(slot.pins > 0 for slot in slots),
             readers=count_readers(address, control),
             nbytes=_nbytes(address, found),
-            problem=problem,
+            problem=None if problem is None else _line(problem),
             slot_list=slots,
         )
 
@@ -235,6 +237,12 @@ def _slot_list(heads: Heads, epoch: int) -> Iterator[SlotInfo]:
                 "stable" if seq >> 1 != heads.position else "newest"
             )
             yield SlotInfo(index, state, head.frame_id, *_times(head, epoch), pinned)
+
+
+def _line(text: str) -> str:
+    """Return one line of a bounded length: damaged memory may be quoted in it."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LINE else f"{line[:_LINE]}..."
 
 
 def _nbytes(address: Address, found: lookup.Found) -> int:
