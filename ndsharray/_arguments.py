@@ -57,7 +57,7 @@ def check_stamp(time_ns: int | None) -> int:
     if time_ns is None:
         return 0
     try:
-        if isinstance(time_ns, bool):
+        if isinstance(time_ns, (bool, np.bool_)):
             raise TypeError
         stamp = operator.index(time_ns)
     except TypeError:

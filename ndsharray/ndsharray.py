@@ -595,15 +595,15 @@ class NdShArray:
 def wait(readers: Iterable[NdShArray], timeout: float | None = None) -> list[NdShArray]:
     """Wait until at least one of several readers has news, in one sleep for all.
 
-    News are a frame that is new to the reader, the end of its array (its writer has closed it; told
-    once), or an error that its next `NdShArray.read` raises. Nothing is read: the frame is for the
-    next call on the reader.
+    A reader has news if there is a frame that it has not returned, if its writer has closed the
+    array (which is told once), or if its next `NdShArray.read` raises an error. Nothing is read
+    here: the frame is for the next call on the reader.
 
     Parameters
     ----------
     readers : iterable of NdShArray
         Readers, of any transports; one that is given twice counts once. Their writers may come
-        later. A call holds all of them, as a `NdShArray.read` with a timeout would.
+        later. During the call all of them are in use, as in a `NdShArray.read` with a timeout.
     timeout : float or None
         Seconds to wait at most; 0: not at all; None: for ever.
 
@@ -627,9 +627,10 @@ def wait(readers: Iterable[NdShArray], timeout: float | None = None) -> list[NdS
 
     Notes
     -----
-    With Linux 5.16 or newer up to 128 readers sleep without using the processor; while some of them
-    have no living writer, they look for one every 20 ms. Elsewhere, with more readers, and with
-    those that have no entry (docs: limits), it polls, with pauses of up to 5 ms.
+    On Linux 5.16 or newer up to 128 readers sleep without using the processor; if some of them have
+    a living writer and others have none, it looks for a writer every 20 ms. Elsewhere, and with
+    more readers, it polls, with pauses of up to 5 ms; so it does if one of them is an array's 63rd
+    reader, or may not write to its array.
 
     Examples
     --------

@@ -100,7 +100,7 @@ def test_each_frame_of_changing_shape_is_told_as_it_was_written(
     reader = start(name)  # it may come first
     with NdShArray(name, r_w="w", transport=transport) as writer:
         for number, array in enumerate(ARRAYS, 1):
-            writer.write(array)
+            writer.write(array, time_ns=number if number % 2 else None)  # which it passes by
             assert line_of(reader) == told(number, array)
     mixed = sum(len(np.unique(bytes_of(array))) > 1 for array in ARRAYS)
     counts = f"{len(ARRAYS)} frames, 0 missed, {mixed} of mixed bytes"

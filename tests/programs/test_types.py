@@ -12,8 +12,10 @@ import pytest
 
 PROGRAM = """
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 import numpy as np
+from numpy.typing import NDArray
 import ndsharray
 from ndsharray import NdShArray
 
@@ -42,6 +44,8 @@ with writer.loan(3, "f4", time_ns=5) as named:
     reveal_type(named)  # note: ndarray\\[.*Any
 writer.write(np.zeros(3), time_ns=5)
 writer.write(np.zeros(3), 5)  # error: positional
+iterator: Iterator[NDArray[Any]] = reader.frames()
+asynchronous: AsyncIterator[NDArray[Any]] = reader.frames()
 for one in reader.frames():
     reveal_type(one)  # note: ndarray\\[.*Any
 

@@ -20,6 +20,7 @@ import ndsharray
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._protocol import format
 from ndsharray._protocol.format import PINS_BYTE, WAITING_BYTE
+from ndsharray._reader import sleep
 from ndsharray._system import wait as wait_module
 from ndsharray._system import waitv
 from ndsharray.errors import AccessError, ClosedError, FormatError
@@ -237,6 +238,31 @@ def test_a_writer_that_comes_is_seen_beside_those_that_live(arrays: Arrays) -> N
     assert call.join() == [readers[2]]
     assert call.ended - began < 0.2, "the name would be looked up after 0.25 s anyway"
     assert readers[2].read()[0]
+
+
+@pytest.mark.skipif(not LINUX, reason="elsewhere it polls")
+def test_a_frame_that_comes_just_before_the_sleep_is_not_slept_over(
+    arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Newest of the first array moves when its reader has looked, before the kernel does."""
+    writers = [arrays.writer(which) for which in range(2)]
+    readers = [arrays.reader(which) for which in range(2)]
+    marked: list[int] = []
+    begin = sleep.Sleep.begin
+
+    def begin_and_write(this: sleep.Sleep) -> bool:
+        may_sleep = begin(this)
+        marked.append(1)
+        if len(marked) == 2:
+            writers[0].write(ONE)
+        return may_sleep
+
+    monkeypatch.setattr(sleep.Sleep, "begin", begin_and_write)
+    if not waitv.can_sleep(2):
+        pytest.skip("needs Linux 5.16")
+    began = time.monotonic()
+    assert ndsharray.wait(readers, 20) == [readers[0]]
+    assert time.monotonic() - began < 0.2, "a lost frame would be found after 0.25 s"
 
 
 def test_writers_that_come_are_seen_where_none_is(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 
@@ -43,3 +44,19 @@ def test_the_boot_id_is_16_bytes_and_stays() -> None:
 def test_a_system_without_a_boot_id_has_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock.sys, "platform", "win32")
     assert clock.boot_id.__wrapped__() == bytes(16)
+
+
+def test_unix_time_is_taken_while_nothing_comes_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look at the wall clock, between two at the other: they are close, or it looks again."""
+    wall = iter([5_000_000, 7_000_000])
+    looks = iter([1_000, 900_000_000, 2_000_000, 2_000_100])  # stopped for a second the first time
+    monkeypatch.setattr(clock, "now_ns", lambda: next(looks))
+    monkeypatch.setattr(time, "time_ns", lambda: next(wall))
+    assert clock.unix_ns(1_000_050) == 6_000_000
+
+
+def test_unix_time_comes_also_where_every_look_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count(0, 1_000_000)
+    monkeypatch.setattr(clock, "now_ns", lambda: next(looks))
+    monkeypatch.setattr(time, "time_ns", lambda: 10**18)
+    assert abs(clock.unix_ns(0) - 10**18) < 10_000_000
