@@ -7,7 +7,7 @@ Each command is a module of this package, imported when it is chosen. It has
 * ``run(options) -> int``: does it, and returns the exit code.
 
 Exit codes: 0 fine, 1 nothing found, 2 wrong usage, 3 lost data or stopped by a limit, 130 ended by
-Ctrl-C before it was done. Not here: what commands have in common (``common``).
+Ctrl-C or SIGTERM before it was done. Not here: what commands have in common (``common``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 from .. import NdShArrayError, __version__
 from .._registry.names import alike
 from .common import ToolError
+from .stopping import terminated_as_interrupted
 from .terminal import shown
 
 __all__ = ["COMMANDS", "main", "parser_of"]
@@ -64,8 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name need not fit the terminal's encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = _run(arguments)
-        sys.stdout.flush()
+        with terminated_as_interrupted():
+            code = _run(arguments)
+            sys.stdout.flush()
         return code
     except SystemExit as end:  # argparse has said what is wrong, or has printed the help
         return end.code if isinstance(end.code, int) else _USAGE

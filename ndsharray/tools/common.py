@@ -79,8 +79,8 @@ class ToolError(Exception):
 # --- options
 
 
-def common(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command."""
+def common(parser: argparse.ArgumentParser, *, wait: bool = True) -> None:
+    """Add the options of every command; ``--wait`` only where there is something to wait for."""
     group = parser.add_argument_group("which arrays, and how to print")
     group.add_argument("--json", action="store_true", help="print JSON, an object a line")
     group.add_argument(
@@ -91,7 +91,10 @@ def common(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--root", metavar="DIR", help="the directory of the arrays (default: NDSHARRAY_DIR)"
     )
-    group.add_argument("--wait", action="store_true", help="wait for a writer")
+    if wait:
+        group.add_argument("--wait", action="store_true", help="wait for a writer")
+    else:
+        parser.set_defaults(wait=False)
 
 
 def listed(options: argparse.Namespace) -> list[ArrayInfo]:

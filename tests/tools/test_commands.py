@@ -68,6 +68,16 @@ def test_info_prints_what_is_known(camera: NdShArray, capsys: Any) -> None:
     assert text.splitlines()[-2].split() == ["1", "newest", "#1", "newest", "1"]
 
 
+def test_info_prints_a_paragraph_for_each_array(camera: NdShArray, capsys: Any) -> None:
+    with NdShArray("lens", r_w="w", transport=camera.transport):
+        assert cli.main(["info", "*"]) == 0
+    text = "\n".join(lines_of(capsys))
+    first, second = text.split("\n\n")
+    assert first.startswith("camera\n  state")
+    assert second.startswith("lens\n  state")
+    assert "no frame yet" in second
+
+
 def test_a_name_that_is_not_there_gets_those_that_look_alike(
     camera: NdShArray, capsys: Any
 ) -> None:
@@ -345,6 +355,22 @@ def test_clean_removes_what_a_killed_writer_left_and_nothing_else(
         assert cli.main(["clean"]) == 0
         assert lines_of(capsys) == ["nothing to remove"]
         assert [info.name for info in ndsharray.arrays()] == ["camera"]
+
+
+def test_what_cannot_be_removed_is_told(
+    transport: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Any) -> bool:
+        raise PermissionError(13, "not yours")
+
+    kill_writer(NdShArray("dead", np.zeros(100), "w", transport=transport))
+    with monkeypatch.context() as patch:
+        patch.setattr("ndsharray.tools.clean.remove_stale", refused)
+        assert cli.main(["clean", "--yes"]) == 1
+    out, err = capsys.readouterr()
+    assert "stays" in out
+    assert "'dead' stays: [Errno 13] not yours" in err
+    assert cli.main(["clean", "--yes"]) == 0
 
 
 def test_clean_leaves_what_a_reader_uses(transport: str, capsys: Any) -> None:
