@@ -90,12 +90,13 @@ def run(folder: str) -> int:
 
 def into_the_page_cache(folder: Path) -> None:
     """4K RGB frames at 1.1 GB/s, for a moment: less than the kernel keeps back from the disk."""
-    rounds, times, plain = [], [], []
+    rounds, times, counts, plain = [], [], [], []
     for _ in range(ROUNDS):
         plain.append(plainly(folder, 2.0))
         alone = one_round(None, [("4k", LARGE)], FAST_HZ, 2.0)
         rounds.append(one_round(folder / "run.mcap", [("4k", LARGE)], FAST_HZ, 2.0))
         times.append(median(rounds[-1].took) / median(alone.took))
+        counts.append(len(rounds[-1].took) / len(alone.took))
     speeds = [each.speed for each in rounds]
     offered = FAST_HZ * np.prod(LARGE) / 1e9
     print(
@@ -104,6 +105,7 @@ def into_the_page_cache(folder: Path) -> None:
     )
     print(f"  plain writes beside: {median(plain):.2f} GB/s, best {max(plain):.2f}")
     print(f"  {median(each.processor for each in rounds):.2f} s of a processor for each GB")
+    print(f"  its writer writes {median(counts):.2f} of the frames that it writes alone")
     print(f"  a write takes {median(times):.2f} of what it takes alone")
 
 
