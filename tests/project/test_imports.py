@@ -31,7 +31,7 @@ LAYERS = {
     "__main__": "tools",
 }
 # What an extra installs, by the modules of the tools that use it.
-EXTRAS: dict[str, set[str]] = {"tools.recording": {"mcap"}, "tools.recover": {"mcap"}}
+EXTRAS: dict[str, set[str]] = {"tools.recording": {"mcap"}}
 # The one public class, which is documentation in the main.
 LONG = {"ndsharray"}
 OUTSIDE = {"numpy", "typing_extensions", "_posixshmem"}
