@@ -81,6 +81,7 @@ def judged(path: Path | str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     with open(path, "rb") as stream:
         assert list(StreamReader(stream, validate_crcs=True).records)  # from beginning to end
+        stream.seek(0)
         reader = make_reader(stream, validate_crcs=True)
         summary = reader.get_summary()
         assert summary is not None
