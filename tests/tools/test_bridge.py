@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from bridging import Machine, Net, Payload, until
+from bridging import Machine, MemoryEngine, Net, Payload, until
 
 import ndsharray
 from ndsharray import NdShArray
-from ndsharray.tools.bridge import Offer
+from ndsharray.tools import cli
+from ndsharray.tools.bridge import Bridge, Offer, Totals, ZenohEngine, engines
 
 FRAMES = [
     np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
@@ -389,3 +393,92 @@ def test_a_flood_of_offers_makes_a_bounded_number_of_arrays(
     assert len(bridge._imports._offers) == 6
     assert "3 arrays are imported already" in there.lines[0]
     engine.close()
+
+
+# --- the command
+
+
+def test_a_bridge_without_names_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bridge", "zenoh"]) == 2
+    assert "give --export NAME or --import NAME" in capsys.readouterr().err
+    assert cli.main(["bridge", "zenoh", "--export", "a", "--slots", "1"]) == 2
+    assert "--slots is 2 to 250" in capsys.readouterr().err
+
+
+def test_without_zenoh_one_line_names_the_extra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zenoh", None)
+    assert cli.main(["bridge", "zenoh", "--export", "a"]) == 2
+    error = capsys.readouterr().err
+    assert 'pip install "ndsharray[bridge]"' in error
+    assert error.count("\n") == 1
+
+
+class Entry:
+    """An entry point of somebody else's package."""
+
+    def __init__(self, name: str, loaded: Any) -> None:
+        self.name, self._loaded = name, loaded
+
+    def load(self) -> Any:
+        if isinstance(self._loaded, Exception):
+            raise self._loaded
+        return self._loaded
+
+
+def test_engines_of_other_packages_are_found_and_broken_ones_harm_nobody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [Entry("memory", MemoryEngine), Entry("broken", ImportError("no such thing"))]
+    groups: list[str] = []
+
+    def entry_points(group: str) -> list[Entry]:
+        groups.append(group)
+        return entries
+
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    assert engines() == {"zenoh": ZenohEngine, "memory": MemoryEngine}
+    assert "engine 'broken' cannot be loaded: no such thing" in capsys.readouterr().err
+    assert set(groups) == {"ndsharray.bridges"}
+    options = cli.parser_of("bridge").parse_args(
+        ["memory", "--net", "x", "--import", "a", "--import", "b*"]
+    )
+    assert (options.engine, options.net, options.import_) == ("memory", "x", ["a", "b*"])
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_it_prints_a_line_a_second_for_each_array(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Stop:
+        asked = False
+
+        def wait(self, seconds: float) -> bool:
+            until(lambda: net.outlets)
+            self.asked, before = True, self.asked
+            return before
+
+    net = Net()
+    monkeypatch.setattr(ndsharray.tools.bridge, "engines", lambda: {"zenoh": MemoryEngine})
+    monkeypatch.setattr(MemoryEngine, "arguments", classmethod(lambda cls, parser: None))
+    monkeypatch.setattr(MemoryEngine, "of_options", classmethod(lambda cls, options: cls(net)))
+    monkeypatch.setattr(
+        ndsharray.tools.bridge, "stop_on_signals", lambda: contextlib.nullcontext(Stop())
+    )
+    with NdShArray("cam", np.arange(3), "w"):
+        assert cli.main(["bridge", "zenoh", "--export", "*"] + ["--json"] * as_json) == 0
+    line = capsys.readouterr().out.strip()
+    if as_json:
+        record = json.loads(line)
+        assert (record["name"], record["direction"], record["frames"]) == ("cam", "out", 0)
+        assert set(record) == {*Totals._fields, "hz", "bytes_per_s"}
+    else:
+        assert line == "cam out  0.0 Hz  0 B/s  sent 0  dropped 0"
+
+
+def test_a_bridge_needs_lists_of_names(net: Net) -> None:
+    with pytest.raises(TypeError, match="sequences of names"):
+        Bridge(net.engine(), export="cam")
+    with pytest.raises(ValueError, match="names to export or to import"):
+        Bridge(net.engine())
