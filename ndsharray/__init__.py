@@ -15,7 +15,7 @@ from .errors import (
     UnknownTransportError,
     WriterExistsError,
 )
-from .ndsharray import NdShArray, supported_types
+from .ndsharray import NdShArray, supported_types, wait
 
 if TYPE_CHECKING:
     from ._registry.inspection import ArrayInfo, SlotInfo, arrays, info
@@ -42,6 +42,7 @@ __all__ = [
     "arrays",
     "info",
     "supported_types",
+    "wait",
 ]
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ._protocol.dtypes import is_masked
 from ._protocol.format import MAX_SLOTS, MIN_SLOTS
 
-__all__ = ["as_shape", "check_out", "check_slots", "check_stamp", "check_timeout"]
+__all__ = ["as_shape", "check_max_age", "check_out", "check_slots", "check_stamp", "check_timeout"]
 
 
 def check_slots(slots: int) -> None:
@@ -30,18 +30,25 @@ def check_slots(slots: int) -> None:
 
 def check_timeout(timeout: float | None) -> float | None:
     """Return a timeout in seconds as a float; None: for ever."""
-    if timeout is None:
-        return None
+    return None if timeout is None else _seconds("timeout", timeout)
+
+
+def check_max_age(max_age: float) -> float:
+    """Return an age in seconds as a float."""
+    return _seconds("max_age", max_age)
+
+
+def _seconds(what: str, given: float) -> float:
     try:
-        if isinstance(timeout, (str, bytes, bytearray)):
+        if isinstance(given, (str, bytes, bytearray)):
             raise TypeError
-        seconds = float(timeout)
+        seconds = float(given)
     except OverflowError:
-        seconds = math.inf if timeout > 0 else -math.inf
+        seconds = math.inf if given > 0 else -math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"timeout is seconds or None, not {timeout!r}") from None
+        raise TypeError(f"{what} is seconds or None, not {given!r}") from None
     if math.isnan(seconds) or seconds < 0:
-        raise ValueError(f"timeout must be 0 or more seconds, or None, not {timeout!r}")
+        raise ValueError(f"{what} must be 0 or more seconds, or None, not {given!r}")
     return seconds
 
 

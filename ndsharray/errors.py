@@ -118,7 +118,8 @@ class WriterExistsError(NdShArrayError, FileExistsError):
 
     def __init__(self, name: str, pid: int, ended: bool = False) -> None:
         by = f" (process {pid})" if pid else ""
-        problem = f"has a living writer{by}; one array has one writer at a time"
+        rule = "one array has one writer at a time (`ndsharray list` shows it)"
+        problem = f"has a living writer{by}; {rule}"
         if ended:
             problem = (
                 f"is held by another process; its last writer{by} has ended, or runs in another "

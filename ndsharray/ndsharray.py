@@ -7,20 +7,31 @@ What may live here: what users see. Not here: how frames get from one process to
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import compress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import backends
-from ._arguments import as_shape, check_out, check_slots, check_stamp, check_timeout
+from ._arguments import (
+    as_shape,
+    check_max_age,
+    check_out,
+    check_slots,
+    check_stamp,
+    check_timeout,
+)
 from ._protocol.dtypes import check_array, check_dtype, supported_types
 from ._protocol.format import Layout
 from ._protocol.memory import require_whole_words
 from ._reader.delivery import Delivery
+from ._reader.frames import Frames
+from ._reader.read_async import read_async
 from ._reader.reader import Reader
+from ._reader.wait_many import wait_many
 from ._registry.cleanup import sweep
 from ._registry.mismatch import Hint
 from ._registry.names import address_of
@@ -31,9 +42,15 @@ from .backends.base import Transport, check_name
 from .errors import AccessError
 
 if TYPE_CHECKING:
-    from typing_extensions import Self  # 3 ms, and for type checkers only
+    from typing import TypeAlias  # 3 ms, and for type checkers only
 
-__all__ = ["NdShArray", "supported_types"]
+    from typing_extensions import Self
+
+    Role: TypeAlias = Literal["r", "w", "R", "W"]
+    _Scalar = TypeVar("_Scalar", bound=np.generic)
+    _DTypeOf: TypeAlias = type[_Scalar] | np.dtype[_Scalar]
+
+__all__ = ["NdShArray", "supported_types", "wait"]
 
 _AT_ONCE = 0.0  # by its identity: no other timeout is so common
 _NO_ARRAY: npt.NDArray[Any] = np.empty((0,), np.uint8)
@@ -88,6 +105,27 @@ class NdShArray:
     >>> reader.close(); writer.close()
     """
 
+    # The role has to be given; only `array`, which comes before it, has a default.
+    @overload
+    def __init__(
+        self,
+        name: str,
+        array: npt.NDArray[Any],
+        r_w: Role,
+        *,
+        transport: str | Transport | None = None,
+        slots: int = 3,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        name: str,
+        array: npt.NDArray[Any] = ...,
+        *,
+        r_w: Role,
+        transport: str | Transport | None = None,
+        slots: int = 3,
+    ) -> None: ...
     def __init__(
         self,
         name: str,
@@ -230,7 +268,7 @@ class NdShArray:
         As soon as another writer has the name, that one counts. It takes a few microseconds while
         the array is there, changes nothing, and can be asked from any thread, also while another
         one waits in `read`. Where this user may not open the writer's lock file (an array that
-        a group may only read), a killed writer counts as live.
+        a group may only read), Linux alone can tell; elsewhere a killed writer counts as live.
 
         Raises
         ------
@@ -284,13 +322,37 @@ class NdShArray:
             check_array(array)
         self._writer.write(array, 0 if time_ns is None else check_stamp(time_ns))
 
+    @overload
+    def loan(
+        self,
+        shape: int | Sequence[int] | None,
+        dtype: _DTypeOf[_Scalar],
+        *,
+        time_ns: int | None = None,
+    ) -> Loan[_Scalar]: ...
+    @overload
+    def loan(
+        self,
+        shape: int | Sequence[int] | None = None,
+        *,
+        dtype: _DTypeOf[_Scalar],
+        time_ns: int | None = None,
+    ) -> Loan[_Scalar]: ...
+    @overload
     def loan(
         self,
         shape: int | Sequence[int] | None = None,
         dtype: npt.DTypeLike | None = None,
         *,
         time_ns: int | None = None,
-    ) -> Loan:
+    ) -> Loan[Any]: ...
+    def loan(
+        self,
+        shape: int | Sequence[int] | None = None,
+        dtype: npt.DTypeLike | None = None,
+        *,
+        time_ns: int | None = None,
+    ) -> Loan[Any]:
         """Lend the next frame's memory, to be filled where it lies: no copy at all.
 
         At the end of the ``with`` block the frame is published; if the block ends with an
@@ -361,6 +423,7 @@ class NdShArray:
         *,
         out: npt.NDArray[Any] | None = None,
         copy: bool = True,
+        max_age: float | None = None,
     ) -> tuple[bool, npt.NDArray[Any]]:
         """Return the newest frame, if it is new, and whether it is.
 
@@ -378,6 +441,10 @@ class NdShArray:
             you are done; somebody who holds several makes the writer take more memory. A reader
             can hold four such arrays at a time, and keeps the last one itself until the next
             read; further ones, and all those of a 63rd reader, are private read-only copies.
+        max_age : float, optional
+            Seconds: a frame that was written longer ago does not count as new (what a killed writer
+            left, for example). A later call without `max_age` still returns it, if it is the newest
+            then. Default: any age.
 
         Returns
         -------
@@ -397,10 +464,12 @@ class NdShArray:
         FormatError
             If the shared memory is not what it says: damaged, or of another format version.
         ValueError
-            For a `timeout` that is negative or NaN; if `out` has another shape or dtype than the
-            frame (which then comes again), or is read-only, or `copy` is False as well.
+            For a `timeout` or `max_age` that is negative or NaN; if `out` has another shape or
+            dtype than the frame (which then comes again), or is read-only, or `copy` is False as
+            well.
         TypeError
-            If `timeout` is not a number, or `out` not an ``ndarray`` (or a masked one).
+            If `timeout` or `max_age` is not a number, or `out` not an ``ndarray`` (or a masked
+            one).
         RuntimeError
             If another thread is reading with this object, or in a signal handler that interrupted
             a read of it.
@@ -410,9 +479,10 @@ class NdShArray:
             reader = self._get_reader("read")  # which says what is wrong
         if timeout is not _AT_ONCE:
             timeout = check_timeout(timeout)
-        if out is None:
+        if out is None and max_age is None:
             return reader.read(reader.by_copy if copy else reader.in_place, timeout)
-        return reader.read(_into(reader, out, copy), timeout)[0], out
+        valid, array = reader.read(_delivery(reader, out, copy, max_age), timeout)
+        return valid, array if out is None else out
 
     async def read_async(
         self,
@@ -420,6 +490,7 @@ class NdShArray:
         *,
         out: npt.NDArray[Any] | None = None,
         copy: bool = True,
+        max_age: float | None = None,
     ) -> tuple[bool, npt.NDArray[Any]]:
         """Read as `read` does, inside an ``asyncio`` event loop, whose other tasks run meanwhile.
 
@@ -430,14 +501,15 @@ class NdShArray:
         """
         reader = self._get_reader("read_async")
         timeout = check_timeout(timeout)
-        if out is None:
-            return await reader.read_async(reader.by_copy if copy else reader.in_place, timeout)
-        return (await reader.read_async(_into(reader, out, copy), timeout))[0], out
+        delivery = _delivery(reader, out, copy, max_age)
+        valid, array = await read_async(reader, delivery, timeout)
+        return valid, array if out is None else out
 
-    def frames(
-        self, timeout: float | None = None, *, copy: bool = True
-    ) -> Iterator[npt.NDArray[Any]]:
+    def frames(self, timeout: float | None = None, *, copy: bool = True) -> Frames:
         """Iterate over every frame in order, as far as the writer's slots reach back.
+
+        ``for frame in reader.frames()``, or in a task of an ``asyncio`` loop ``async for``, under
+        the rules of `read_async`.
 
         It begins after the last frame that was read; on a new reader with the oldest one that is
         there. A reader that falls behind by more than the writer's ``slots`` misses frames, and
@@ -456,7 +528,7 @@ class NdShArray:
 
         Returns
         -------
-        iterator of numpy.ndarray
+        iterator and asynchronous iterator of numpy.ndarray
             It ends when the timeout passes, or when the writer has closed the array and all that
             is left of it was returned. The next call goes on where this one ended, and then waits
             for another writer.
@@ -470,7 +542,7 @@ class NdShArray:
         """
         reader = self._get_reader("frames")
         delivery = reader.by_copy if copy else reader.in_place
-        return _Frames(self, reader, delivery, check_timeout(timeout))
+        return Frames(self, reader, delivery, check_timeout(timeout))
 
     def close(self) -> None:
         """End this side. Harmless when repeated.
@@ -520,35 +592,77 @@ class NdShArray:
         return self._writer
 
 
-class _Frames:
-    """The iterator of `NdShArray.frames`: an exception does not end it, so no frame is lost."""
+def wait(readers: Iterable[NdShArray], timeout: float | None = None) -> list[NdShArray]:
+    """Wait until at least one of several readers has news, in one sleep for all.
 
-    def __init__(
-        self, owner: NdShArray, reader: Reader, delivery: Delivery, timeout: float | None
-    ) -> None:
-        self._owner: NdShArray | None = owner  # which closes the reader when it is collected
-        self._reader: Reader | None = reader
-        self._delivery = delivery
-        self._timeout = timeout
+    News are a frame that is new to the reader, the end of its array (its writer has closed it; told
+    once), or an error that its next `NdShArray.read` raises. Nothing is read: the frame is for the
+    next call on the reader.
 
-    def __iter__(self) -> Self:
-        return self
+    Parameters
+    ----------
+    readers : iterable of NdShArray
+        Readers, of any transports; one that is given twice counts once. Their writers may come
+        later. A call holds all of them, as a `NdShArray.read` with a timeout would.
+    timeout : float or None
+        Seconds to wait at most; 0: not at all; None: for ever.
 
-    def __next__(self) -> npt.NDArray[Any]:
-        reader = self._reader
-        if reader is not None:
-            valid, frame = reader.next(self._delivery, self._timeout)
-            if valid:
-                return frame
-        self._reader = self._owner = None  # an iterator that ended stays so
-        raise StopIteration
+    Returns
+    -------
+    list of NdShArray
+        The readers that have news, in the given order; empty if the time is up, and at once if no
+        readers are given.
+
+    Raises
+    ------
+    AccessError
+        If one of them is a writer.
+    ClosedError
+        If one of them was closed, also by another thread during the wait.
+    RuntimeError
+        If another thread or task is reading with one of them, or in a signal handler that
+        interrupted a call of one.
+    TypeError, ValueError
+        For a `timeout` as in `NdShArray.read`; if one of `readers` is no `NdShArray`.
+
+    Notes
+    -----
+    With Linux 5.16 or newer up to 128 readers sleep without using the processor; while some of them
+    have no living writer, they look for one every 20 ms. Elsewhere, with more readers, and with
+    those that have no entry (docs: limits), it polls, with pauses of up to 5 ms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ndsharray
+    >>> left = ndsharray.NdShArray("doc-left", r_w="r")
+    >>> right = ndsharray.NdShArray("doc-right", r_w="r")
+    >>> with ndsharray.NdShArray("doc-right", np.arange(3), "w"):
+    ...     for reader in ndsharray.wait([left, right], timeout=1.0):
+    ...         print(reader.name, reader.read()[1])
+    doc-right [0 1 2]
+    >>> left.close(); right.close()
+    """
+    given = list(dict.fromkeys(readers))
+    for reader in given:
+        if not isinstance(reader, NdShArray):
+            raise TypeError(f"wait() takes NdShArray readers, not {type(reader).__name__}")
+    timeout = check_timeout(timeout)
+    news = wait_many([reader._get_reader("wait") for reader in given], timeout) if given else ()
+    return list(compress(given, news))
 
 
-def _into(reader: Reader, out: npt.NDArray[Any], copy: bool) -> Delivery:
-    if not copy:
+def _delivery(
+    reader: Reader, out: npt.NDArray[Any] | None, copy: bool, max_age: float | None
+) -> Delivery:
+    if out is None:
+        delivery = reader.by_copy if copy else reader.in_place
+    elif not copy:
         raise ValueError("out= and copy=False exclude each other")
-    check_out(out)
-    return reader.into(out)
+    else:
+        check_out(out)
+        delivery = reader.into(out)
+    return delivery if max_age is None else delivery.no_older_than(check_max_age(max_age))
 
 
 def _reader_of(name: str, transport: Transport) -> NdShArray:

@@ -34,6 +34,7 @@ collect_ignore = []
 if os.name == "nt":
     collect_ignore += ["faults/test_kills_at_every_step.py", "faults/test_resources.py"]
     collect_ignore += ["processes/test_children_and_stops.py"]
+    collect_ignore += ["processes/test_commands_on_terminals.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -36,7 +36,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "first-look-at-seq": FALSE,
     "newest-again-after-the-table": (" if .* else None$", ""),
     "seq-odd-before-the-payload": DROP,
-    "no-stamp-of-another": (r"\bwords\[.*", "if stamp: words[at + STAMP_WORD] = stamp"),
+    "no-stamp-of-another-frame": (" or .*:", ":"),
     "record-before-publish": ("$", "; record.newest_frame = (0, 0)"),
     "settle-after-an-interrupt": DROP,
     "left-after-interrupted-publish": DROP,
@@ -64,8 +64,8 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "bridge-bounded": FALSE,
     "waiting-byte": DROP,
     "waiting-byte-cleared": DROP,
-    "newest-again-before-sleeping": ("if .* and ", "if "),
-    "state-before-sleeping": (" and .*:", ":"),
+    "newest-again-before-sleeping": ("return .* and ", "return "),
+    "state-before-sleeping": (" and .*", ""),
     "wake": DROP,
     "wake-the-long-way": DROP,
     "wake-at-close": DROP,
@@ -112,7 +112,7 @@ TESTS = [
         unit/registry/test_reader_entries unit/system/test_lock_files
         unit/registry/test_probe api/test_writer_state
         unit/reader/test_in_place processes/test_waiting_for_a_frame
-        api/test_loan api/test_ndsharray
+        api/test_loan api/test_ndsharray api/test_stamps
         faults/test_forks_inside_calls faults/test_full_shm faults/test_interrupts
         processes/test_every_end faults/test_kills_at_every_step
         tools/test_bridge

@@ -46,7 +46,7 @@ class Record:
     __slots__ = ("newest_frame", "position")
 
     def __init__(self, newest: int = 0, frame: int = 0, position: int = 0) -> None:
-        self.newest_frame = (newest, frame, 0, 0)
+        self.newest_frame: tuple[int, int, int, int] = (newest, frame, 0, 0)
         self.position = position
 
 
@@ -73,6 +73,7 @@ class WriteSide:
         "_record",
         "_seq_at",
         "_stable",
+        "_stamped",
         "_tries",
         "_words",
         "open_position",
@@ -102,6 +103,7 @@ class WriteSide:
         self._tries = range(1, tries + 1)
         self._seq_at = [*range(SEQ_WORD, table.size // 8, table.stride // 8)]
         self.table_index = table_index
+        self._stamped = False  # whether any slot may have a stamp
         self._stable = [0] * table.slots  # seq of each slot's last whole frame
         self.open_position = 0
 
@@ -173,7 +175,10 @@ class WriteSide:
         number = record.newest_frame[1] + 1
         words[at + FRAME_WORD] = number
         words[at + TIME_WORD] = now
-        words[at + STAMP_WORD] = stamp  # also 0: it was another frame's; guard: no-stamp-of-another
+        # A 0 is stored only where it may replace another frame's stamp: it costs time.
+        if stamp or self._stamped:  # guard: no-stamp-of-another-frame
+            self._stamped = True
+            words[at + STAMP_WORD] = stamp
         if self._order is not None:
             self._order("W2")  # payload before seq; R1, and the table before newest; R6
         self._stable[index] = words[at] = seq

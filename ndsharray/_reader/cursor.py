@@ -15,11 +15,11 @@ from typing import Any
 from .._registry.names import Address
 from .._system import clock
 from .._system.wait import Waiter
-from ..errors import FormatError
 from .delivery import Delivery, LastFrame
-from .instance import LOOKS, Instance, View
+from .instance import LOOKS, Instance
 from .own_entry import OwnEntry
 from .pins import Pins
+from .sleep import Sleep
 
 __all__ = ["Cursor"]
 
@@ -44,6 +44,12 @@ class Cursor:
         That of the last frame; 0: none of this instance was delivered.
     missed : int
         How many frames passed unseen since the first one that was delivered.
+    seen : int
+        The newest word, as it was loaded last.
+    failed : bool
+        Whether the last try failed, or the waiting byte may be set.
+    marked : bool
+        Whether the waiting byte may be set.
     """
 
     def __init__(
@@ -57,18 +63,17 @@ class Cursor:
         self.pins = entry.pins(instance, None)
         self.position = self.missed = 0
         self._frame_id = 0  # the number of the last frame of this instance
-        self._seen = 0  # the newest word, as it was loaded last
+        self.seen = 0
         self._table_word = -1  # the newest word whose table was read last
-        self._failed = False  # whether the last try failed
+        self.failed = self.marked = False
         self._copied = 0  # copies without a pin in this call
-        self._waiting = False  # whether the waiting byte may be set
         self.waiter = Waiter(instance.side.newest_word())
 
     def detach(self) -> None:
         """In a forked child: drop what is the parent's, and keep the place."""
         self.instance.detach()
         self.side = self.instance.side
-        self._waiting = False  # the byte is the parent's
+        self.marked = False  # the byte is the parent's
 
     def newest(self, delivery: Delivery, word: int) -> bool:
         """Deliver the newest frame; False: nothing is new, or every try failed.
@@ -80,12 +85,14 @@ class Cursor:
         word : int
             The newest word, loaded just now.
         """
-        self._seen, position = word, word >> 1
+        self.seen, position = word, word >> 1
         if position == self.position or position == 0:
             return False
-        again, self._failed = self._failed, True  # until a try succeeds, however this one ends
+        again, self.failed = self.failed, True  # until a try succeeds, however this one ends
         # After a failed or interrupted try the table may be another one, and a pin may stand.
         if again or word & 1 != self.side.table_index:  # guard: table-after-a-failed-try
+            return self._try(delivery, 0)
+        if delivery.max_age_ns is not None:  # the age first
             return self._try(delivery, 0)
         # The short way: the segment is the one that the last frame was read from.
         if delivery.pinned_from:
@@ -103,10 +110,12 @@ class Cursor:
             if loaded is None:
                 continue
             word, table = loaded
-            self._seen, position = word, word >> 1
+            self.seen, position = word, word >> 1
             if position == self.position or position == 0:
                 return False
             if instance.follow(self._address, table, word & 1):
+                if delivery.max_age_ns is not None and instance.age(position) > delivery.max_age_ns:
+                    return False
                 if self._read_or_pin(position, delivery):
                     return True
                 if self._copied >= _COPIES:
@@ -119,7 +128,7 @@ class Cursor:
         self.settle()
         self._copied = 0
         for _ in range(LOOKS):
-            word = self._seen = side.newest()
+            word = self.seen = side.newest()
             if word >> 1 == self.position or word >> 1 == 0:
                 return False
             # guard: in-order-table-tells
@@ -149,7 +158,7 @@ class Cursor:
         if loaded is None:
             return 0
         word, table = loaded
-        self._seen = word
+        self.seen = word
         if (
             side.segment is not None  # guard: in-order-left-segment-first
             and side.table.segment == table.previous != table.segment
@@ -172,7 +181,7 @@ class Cursor:
         """Deliver the frame of a position with its slot pinned, or without if no pin is free."""
         pins = self._held_pins()
         if pins is not None:
-            self._failed = True  # until the end: an interrupt may leave a pin
+            self.failed = True  # until the end: an interrupt may leave a pin
             try:
                 if pins.pin(position % self.side.table[1]):
                     return self._read(position, delivery, pins)
@@ -201,7 +210,7 @@ class Cursor:
         frame_id, written, stamp, uuid, index = head
         view = known = instance.views[index]
         if view[0] != uuid:
-            decoded = self._decode(position, index, uuid)
+            decoded = instance.decode_whole(position, index, uuid)
             if decoded is None:
                 return False
             view = decoded
@@ -227,23 +236,8 @@ class Cursor:
             missed += frame_id - self._frame_id - 1
         # At the end: if an interrupt comes before, the frame is delivered again.
         self.position, self._frame_id, self.missed = position, frame_id, missed
-        self._failed = False
+        self.failed = False
         return True
-
-    def _decode(self, position: int, index: int, uuid: tuple[int, int]) -> View | None:
-        """Decode the layout in a slot; None: the slot does not hold the frame any more.
-
-        Raises
-        ------
-        FormatError
-            If the layout cannot be true, and the slot held the frame all the time.
-        """
-        try:
-            return self.instance.decode(index, uuid)
-        except FormatError:
-            if self.side.confirm(position):  # guard: second-look-at-seq-before-an-error
-                raise
-            return None  # it was only an unfinished frame
 
     def settle(self) -> None:
         """Clear what an interrupt left: the pin of a try, the waiting byte of a sleep."""
@@ -251,9 +245,9 @@ class Cursor:
         if pins is not None and pins.ours:
             if pins.open is not None:
                 pins.settle()
-            if self._waiting:
+            if self.marked:
                 self.side.end_waiting(pins.entry.index)
-                self._waiting = False
+                self.marked = False
 
     def end(self) -> None:
         """Count as missed what was published before the array's end and not delivered."""
@@ -274,27 +268,29 @@ class Cursor:
 
     def has_news(self) -> bool:
         """Tell whether newest has moved since it was loaded last."""
-        return self.side.newest() != self._seen
+        return self.side.newest() != self.seen
+
+    def has_unread(self) -> bool:
+        """Tell whether the newest frame was not delivered; of a closed array: one that is left."""
+        live = self.side.is_live()
+        word = self.seen = self.side.newest()
+        if word >> 1 == self.position or word >> 1 == 0:
+            return False
+        # What is not mapped yet is gone with the names.
+        return live or (
+            self.side.segment is not None and self.side.oldest(self.position, word >> 1) > 0
+        )
 
     def sleep(self, seconds: float) -> None:
         """Sleep until newest may have moved since it was loaded last, for `seconds` at most."""
-        if self.waiter.spin(self._seen):
+        if self.waiter.spin(self.seen):
             return
-        side, pins = self.side, self._held_pins()
-        if pins is None or not self.waiter.sleeps:
-            self.waiter.poll(self._seen, seconds)
+        if not self.can_sleep():
+            self.waiter.poll(self.seen, seconds)
             return
-        entry = pins.entry.index
-        # Until the end: `settle` looks at the first one, and the second one makes the next new
-        # frame call `settle`.
-        self._waiting, failed, self._failed = True, self._failed, True
+        sleep = Sleep(self)
         try:
-            # The word as it is now, not that of the last frame: a frame that cannot be read yet
-            # must not keep the reader awake.
-            word = side.begin_waiting(entry)
-            # guard: newest-again-before-sleeping, state-before-sleeping
-            if word == self._seen and side.is_live():
-                self.waiter.sleep(word, seconds)
+            if sleep.begin():
+                self.waiter.sleep(self.seen, seconds)
         finally:
-            side.end_waiting(entry)
-        self._waiting, self._failed = False, failed
+            sleep.end()

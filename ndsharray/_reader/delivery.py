@@ -5,6 +5,7 @@ Not here: which frame it is, and whether it was whole (``cursor``).
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -63,14 +64,24 @@ class Delivery:
         Whether `finish` has work to do.
     stays : bool
         Whether the array stays in the slot, so the pin must stand as long as the array lives.
+    max_age_ns : int or None
+        Nanoseconds since its write after which the newest frame does not count as new.
     """
 
     pinned_from = 1  # guard: second-try-pinned
     finishes = False
     stays = False
+    max_age_ns: int | None = None
 
     def __init__(self, buffers: Buffers) -> None:
         self._buffers = buffers
+
+    def no_older_than(self, seconds: float) -> Delivery:
+        """Return the same delivery, of frames that are no older than this."""
+        delivery = copy(self)
+        # An age below it: no clock counts so far, and an int of infinity is none.
+        delivery.max_age_ns = int(min(seconds, 1e9) * 1e9)
+        return delivery
 
     def deliver(self, segment: Memory, view: View) -> npt.NDArray[Any]:
         """Return the array for a frame whose slot is pinned."""

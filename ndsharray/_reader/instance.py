@@ -15,6 +15,7 @@ from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, Layout, T
 from .._protocol.memory import Fences, Memory, make_fences
 from .._protocol.reading import ReadSide
 from .._registry.names import Address
+from .._system import clock
 from ..backends.base import Segment
 from ..errors import FormatError
 from .buffers import SMALLEST
@@ -128,6 +129,12 @@ class Instance:
                 return True
         return False
 
+    def age(self, position: int) -> int:
+        """Return the age in ns of a position's frame; 0: its slot does not hold it any more."""
+        head = self.side.head(position)
+        whole = self.side.confirm(position)
+        return clock.now_ns() - head[1] if head is not None and whole else 0
+
     def decode(self, index: int, uuid: tuple[int, int]) -> View:
         """Return the layout in a slot and an array over its payload.
 
@@ -153,6 +160,21 @@ class Instance:
         start, small = record + header, payload < SMALLEST and layout.dtype.names is None
         bytes_ = segment.bytes[start : start + payload]
         return View(layout.words, layout, layout.view(segment, record), bytes_, small)
+
+    def decode_whole(self, position: int, index: int, uuid: tuple[int, int]) -> View | None:
+        """Return what `decode` does; None: the slot does not hold the position's frame any more.
+
+        Raises
+        ------
+        FormatError
+            If the layout cannot be true, and the slot held the frame all the time.
+        """
+        try:
+            return self.decode(index, uuid)
+        except FormatError:
+            if self.side.confirm(position):  # guard: second-look-at-seq-before-an-error
+                raise
+            return None  # it was only an unfinished frame
 
     def remember(self, index: int, view: View) -> None:
         """Remember the view of a slot, and its layout."""

@@ -1,11 +1,13 @@
 """A reader: its calls, which exclude each other, and its end.
 
 Not here: which instance is read (``source``), which frame is next (``cursor``), how to sleep
-(``waiting``). A reader waits for nothing but a frame, and stores nothing but its own entry.
+(``waiting``), a call of a task (``read_async``) and of several readers at once (``wait_many``). A
+reader waits for nothing but a frame, and stores nothing but its own entry.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +18,6 @@ import numpy.typing as npt
 from .._registry.lookup import WriterState
 from .._registry.names import Address
 from .._system import at_exit
-from .._system.foreign import require_asyncio
 from .._system.fork import SIDES, detach_in_child
 from .._system.guard import refuse_nested, refuse_thread
 from ..errors import ClosedError, FormatError
@@ -24,9 +25,9 @@ from .buffers import Buffers
 from .delivery import Copy, Delivery, InPlace, Into
 from .own_entry import OwnEntry
 from .source import NEW, NOTHING, Outcome, Source
-from .waiting import Waiting, deadline_of
+from .waiting import Waiting
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "deadline"]
 
 
 class Reader:
@@ -130,7 +131,7 @@ class Reader:
                 raise ClosedError("the reader was closed")
             outcome = look(self._source, delivery)
             if outcome is NOTHING and timeout != 0.0:
-                outcome = self._wait(look, delivery, deadline_of(timeout))
+                outcome = self._wait(look, delivery, deadline(timeout))
             return outcome is NEW, self.last.array  # here, where no other call can change it
         except BaseException as error:
             if self._forked:
@@ -155,11 +156,11 @@ class Reader:
         return self.read(delivery, timeout, look=Source.oldest)
 
     def _wait(
-        self, look: Callable[[Source, Delivery], Outcome], delivery: Delivery, deadline: float
+        self, look: Callable[[Source, Delivery], Outcome], delivery: Delivery, end: float
     ) -> Outcome:
         try:
             while True:
-                left = deadline - time.monotonic()
+                left = end - time.monotonic()
                 if left <= 0:
                     return NOTHING
                 try:
@@ -175,43 +176,6 @@ class Reader:
                     return outcome
         finally:
             self._waiting.end()
-
-    async def read_async(
-        self, delivery: Delivery, timeout: float | None
-    ) -> tuple[bool, npt.NDArray[Any]]:
-        """Deliver the newest frame as `read` does, while the event loop runs other tasks."""
-        require_asyncio()
-        try:
-            return await self._read_async(delivery, timeout)
-        except ClosedError:
-            if self._left and at_exit.in_daemon():
-                from .._system.wait_async import stop_task
-
-                await stop_task()  # other tasks of the loop may have to end something
-            raise
-
-    async def _read_async(
-        self, delivery: Delivery, timeout: float | None
-    ) -> tuple[bool, npt.NDArray[Any]]:
-        if self._task is not None:
-            self._refuse_beside_task()
-        task = object()
-        try:
-            self._task = task
-            self._waiting.forget_async()  # of a task that was interrupted at its end
-            deadline = deadline_of(timeout)
-            while True:
-                found = self.read(delivery, task=task)
-                left = deadline - time.monotonic()
-                if found[0] or left <= 0:
-                    return found
-                await self._waiting.sleep_async(self._source.cursor, left)
-        finally:
-            if self._task is task:  # in a forked child it may be another one
-                self._task = None
-                self._waiting.end_async()
-                if self.closed:
-                    self.close(asked=True)
 
     def _refuse_beside_task(self) -> None:
         if self._task is not None:  # a forked child may continue a task that its parent has
@@ -298,3 +262,8 @@ class Reader:
     def _stop_daemon(self, task: object) -> None:
         if self._left and task is None:  # a task is stopped by `read_async`
             at_exit.stop_daemon()
+
+
+def deadline(timeout: float | None) -> float:
+    """Return when a timeout that begins now is over, on the clock of ``time.monotonic``."""
+    return math.inf if timeout is None else time.monotonic() + timeout

@@ -76,6 +76,7 @@ class Source:
         self.last = LastFrame(array)
         self.cursor: Cursor | None = None
         self._ended: Cursor | None = None  # the instance whose end was reported
+        self._told: Cursor | None = None  # the one whose end `has_unread` told
 
     def newest(self, delivery: Delivery) -> Outcome:
         """Look for the newest frame of the array that the name stands for."""
@@ -140,6 +141,25 @@ class Source:
         cursor = self.cursor
         return writer_state(self._address, cursor.instance.memory if cursor is not None else None)
 
+    def has_unread(self) -> bool:
+        """Tell whether the next call has a frame to deliver, or an end to report: told once."""
+        cursor = self.cursor
+        if cursor is not None:
+            live = cursor.side.is_live()
+            if cursor.has_unread():
+                return True
+            if live:
+                self._told = None  # a closed control segment can be adopted, and end once more
+                if not self.finder.is_due():
+                    return False
+            elif cursor not in (self._told, self._ended):
+                self._told = cursor
+                return True
+        found = self._look_up()
+        if found is None or (cursor is not None and not found.has_frame):
+            return False
+        return self._attach(found).has_unread()
+
     def _look_up(self) -> Instance | None:
         cursor = self.cursor
         return self.finder.find(cursor.instance if cursor is not None else None)
@@ -164,4 +184,4 @@ class Source:
         cursor = self.cursor
         self.last.array = _NO_ARRAY
         self._entry.release(cursor.pins if cursor is not None else None)
-        self.cursor = self._ended = None
+        self.cursor = self._ended = self._told = None

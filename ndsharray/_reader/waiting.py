@@ -5,17 +5,15 @@ Not here: what the reader does next (``reader``), how a sleep on newest begins (
 
 from __future__ import annotations
 
-import math
-import time
 from typing import Any
 
 from .._system.root_watch import Watch
 from .cursor import Cursor
 from .finder import LOOK_NS, Finder
 
-__all__ = ["Waiting", "deadline_of"]
+__all__ = ["NAP", "Waiting"]
 
-_NAP = LOOK_NS / 1e9  # seconds of sleep at most before the name is looked up again
+NAP = LOOK_NS / 1e9  # seconds of sleep at most before the name is looked up again
 _NAPS = 8  # of one thread that sleeps for an event loop
 
 
@@ -31,32 +29,37 @@ class Waiting:
         The array's root.
     finder : Finder
         The reader's.
+
+    Attributes
+    ----------
+    root : str
+        The array's root.
     """
 
     def __init__(self, root: str, finder: Finder) -> None:
-        self._root = root
+        self.root = root
         self._finder = finder
         self._watch: Watch | None = None  # while no writer lives
         self._loop_watch: Any = None  # a LoopWatch, in a read_async while no writer lives
 
     def sleep(self, cursor: Cursor | None, seconds: float) -> None:
         """Sleep until there may be something new, for `seconds` at most."""
-        nap = min(seconds, _NAP)
+        nap = min(seconds, NAP)
         if cursor is not None and cursor.side.is_live():
             cursor.sleep(nap)
             return
         if self._watch is None:
-            self._watch = Watch(self._root)
+            self._watch = Watch(self.root)
         self._watch.sleep(nap)
 
     async def sleep_async(self, cursor: Cursor | None, seconds: float) -> None:
         """Sleep like `sleep`, while the event loop runs other tasks."""
         from .._system.wait_async import LoopWatch, in_thread, sleep_until
 
-        nap = min(seconds, _NAP)
+        nap = min(seconds, NAP)
         if cursor is None or not cursor.side.is_live():
             if self._loop_watch is None:
-                self._loop_watch = LoopWatch.join(self._root)
+                self._loop_watch = LoopWatch.join(self.root)
             else:
                 await self._loop_watch.sleep(nap)
         elif cursor.can_sleep():
@@ -65,7 +68,7 @@ class Waiting:
                 return cursor.has_news() or not cursor.side.is_live() or self._finder.is_old()
 
             wake = cursor.waiter.wake
-            await in_thread(cursor.sleep, _NAP, min(seconds, _NAPS * _NAP), awake, wake)
+            await in_thread(cursor.sleep, NAP, min(seconds, _NAPS * NAP), awake, wake)
         else:
             await sleep_until(cursor.has_news, nap)
 
@@ -91,8 +94,3 @@ class Waiting:
     def forget_async(self) -> None:
         """Drop the watch of a task without ending it: it is that of a forked child's parent."""
         self._loop_watch = None
-
-
-def deadline_of(timeout: float | None) -> float:
-    """Return when a timeout in seconds ends, on ``time.monotonic``; None: never."""
-    return math.inf if timeout is None else time.monotonic() + timeout

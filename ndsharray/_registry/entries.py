@@ -20,6 +20,7 @@ from .._protocol.format import ENTRIES, OWNERS_WORD, PINS_BYTE, PINS_PER_ENTRY, 
 from .._protocol.memory import Memory
 from .._protocol.seqlock import clear_owner, set_owner
 from .._system import lockfile
+from .._system.held import is_held
 from .names import Address, parse_lock
 
 __all__ = [
@@ -174,7 +175,7 @@ def count_readers(address: Address, control: Memory | None) -> int:
         if control is None
         else [entry for entry in range(ENTRIES) if control.words[OWNERS_WORD + entry]]
     )
-    return sum(lockfile.probe(address.entry_lock(entry)) for entry in entries)
+    return sum(is_held(address.entry_lock(entry)) for entry in entries)
 
 
 def marked(control: Memory) -> set[int]:

@@ -18,6 +18,7 @@ from .._protocol.format import ControlHeader
 from .._protocol.memory import Fences, Memory, make_fences
 from .._protocol.seqlock import is_ready
 from .._system import clock, lockfile
+from .._system.held import is_held
 from ..backends.base import Segment, Transport
 from ..errors import FormatError, WriterExistsError
 from .names import Address, address_of, parse_lock
@@ -166,7 +167,7 @@ def writer_state(address: Address, control: Memory | None = None) -> WriterState
 
 def living(address: Address, control: Memory) -> Literal["live", "killed", "closed"]:
     """Return the state of a writer that had not closed the array a moment ago."""
-    if lockfile.probe(address.writer_lock()):
+    if is_held(address.writer_lock()):
         return "live"
     # Once more: a writer that closes the array stores that before it unlocks.
     # guard: state-after-the-lock-file

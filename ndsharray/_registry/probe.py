@@ -18,7 +18,8 @@ from .._protocol import format
 from .._protocol.dtypes import own_dtype
 from .._protocol.format import Layout
 from .._protocol.memory import make_fences
-from .._system import clock, lockfile
+from .._system import clock
+from .._system.held import is_held
 from .._system.root_watch import RootTime
 from ..backends.base import Transport
 from ..errors import FormatError, NoArrayError
@@ -33,9 +34,11 @@ __all__ = ["Head", "Probe"]
 _LOOK_NS = 250_000_000  # how often the name is looked up again
 _TRIES = 10  # a writer may overwrite the newest frame while its header is loaded
 
+_LINE = 300  # characters
+
 
 class Probe:
-    """Looks at one array, whether it exists yet or not.
+    """Looks at one array, whether it exists yet or not. One thread at a time may use it.
 
     Parameters
     ----------
@@ -124,7 +127,7 @@ class Probe:
         """Judge an array of which there is no control segment that can be used."""
         if found is lookup.State.OTHER_BOOT:
             return "killed", found.value
-        if lockfile.probe(self._address.writer_lock()):
+        if is_held(self._address.writer_lock()):
             return "absent", None
         if found is lookup.State.UNFINISHED or os.path.exists(self._address.writer_lock()):
             return "killed", "its writer was killed while it made the array or removed it"
@@ -207,7 +210,7 @@ class Probe:
             pinned_slots=sum(slot.pins > 0 for slot in slots),
             readers=count_readers(address, control),
             nbytes=_nbytes(address, found),
-            problem=problem,
+            problem=None if problem is None else _line(problem),
             slot_list=slots,
         )
 
@@ -234,6 +237,12 @@ def _slot_list(heads: Heads, epoch: int) -> Iterator[SlotInfo]:
                 "stable" if seq >> 1 != heads.position else "newest"
             )
             yield SlotInfo(index, state, head.frame_id, *_times(head, epoch), pinned)
+
+
+def _line(text: str) -> str:
+    """Return one line of a bounded length: damaged memory may be quoted in it."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LINE else f"{line[:_LINE]}..."
 
 
 def _nbytes(address: Address, found: lookup.Found) -> int:

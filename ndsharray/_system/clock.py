@@ -31,11 +31,12 @@ def unix_ns(moment: int) -> int:
     clock had always been right, and where the monotonic clock stands still while the machine
     sleeps (Linux, macOS), a sleep since then is missing.
     """
-    for _ in range(4):  # the thread may be interrupted between two looks
+    looks = 4  # at most: the thread may be stopped between two of them
+    while True:
         before, wall, after = now_ns(), time.time_ns(), now_ns()
-        if after - before < _CLOSE_NS:
-            break
-    return wall - (before + after) // 2 + moment
+        looks -= 1
+        if after - before < _CLOSE_NS or not looks:
+            return wall - (before + after) // 2 + moment
 
 
 class UnixTime:

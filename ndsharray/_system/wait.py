@@ -101,6 +101,21 @@ class Futex:
             return int(self._errno())
         return 0
 
+    def call(self, number: int, *arguments: Any) -> int:
+        """Call another call of its family; return an errno, 0 if it succeeds.
+
+        Parameters
+        ----------
+        number : int
+            The call's number.
+        *arguments : int or bytes
+            What it is given: numbers, and memory that it reads.
+        """
+        whole = [self.long(given) if isinstance(given, int) else given for given in arguments]
+        if self._syscall(self.long(number), *whole) == -1:
+            return int(self._errno())
+        return 0
+
     def wake(self, address: Any) -> None:
         """Wake all that sleep on the word at `address`."""
         self._syscall(self._number, address, self._wake, self._everybody)
@@ -141,6 +156,8 @@ class Waiter:
     ----------
     sleeps : bool
         Whether a sleeper can be woken; False: it polls.
+    address : int
+        Where the low half of the word is; only where there are futexes.
     """
 
     def __init__(self, word: memoryview) -> None:
@@ -149,7 +166,8 @@ class Waiter:
         self._low = 0 if sys.byteorder == "little" else 1
         self._futex = futex = working_futex()
         if futex is not None:
-            self._address = futex.long(array.__array_interface__["data"][0] + 4 * self._low)
+            self.address = array.__array_interface__["data"][0] + 4 * self._low
+            self._address = futex.long(self.address)
             self._timespec = futex.timespec()  # seconds and nanoseconds
         self._began, self._quick = 0.0, False  # when the last wait began; whether it was short
 

@@ -6,8 +6,9 @@ What may live here: the ``with`` block. Not here: which slot, its publication (`
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from .._arguments import check_stamp
@@ -47,7 +48,10 @@ class Lender(Protocol):
         ...
 
 
-class Loan:
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+
+class Loan(Generic[_Scalar]):
     """The ``with`` block of ``NdShArray.loan``.
 
     On a normal end the frame is published; after an exception it is not. Afterwards the array is
@@ -76,7 +80,7 @@ class Loan:
     def time_ns(self, time_ns: int | None) -> None:
         self._stamp = check_stamp(time_ns)
 
-    def __enter__(self) -> npt.NDArray[Any]:
+    def __enter__(self) -> npt.NDArray[_Scalar]:
         if self._begun is not None:
             raise RuntimeError("this loan is in use: call loan() for each with block")
         self._begun = begun = self._writer.lend(self._layout)

@@ -12,7 +12,7 @@ from .._registry.inspection import transports
 from .._registry.names import Address
 from .._registry.probe import Probe
 from .common import ToolError, common, duration, emit, human, matches, plural, select
-from .terminal import shown
+from .terminal import aligned, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--yes", action="store_true", help="remove it; otherwise nothing is changed"
     )
-    common(parser)
+    common(parser, wait=False)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,24 +45,16 @@ def run(options: argparse.Namespace) -> int:
             for info in select([name], options):
                 used = "has a living writer" if info.state == "live" else "is in use"
                 raise ToolError(f"{info.name!r} {used}: it stays")
-    bytes_, stays = 0, 0
-    for each in left:
-        removed = options.yes and _remove(each)
-        stays += options.yes and not removed
-        bytes_ += each.info.nbytes if removed or not options.yes else 0
-        if options.json:
-            emit({**each.info.as_dict(), "removed": removed})
-        else:
-            print(_line(each.info, removed, options.yes))
-    if not options.json:
-        count = plural(len(left) - stays, "array")
-        if not left:
-            print("nothing to remove")
-        elif options.yes:
-            print(f"removed {count} ({human(bytes_)})")
-        else:
-            print(f"would remove {count} ({human(bytes_)}): 'ndsharray clean --yes' does it")
-    return 1 if stays else 0
+    removed = [options.yes and _remove(each) for each in left]
+    infos = [each.info for each in left]
+    if options.json:
+        for info, gone in zip(infos, removed):
+            emit({**info.as_dict(), "removed": gone})
+    else:
+        for line in aligned([_cells(i, r, options.yes) for i, r in zip(infos, removed)]):
+            print(line)
+        print(_sum(infos, removed, options.yes))
+    return 1 if options.yes and not all(removed) else 0
 
 
 def _left(options: argparse.Namespace) -> list[_Left]:
@@ -78,7 +70,7 @@ def _left(options: argparse.Namespace) -> list[_Left]:
                 probe.close()
             if not options.names or any(matches(info.name, name) for name in options.names):
                 found.append(_Left(address, info))
-    return found
+    return sorted(found, key=lambda each: each.info.name)
 
 
 def _remove(each: _Left) -> bool:
@@ -89,7 +81,16 @@ def _remove(each: _Left) -> bool:
         return False
 
 
-def _line(info: ArrayInfo, removed: bool, asked: bool) -> str:
+def _cells(info: ArrayInfo, removed: bool, asked: bool) -> list[str]:
     what = "removed" if removed else "stays, it is in use" if asked else "left"
-    ago = "" if info.age is None else f", last frame {duration(info.age)} ago"
-    return f"{shown(info.name)}  {what}  {info.transport}  {human(info.nbytes)}, {info.state}{ago}"
+    ago = "" if info.age is None else f"last frame {duration(info.age)} ago"
+    return [shown(info.name), what, info.transport, info.state, human(info.nbytes), ago]
+
+
+def _sum(infos: list[ArrayInfo], removed: list[bool], asked: bool) -> str:
+    if not infos:
+        return "nothing to remove"
+    counted = [info for info, gone in zip(infos, removed) if gone or not asked]
+    size = human(sum(info.nbytes for info in counted))
+    found = f"{plural(len(counted), 'array')} ({size})"
+    return f"removed {found}" if asked else f"would remove {found}: 'ndsharray clean --yes' does it"

@@ -7,13 +7,14 @@ Each command is a module of this package, imported when it is chosen. It has
 * ``run(options) -> int``: does it, and returns the exit code.
 
 Exit codes: 0 fine, 1 nothing found, 2 wrong usage, 3 lost data or stopped by a limit, 130 ended by
-Ctrl-C before it was done. Not here: what commands have in common (``common``).
+Ctrl-C or SIGTERM before it was done. Not here: what commands have in common (``common``).
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from typing import Any
 from .. import NdShArrayError, __version__
 from .._registry.names import alike
 from .common import ToolError
+from .stopping import terminated_as_interrupted
+from .terminal import shown
 
 __all__ = ["COMMANDS", "main", "parser_of"]
 
@@ -56,9 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name need not fit the terminal's encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = _run(arguments)
-        sys.stdout.flush()
+        with terminated_as_interrupted():
+            code = _run(arguments)
+            sys.stdout.flush()
         return code
     except SystemExit as end:  # argparse has said what is wrong, or has printed the help
         return end.code if isinstance(end.code, int) else _USAGE
@@ -67,11 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _reader_has_gone()
     except ToolError as error:
-        return _failed(error, error.code)
-    except (NdShArrayError, OSError, ValueError) as error:
+        return _failed(str(error), error.code)
+    except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        return _failed(error, 1)
+        return _failed(_in_a_line(error), 1)
+
+
+def _in_a_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, (NdShArrayError, OSError, ValueError)):
+        return str(error)
+    return f"{type(error).__name__}: {error} ({DEBUG_VARIABLE}=1 shows where)"
 
 
 def _run(arguments: list[str]) -> int:
@@ -117,8 +131,9 @@ def _main_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _failed(error: BaseException, code: int) -> int:
-    print(f"ndsharray: {error}", file=sys.stderr)
+def _failed(problem: str, code: int) -> int:
+    line = " ".join(problem.split())
+    print(f"ndsharray: {shown(line)}", file=sys.stderr)
     return code
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "emit",
     "hertz",
     "human",
+    "is_left",
     "listed",
     "matches",
     "milliseconds",
@@ -49,6 +50,7 @@ __all__ = [
     "require",
     "seconds_of",
     "select",
+    "select_one",
     "stop_on_signals",
     "transport_of",
 ]
@@ -77,8 +79,8 @@ class ToolError(Exception):
 # --- options
 
 
-def common(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command."""
+def common(parser: argparse.ArgumentParser, *, wait: bool = True) -> None:
+    """Add the options of every command; ``--wait`` only where there is something to wait for."""
     group = parser.add_argument_group("which arrays, and how to print")
     group.add_argument("--json", action="store_true", help="print JSON, an object a line")
     group.add_argument(
@@ -89,7 +91,10 @@ def common(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--root", metavar="DIR", help="the directory of the arrays (default: NDSHARRAY_DIR)"
     )
-    group.add_argument("--wait", action="store_true", help="wait for a writer")
+    if wait:
+        group.add_argument("--wait", action="store_true", help="wait for a writer")
+    else:
+        parser.set_defaults(wait=False)
 
 
 def listed(options: argparse.Namespace) -> list[ArrayInfo]:
@@ -117,20 +122,43 @@ def select(
         With code 1, if there is no array of one of the names; it tells which names look alike.
     """
     patterns = list(names)
+    if options.wait:
+        return _awaited(patterns, options)
+    there = listed(options)
+    found = [info for info in there if _is_chosen(info, patterns, dead)]
+    for pattern in patterns:
+        if not _any_match(pattern, found):
+            raise ToolError(_not_found(pattern, there))
+    return found
+
+
+def _awaited(patterns: list[str], options: argparse.Namespace) -> list[ArrayInfo]:
+    """Return the living arrays, as soon as there is one for each pattern."""
     with stop_on_signals() as stop:
-        while True:
-            there = listed(options)
-            found = [info for info in there if _is_chosen(info, patterns, dead)]
-            missing = [p for p in patterns if not _any_match(p, found)]
-            live = [info for info in found if info.state == "live"]
-            if not options.wait:
-                if missing:
-                    raise ToolError(_not_found(missing[0], there))
+        while not stop.asked:
+            there = [info for info in listed(options) if info.state == "live"]
+            found = [info for info in there if _is_chosen(info, patterns, False)]
+            if found and all(_any_match(pattern, found) for pattern in patterns):
                 return found
-            if live and not [p for p in patterns if not _any_match(p, live)]:
-                return live
-            if stop.wait(_POLL):
-                raise KeyboardInterrupt
+            stop.wait(_POLL)
+    raise KeyboardInterrupt
+
+
+def select_one(name: str, options: argparse.Namespace) -> ArrayInfo:
+    """Return the array that a user named; if several transports have it, the only living one.
+
+    Raises
+    ------
+    ToolError
+        With code 1 as `select`; with code 2, if there are several.
+    """
+    found = select([name], options)
+    if len(found) > 1:
+        found = [info for info in found if info.state == "live"] or found
+    if len(found) > 1:
+        names = " and ".join(f"{info.name!r} on {info.transport}" for info in found[:_NAMED])
+        raise ToolError(f"one array at a time, and there are {names} (--transport chooses)", 2)
+    return found[0]
 
 
 def _is_chosen(info: ArrayInfo, patterns: list[str], dead: bool) -> bool:
@@ -141,6 +169,11 @@ def _is_chosen(info: ArrayInfo, patterns: list[str], dead: bool) -> bool:
 
 def _any_match(pattern: str, infos: list[ArrayInfo]) -> bool:
     return any(matches(info.name, pattern) for info in infos)
+
+
+def is_left(info: ArrayInfo) -> bool:
+    """Tell whether an array has ended, and has no frame that a reader could still get."""
+    return info.state == "closed" or (info.state == "killed" and not info.frame_id)
 
 
 def matches(name: str, pattern: str) -> bool:

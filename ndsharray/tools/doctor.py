@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from . import checks
 from .checks import Check
-from .common import emit
+from .common import common, emit
 from .terminal import Terminal, terminal
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
@@ -22,11 +22,7 @@ _COLOURS = {"ok": 32, "warn": 33, "fail": 31}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
-    parser.add_argument("--transport", metavar="NAME", help="the one to check (default: all)")
-    parser.add_argument(
-        "--root", metavar="DIR", help="the directory of the arrays (default: NDSHARRAY_DIR)"
-    )
+    common(parser, wait=False)
 
 
 def run(options: argparse.Namespace) -> int:

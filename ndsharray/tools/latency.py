@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from .common import (
-    ToolError,
     common,
     count_of,
     emit,
     milliseconds,
     reader_of,
-    select,
+    select_one,
     stop_on_signals,
 )
 
@@ -45,13 +44,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each second, and one for all at the end."""
-    found = select([options.name], options)
-    if len(found) > 1:
-        names = ", ".join(f"{info.name!r} on {info.transport}" for info in found)
-        raise ToolError(f"one array at a time, not {names}", 2)
+    info = select_one(options.name, options)
     taken: deque[float] = deque(maxlen=_REMEMBERED)
     frames, longest, due = 0, 0.0, time.monotonic() + 1
-    with stop_on_signals() as stop, reader_of(found[0], options) as reader:
+    with stop_on_signals() as stop, reader_of(info, options) as reader:
         reader.read(copy=False)  # its age is no latency
         while not stop.asked and frames != options.count:
             if reader.read(_WAIT, copy=not options.in_place)[0]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from .. import ArrayInfo
-from .common import common, describe, duration, emit, hertz, human, plural, select
+from .common import common, describe, duration, emit, hertz, human, is_left, plural, select
 from .rates import rate_of
 from .terminal import aligned, shown, terminal
 
@@ -48,11 +48,6 @@ def run(options: argparse.Namespace) -> int:
             more = f"; 'list --all' shows what {len(found)} left" if found else ""
             print(f"no arrays{more}", file=sys.stderr)
     return 0 if shown_ones else 1
-
-
-def is_left(info: ArrayInfo) -> bool:
-    """Tell whether an array has ended, and has no frame that a reader could still get."""
-    return info.state == "closed" or (info.state == "killed" and not info.frame_id)
 
 
 def _cells(info: ArrayInfo) -> list[str]:

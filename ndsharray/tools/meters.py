@@ -17,6 +17,7 @@ from .common import (
     Stop,
     ToolError,
     count_of,
+    is_left,
     listed,
     matches,
     seconds_of,
@@ -49,6 +50,11 @@ class Metered:
         self.meter = Meter(window)
         self.probe = probe
 
+    def comes(self) -> bool:
+        """Tell whether its rate is not known yet, but a frame came a moment ago."""
+        age = self.info.age
+        return self.rate().hz is None and age is not None and age < self.meter.window
+
     def rate(self) -> Rate:
         """Return its rate."""
         return self.meter.measure()
@@ -59,16 +65,15 @@ class Meters:
 
     Parameters
     ----------
-    patterns : list of str
-        Names or globs; none: all arrays with a living writer.
     options : argparse.Namespace
-        With those of `common`.
-    window : float
-        Seconds that a rate is taken over.
+        With those of `arguments_of_reports` and `common`. No names: all with a living writer.
+    dead : bool
+        Whether all includes those whose writer was killed.
     """
 
-    def __init__(self, patterns: list[str], options: argparse.Namespace, window: float) -> None:
-        self._patterns, self._options, self._window = patterns, options, window
+    def __init__(self, options: argparse.Namespace, *, dead: bool) -> None:
+        self._patterns, self._window = list(options.names), options.window
+        self._options, self._dead = options, dead
         self._arrays: dict[tuple[str, str], Metered] = {}
         self._cost = 0.0  # seconds that a look at all of them takes
 
@@ -92,7 +97,7 @@ class Meters:
 
     def _is_chosen(self, info: ArrayInfo) -> bool:
         if not self._patterns:
-            return info.state == "live"
+            return not is_left(info) if self._dead else info.state == "live"
         return any(matches(info.name, pattern) for pattern in self._patterns)
 
     def look(self) -> None:
@@ -137,17 +142,24 @@ def arguments_of_reports(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def metering(options: argparse.Namespace) -> Iterator[tuple[Meters, Stop]]:
+def metering(options: argparse.Namespace, *, dead: bool = False) -> Iterator[tuple[Meters, Stop]]:
     """Give the meters of the arrays that the user named, until a signal comes.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With those of `arguments_of_reports` and `common`.
+    dead : bool
+        Whether all includes those whose writer was killed. Then there may be none at first.
 
     Raises
     ------
     ToolError
         With code 1, if there is no such array.
     """
-    if not select(options.names, options):
+    if not select(options.names, options) and not dead:
         raise ToolError("no array has a living writer ('--wait' waits for one)")
-    meters = Meters(options.names, options, options.window)
+    meters = Meters(options, dead=dead)
     try:
         with stop_on_signals() as stop:
             yield meters, stop
@@ -158,7 +170,7 @@ def metering(options: argparse.Namespace) -> Iterator[tuple[Meters, Stop]]:
 def reports(options: argparse.Namespace) -> Iterator[list[Metered]]:
     """Yield the arrays once a second, ``options.count`` times, until a signal comes.
 
-    The first report waits until each array has two frames, for the window at most.
+    The first report waits until each array that gets frames has two, for the window at most.
     """
     with metering(options) as (meters, stop):
         arrays, began = meters.update(), time.monotonic()
@@ -170,8 +182,7 @@ def reports(options: argparse.Namespace) -> Iterator[list[Metered]]:
                 continue
             due = max(due + REPORT, now)
             arrays = meters.update()
-            waiting = any(each.rate().hz is None for each in arrays)
-            if count == 0 and waiting and now < began + options.window:
+            if count == 0 and now < began + options.window and any(a.comes() for a in arrays):
                 continue
             yield arrays
             count += 1

@@ -131,7 +131,7 @@ def _colour_codes(pixels: npt.NDArray[Any], colours: int) -> list[list[str]]:
     """Return what selects each pixel's colour, behind ``38;`` or ``48;``."""
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, 2)
-    unknown: npt.NDArray[Any] = np.isnan(pixels).any(2)
+    unknown = np.isnan(pixels.sum(2))
     whole = np.where(unknown[..., None], _MARK, np.nan_to_num(pixels)).round().astype(int)
     if colours >= TRUE_COLOURS:
         return [[f"2;{r};{g};{b}" for r, g, b in line] for line in whole.tolist()]

@@ -21,6 +21,7 @@ __all__ = ["Meter", "Rate", "rate_of"]
 
 _MOST_SEEN = 50_000  # frames that are remembered at most: then the window is shorter
 _ALL = 1e9  # seconds
+_LOOK = 0.05  # seconds: an age that an `ArrayInfo` may have got while it was made
 _GAP = 2.0  # median periods: a longer interval is a gap
 # Where frames in between were not seen, the median is a guess at their intervals: a gap among them
 # counts if it is longer than this part of the time that the guess is about, too.
@@ -58,7 +59,7 @@ class Meter:
     """
 
     def __init__(self, window: float) -> None:
-        self._window_ns = int(window * 1e9)
+        self.window = window
         self._seen: deque[tuple[int, int]] = deque(maxlen=_MOST_SEEN)  # frame number and time
         self._instance = 0
         self._looked_ns = 0
@@ -94,7 +95,7 @@ class Meter:
     def measure(self) -> Rate:
         """Return the rate in the window that ends with the last look."""
         seen = self._seen
-        while len(seen) > 2 and seen[1][1] < self._looked_ns - self._window_ns:
+        while len(seen) > 2 and seen[1][1] < self._looked_ns - self.window * 1e9:
             seen.popleft()
         if len(seen) < 2 or seen[-1][1] <= seen[0][1]:
             return Rate()
@@ -132,5 +133,6 @@ def rate_of(info: ArrayInfo) -> Rate:
     if info.state == "live" and info.write_time_ns and info.age is not None:
         frames = [(s.frame_id, s.write_time_ns) for s in info.slot_list if s.write_time_ns]
         heads = [Head(frame, written, 0, 1) for frame, written in sorted(frames)]
-        meter.add(heads, info.write_time_ns + int(info.age * 1e9))
+        silence = info.age if info.age > _LOOK else 0.0
+        meter.add(heads, info.write_time_ns + int(silence * 1e9))
     return meter.measure()

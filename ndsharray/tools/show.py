@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import ArrayInfo, NdShArray
 from . import picture, plot, table
-from .common import ToolError, common, describe, duration, emit, reader_of, select
+from .common import ToolError, common, describe, duration, emit, reader_of, select_one
 from .png import png
 from .stopping import stop_on_signals
 from .terminal import Terminal, clipped, shown, terminal
@@ -43,13 +43,10 @@ def run(options: argparse.Namespace) -> int:
     """Print or save the newest frame."""
     if options.save and os.path.splitext(options.save)[1] not in (".png", ".npy"):
         raise ToolError(f"--save writes .png and .npy, not {options.save!r}", _USAGE)
-    found = select([options.name], options)
-    if len(found) > 1:
-        names = ", ".join(f"{info.name!r} on {info.transport}" for info in found)
-        raise ToolError(f"one array at a time, not {names}", _USAGE)
-    with reader_of(found[0], options) as reader:
+    info = select_one(options.name, options)
+    with reader_of(info, options) as reader:
         frame = _newest(reader, options.wait)
-        head = _head(reader, found[0], frame)
+        head = _head(reader, info, frame)
     if options.save:
         save(frame, options.save, options.bgr, options.force)
     if options.json:

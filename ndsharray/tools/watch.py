@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         for arrays in reports(options):
             _print(arrays, options)
         return 0
-    with metering(options) as (meters, stop):
+    with metering(options, dead=True) as (meters, stop):
         _show(meters, stop, options.count)
     return 0
 

@@ -227,6 +227,25 @@ class Wait(Case):
         self.reader.read(timeout=1e-4)
 
 
+class WaitForTwo(Case):
+    def __init__(self, name: str, transport: str) -> None:
+        super().__init__(name, transport)
+        self.other = self.make("r")
+
+    def act(self) -> None:
+        for reader in (self.reader, self.other):
+            reader.read()
+        ndsharray.wait([self.reader, self.other], 1e-4)
+
+    def end(self) -> None:
+        super().end()
+        self.other.close()
+
+    def close(self) -> None:
+        self.other.close()
+        super().close()
+
+
 class Attach(Case):
     def act(self) -> None:
         self.reader = self.make("r")
@@ -238,7 +257,7 @@ class Attach(Case):
     "case",
     [
         *(Write, OtherShape, Grow, LoanThatGrows, Make, HandOver, TakeOver, Close),
-        *(Read, ReadInPlace, Wait, Attach),
+        *(Read, ReadInPlace, Wait, WaitForTwo, Attach),
     ],
 )
 def test_a_child_that_was_forked_inside_a_call_changes_nothing(

@@ -61,6 +61,7 @@ os.chdir("/")
 # What the children know besides numpy and ndsharray.
 HELP = """
 import contextlib, ctypes, gc, mmap, re, socket, threading
+import ndsharray
 import numpy as np
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._registry import entries
@@ -873,3 +874,46 @@ def test_arrays_in_place_are_private_copies_with_read_only_rights(
     alice.run("w.close()")
     assert bob.run("int(f0[0])") == 0
     bob.run("r.close()")
+
+
+# --- looking
+
+
+LOOK = "[(each.name, each.state, each.problem) for each in ndsharray.arrays({})]"
+
+
+def test_a_root_without_rights_is_one_clear_error(get: Get, place: Path) -> None:
+    alice, eve = get("alice", place / "alice"), get("eve")
+    alice.run("w = NdShArray('diary', np.arange(3), 'w')")
+    look = LOOK.format(f"directory={str(place / 'alice')!r}")
+    for code in (look, f"ndsharray.info('diary', directory={str(place / 'alice')!r})"):
+        assert "no right to look into it" in eve.refused(code)
+    (place / "alice").chmod(0o755)  # then eve may list, and open nothing
+    ((name, state, problem),) = eve.run(LOOK.format(f"directory={str(place / 'alice')!r}"))
+    assert name.startswith("nd")
+    assert state == "damaged"
+    assert "Permission denied" in problem
+    assert alice.run(LOOK.format("")) == [("diary", "live", None)]
+    (place / "alice").chmod(0o700)
+    alice.run("w.close()")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o660])
+def test_a_group_sees_whose_writer_was_killed(get: Get, team: Path, mode: int) -> None:
+    alice, bob = get("alice", team), get("bob", team)
+    alice.run(f"w = opened('w', 'camera', {str(team)!r}, {mode})")
+    alice.run(f"r = opened('r', 'camera', {str(team)!r}, {mode})")
+    alice.run("w.write(np.arange(3)); r.read()")
+    bob.run(f"r = opened('r', 'camera', {str(team)!r}, {mode})")
+    for _ in range(2):
+        assert bob.run(LOOK.format("")) == [("camera", "live", None)]
+        assert bob.run("r.writer_state") == "live"
+    bob_has_an_entry = mode == 0o660
+    assert bob.run("ndsharray.info('camera').readers") == 1 + bob_has_an_entry
+    alice.kill()
+    assert bob.run(LOOK.format("")) == [("camera", "killed", None)]
+    assert bob.run("r.writer_state, ndsharray.info('camera').shape") == ("killed", (3,))
+    assert bob.run("ndsharray.info('camera').readers") == bob_has_an_entry
+    bob.run("r.close()")
+    alice = get("alice", team)
+    alice.run(f"opened('w', 'camera', {str(team)!r}, {mode}).close()")

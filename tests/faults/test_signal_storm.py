@@ -17,7 +17,7 @@ pytestmark = [
 
 STORM = """
 import os, signal, sys, threading, time, warnings
-import numpy as np
+import ndsharray, numpy as np
 from ndsharray import NdShArray
 
 # A file between open() and its `with` is closed all the same; descriptors are counted below.
@@ -36,6 +36,8 @@ def handler(*_):
 ours = NdShArray(name, r_w="w" if what in ("write", "loan") else "r", transport=transport, slots=8)
 if ours.access == "r":
     ours.read(timeout=20)
+if what == "wait":  # one more of the array, and one whose writer does not come
+    others_of_it = [NdShArray(n, r_w="r", transport=transport) for n in (name, name + "?")]
 print("begin", flush=True)
 
 def write(count):
@@ -54,6 +56,10 @@ def place(count):
         held.append((last[0], last[1]))
         del held[:-3]
 
+def wait(count):
+    if ndsharray.wait([ours, others_of_it[count % 2]], 0.01):
+        take(*ours.read())
+
 def frames(count):
     for frame in ours.frames(0.001, copy=bool(count % 3)):
         take(True, frame)
@@ -67,7 +73,8 @@ def take(valid, frame):
         last[:] = [value, frame]
 
 held, last, got, wrong, stops, count = [], [0, None], 0, 0, 0, 0
-act = {"write": write, "loan": loan, "read": read, "in place": place, "frames": frames}[what]
+acts = {"write": write, "loan": loan, "read": read, "in place": place, "frames": frames}
+act = {**acts, "wait": wait}[what]
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 end = time.monotonic() + float(seconds)
@@ -168,7 +175,10 @@ def begin() -> Iterator[Callable[..., Any]]:
 
 @pytest.mark.parametrize(
     "what",
-    ["write", "loan", "read", "in place", pytest.param("frames", marks=pytest.mark.alternately)],
+    [
+        *("write", "loan", "read", "in place"),
+        *(pytest.param(what, marks=pytest.mark.alternately) for what in ("wait", "frames")),
+    ],
 )
 def test_nothing_breaks(name: str, transport: str, begin: Callable[..., Any], what: str) -> None:
     """What one side does is interrupted all the time; the other side checks it, too."""

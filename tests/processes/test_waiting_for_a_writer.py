@@ -51,7 +51,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put off the looks by the clock, four of them a second, for as long as a test may take."""
-    monkeypatch.setattr(waiting_module, "_NAP", 600.0)
+    monkeypatch.setattr(waiting_module, "NAP", 600.0)
 
 
 @pytest.fixture

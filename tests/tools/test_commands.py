@@ -68,6 +68,16 @@ def test_info_prints_what_is_known(camera: NdShArray, capsys: Any) -> None:
     assert text.splitlines()[-2].split() == ["1", "newest", "#1", "newest", "1"]
 
 
+def test_info_prints_a_paragraph_for_each_array(camera: NdShArray, capsys: Any) -> None:
+    with NdShArray("lens", r_w="w", transport=camera.transport):
+        assert cli.main(["info", "*"]) == 0
+    text = "\n".join(lines_of(capsys))
+    first, second = text.split("\n\n")
+    assert first.startswith("camera\n  state")
+    assert second.startswith("lens\n  state")
+    assert "no frame yet" in second
+
+
 def test_a_name_that_is_not_there_gets_those_that_look_alike(
     camera: NdShArray, capsys: Any
 ) -> None:
@@ -159,7 +169,7 @@ def test_a_root_that_others_may_write_to_is_one_line(
 ) -> None:
     monkeypatch.setattr("ndsharray.tools.common.arrays", _refused)
     assert cli.main(["list"]) == 1
-    assert capsys.readouterr().err == "ndsharray: [Errno 13] others may write there: 'x'\n"
+    assert capsys.readouterr().err == "ndsharray: x: others may write there\n"
 
 
 def _refused(**_: Any) -> list[Any]:
@@ -175,6 +185,20 @@ def test_a_root_that_users_share_is_read_when_it_is_named(tmp_path: Path, capsys
         assert cli.main(["show", "a", "--root", str(shared)]) == 0
 
 
+def test_of_two_arrays_of_one_name_the_living_one_is_meant(capsys: Any) -> None:
+    for transport in ("mmap", "posix_shm"):
+        writer = NdShArray("camera", np.arange(3), "w", transport=transport)
+        if transport == "mmap":
+            kill_writer(writer)
+    assert cli.main(["show", "camera"]) == 0
+    assert not lines_of(capsys)[0].endswith("killed")
+    with NdShArray("camera", np.arange(3), "w", transport="mmap"):
+        assert cli.main(["show", "camera"]) == 2
+        assert "(--transport chooses)" in capsys.readouterr().err
+        assert cli.main(["show", "camera", "--transport", "mmap"]) == 0
+    writer.close()
+
+
 # --- looking changes nothing
 
 
@@ -183,16 +207,28 @@ def test_list_info_and_hz_change_no_byte_of_the_control_page(
 ) -> None:
     monkeypatch.setattr(meters, "REPORT", 0.02)
     transport = camera.transport
+    opened, real = list[bool](), type(transport).open
+
+    def watched(self: Any, name: str, *, writable: bool) -> Any:
+        opened.append(writable)
+        return real(self, name, writable=writable)
+
+    monkeypatch.setattr(type(transport), "open", watched)
     segment = transport.open(address_of(transport, "camera").control_name, writable=False)
     with NdShArray("camera", r_w="r", transport=transport) as reader:
         held = reader.read(copy=False)[1]
         before, files = bytes(segment.buf), sorted(os.listdir(transport.root))
+        opened.clear()
         for command in (["list"], ["info", "camera", "--slots"]):
             assert cli.main(command) == 0
         for command in ("hz", "bw", "watch"):
             assert cli.main([command, "--count", "2", "--window", "0.05"]) == 0
         assert bytes(segment.buf) == before
         assert sorted(os.listdir(transport.root)) == files
+        assert opened
+        assert not any(opened)  # nothing could be stored in between, either
+        assert cli.main(["show", "camera"]) == 0
+        assert any(opened)
         del held
     assert ndsharray.info("camera", transport=transport).slots == 3
 
@@ -321,6 +357,22 @@ def test_clean_removes_what_a_killed_writer_left_and_nothing_else(
         assert [info.name for info in ndsharray.arrays()] == ["camera"]
 
 
+def test_what_cannot_be_removed_is_told(
+    transport: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Any) -> bool:
+        raise PermissionError(13, "not yours")
+
+    kill_writer(NdShArray("dead", np.zeros(100), "w", transport=transport))
+    with monkeypatch.context() as patch:
+        patch.setattr("ndsharray.tools.clean.remove_stale", refused)
+        assert cli.main(["clean", "--yes"]) == 1
+    out, err = capsys.readouterr()
+    assert "stays" in out
+    assert "'dead' stays: [Errno 13] not yours" in err
+    assert cli.main(["clean", "--yes"]) == 0
+
+
 def test_clean_leaves_what_a_reader_uses(transport: str, capsys: Any) -> None:
     writer = NdShArray("camera", np.arange(3), "w", transport=transport)
     with NdShArray("camera", r_w="r", transport=transport) as reader:
@@ -381,6 +433,23 @@ def test_a_missing_extra_names_its_installation() -> None:
         require("view", "there_is_no_such_module")
     assert raised.value.code == 2
     assert require("view", "json") is json
+
+
+def test_an_unexpected_error_is_a_line_as_well(capsys: Any) -> None:
+    assert cli.main(["list", "--transport", "os:getcwd"]) == 1
+    line = capsys.readouterr().err
+    assert line.startswith("ndsharray: TypeError: a transport is a Transport")
+    assert line.endswith("(NDSHARRAY_DEBUG=1 shows where)\n")
+
+
+def test_a_terminal_without_unicode_gets_escapes(transport: str) -> None:
+    with NdShArray("左", np.arange(20), "w", transport=transport):
+        command = [sys.executable, "-W", "error", "-m", "ndsharray", "show", "左"]
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"\\u5de6  20 int64")
+    assert b"*" in done.stdout
 
 
 def test_an_error_has_a_traceback_only_if_it_is_asked_for(

@@ -82,6 +82,17 @@ def test_little_room_is_a_warning(root: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "--shm-size" in found.advice
 
 
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+def test_low_limits_are_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
+    found = {check.what: check for check in checks.limits()}
+    assert list(found) == ["open files", "file size", "address space"]
+    assert {check.verdict for check in found.values()} == {"warn"}
+    assert all(check.advice for check in found.values())
+
+
 def test_a_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     monkeypatch.setattr(checks, "_kind_of_file_system", lambda _: "ext4")
     assert checks.file_system(str(root)).verdict == "warn"

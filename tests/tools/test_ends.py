@@ -98,14 +98,16 @@ def test_another_thread_than_the_main_one_may_wait() -> None:
     assert found == [False]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_elsewhere_is_exit_code_130(
-    camera: NdShArray, monkeypatch: pytest.MonkeyPatch
+    camera: NdShArray, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr("ndsharray.tools.common.arrays", interrupted)
     assert cli.main(["list"]) == 130
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_watch_draws_a_table_that_fits_and_q_ends_it(camera: NdShArray) -> None:

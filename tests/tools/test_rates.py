@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ndsharray import ArrayInfo, SlotInfo
 from ndsharray._registry.probe import Head
-from ndsharray.tools.rates import _MOST_SEEN, Meter, Rate
+from ndsharray.tools.rates import _MOST_SEEN, Meter, Rate, rate_of
 
 SECOND = 1_000_000_000
 
@@ -114,3 +115,21 @@ def test_what_was_seen_is_bounded() -> None:
     meter.add(found, found[-1].write_ns)
     assert len(meter._seen) == _MOST_SEEN
     assert meter.measure().hz == pytest.approx(1e6)
+
+
+@pytest.mark.parametrize(
+    ("age", "state", "hz"),
+    [(0.0, "live", 1000), (0.01, "live", 1000), (1.0, "live", 2 / 1.002), (0.0, "killed", None)],
+)
+def test_the_slots_show_a_rate(age: float, state: str, hz: float | None) -> None:
+    now = 10**18
+    slots = tuple(
+        SlotInfo(i, "stable", i + 5, now + i * 1_000_000, now, 0)
+        if i < 3
+        else SlotInfo(i, "writing", 0, None, None, 0)
+        for i in range(4)
+    )
+    info = ArrayInfo(
+        "a", "mmap", "/", state, age=age, write_time_ns=now + 2_000_000, slot_list=slots
+    )
+    assert rate_of(info).hz == (None if hz is None else pytest.approx(hz))

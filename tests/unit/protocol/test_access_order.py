@@ -82,13 +82,26 @@ def test_a_write_that_fits(pair: Pair) -> None:
         "copy in slot2",
         "store slot2.frame",
         "store slot2.time",
-        "store slot2.stamp",
         "fence W2",
         "store slot2.seq = 10",
         "store newest = 11",
         "fence W3",
         "load waiting",
     ]
+
+
+def test_a_stamp_is_stored_with_the_frame_and_cleared_with_the_next_one(pair: Pair) -> None:
+    writer = pair.writer()
+    writer.write(A)
+    assert not any("stamp" in line for line in pair.recorded())
+    for stamp, slot in ((5, 2), (0, 0)):
+        writer.write(A, stamp)
+        steps = pair.recorded()
+        before_seq = steps[steps.index("fence W1") : steps.index("fence W2")]
+        assert before_seq.count(f"store slot{slot}.stamp") == 1
+    reader = pair.reader()
+    assert reader.read(reader.by_copy)[0]
+    assert reader.last.stamp == 0
 
 
 def test_a_write_of_another_layout_stores_the_header_first(pair: Pair) -> None:
@@ -110,7 +123,6 @@ def test_a_write_of_another_layout_stores_the_header_first(pair: Pair) -> None:
         "copy in slot2",
         "store slot2.frame",
         "store slot2.time",
-        "store slot2.stamp",
         "fence W2",
         "store slot2.seq = 4",
         "store newest = 5",
@@ -135,7 +147,6 @@ def test_the_first_write_grows_into_copy_1(pair: Pair) -> None:
         "copy in slot1",
         "store slot1.frame",
         "store slot1.time",
-        "store slot1.stamp",
         "fence W2",
         "store slot1.seq = 2",
         "store newest = 3",

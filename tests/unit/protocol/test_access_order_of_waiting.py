@@ -474,7 +474,6 @@ def test_a_loan_has_the_order_of_a_write(pair: Pair, monkeypatch: pytest.MonkeyP
     assert pair.recorded() == [
         "store slot2.frame",
         "store slot2.time",
-        "store slot2.stamp",
         "fence W2",
         "store slot2.seq = 10",
         "store newest = 11",

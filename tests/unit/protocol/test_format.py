@@ -270,12 +270,12 @@ def check_decoded(decoded: tuple[str, int, int, np.ndarray[Any, Any]]) -> None:
     assert (array == np.arange(6).reshape(2, 3) + 0.5).all()
 
 
-def write_golden(root: Path) -> tuple[bytes, bytes, Any]:
+def write_golden(root: Path, stamp: int = 0) -> tuple[bytes, bytes, Any]:
     address = address_of(InProcessTransport(root), "golden 左")
     writer = Writer(address, 3)
-    writer.write(np.zeros(3, np.uint8))
-    writer.write(np.zeros(40, "<i8"))
-    writer.write(np.arange(6, dtype="<f4").reshape(2, 3) + np.float32(0.5))
+    writer.write(np.zeros(3, np.uint8), stamp)
+    writer.write(np.zeros(40, "<i8"), stamp)
+    writer.write(np.arange(6, dtype="<f4").reshape(2, 3) + np.float32(0.5), stamp)
     segments = address.transport.segments  # type: ignore[attr-defined]
     frames = next(data for key, data in segments.items() if key != address.control_name)
     return bytes(segments[address.control_name]), bytes(frames), writer
@@ -292,6 +292,20 @@ def test_what_is_written_today_is_what_the_specification_says(root: Path) -> Non
     control, frames, writer = write_golden(root)
     writer.close()
     check_decoded(decode(control, frames))
+
+
+@pytest.mark.skipif(sys.byteorder == "big", reason="the decoder is little-endian")
+def test_a_stamp_is_where_the_golden_bytes_have_zeros_and_a_decoder_that_knows_none_passes_it_by(
+    root: Path,
+) -> None:
+    golden = (GOLDEN / "v1.frames.bin").read_bytes()
+    control, frames, writer = write_golden(root, stamp=10**18)
+    writer.close()
+    check_decoded(decode(control, frames))
+    stride = len(golden) // 3
+    assert [golden[at + 56 : at + 64] for at in range(0, len(golden), stride)] == [bytes(8)] * 3
+    stamps = [struct.unpack_from("<Q", frames, at + 56)[0] for at in range(0, len(frames), stride)]
+    assert stamps == [10**18, 0, 10**18]  # positions 3 and 2
 
 
 if __name__ == "__main__":  # how the golden bytes were made

@@ -64,6 +64,7 @@ def test_a_reader_of_nothing_says_so_once(
             assert part in message
         assert "NDSHARRAY_DIR" in message
         assert "no other array is there" in message
+        assert "`ndsharray list`" in message
         for _ in range(5):
             clock.pass_by(10)
             assert reader.read()[0] is False

@@ -137,7 +137,7 @@ def test_a_table_that_changes_under_a_reader_is_checked_again(address: Address) 
         assert reader.read()[0]
         control_of(writer).words[format.TABLE_WORDS[1] + 1] = 250  # same id, far more slots
         writer.write(np.zeros(3))
-        reader._reader._source.cursor._failed = True  # type: ignore[union-attr]  # so the table is read again
+        reader._reader._source.cursor.failed = True  # type: ignore[union-attr]  # so the table is read again
         with pytest.raises(FormatError, match="frame segment"):
             reader.read()
 

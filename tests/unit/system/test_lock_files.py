@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ndsharray._system import lockfile
+from ndsharray._system.held import is_held
 from ndsharray._system.lockfile import acquire, probe
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
@@ -193,3 +194,29 @@ def test_a_file_system_without_modes_is_no_error(
     lock_file = acquire(path)
     assert lock_file is not None
     lock_file.release()
+
+
+def test_is_held_says_what_probe_says(path: str) -> None:
+    assert not is_held(path)
+    lock_file = acquire(path)
+    assert lock_file is not None
+    assert is_held(path)
+    lock_file.abandon()
+    assert not is_held(path)
+    os.unlink(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/locks is Linux's")
+def test_a_file_that_may_not_be_opened_is_held_if_the_kernel_lists_it(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user of a group that may only read; the tests of other users have a real one."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(lockfile, "probe", lambda _: True)
+    lock_file = acquire(path)
+    assert lock_file is not None
+    assert is_held(path)
+    lock_file.abandon()
+    assert not is_held(path)
+    os.unlink(path)
+    assert is_held(path)  # gone meanwhile: nobody can know
