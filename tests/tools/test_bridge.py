@@ -136,8 +136,8 @@ def test_the_far_array_is_closed_with_the_bridge(net: Net, here: Machine, there:
     writer, reader = here.writer("cam"), there.reader("cam")
     there.bridge(net.engine(), import_=["cam"])
     for number in range(2):
+        writer.write(np.array([number]))  # before: else the frame before it comes first
         bridge = here.bridge(net.engine(), export=["cam"])
-        writer.write(np.array([number]))
         assert read(reader)[0] == number
         bridge.close()
         until(lambda: state(there, "cam") in ("absent", "closed"))
