@@ -191,16 +191,16 @@ class Exact(Policy):
             return Choice([None] * len(tracks))
         by_time = all(frame is not None and frame.stamped for frame in newest)
         while True:
-            heads = [track.waiting[0] if track.waiting else None for track in tracks]
-            keys = [_key(head, by_time) for head in heads if head is not None]
+            firsts = [track.waiting[0] if track.waiting else None for track in tracks]
+            keys = [_key(first, by_time) for first in firsts if first is not None]
             last = max(keys, default=0)
             if all(key == last for key in keys):
-                choice = Choice(heads, ready=None not in heads)
+                choice = Choice(firsts, ready=None not in firsts)
                 if not choice.ready or choice.spread <= self.tolerance:
                     return choice
                 last += 1
-            for track, head in zip(tracks, heads, strict=True):
-                if head is not None and _key(head, by_time) < last:
+            for track, first in zip(tracks, firsts, strict=True):
+                if first is not None and _key(first, by_time) < last:
                     track.pass_over(1)
 
 

@@ -62,7 +62,7 @@ def at(choice: str, directory: str | os.PathLike[str] | None) -> Transport:
         return resolve(choice)
     if choice not in _KNOWN:
         raise ValueError(f"directory= goes with {', '.join(map(repr, _KNOWN))}, not {choice!r}")
-    made: Transport = _known(choice)(directory=directory)
+    made: Transport = _class_of(choice)(directory=directory)
     return made
 
 
@@ -97,7 +97,7 @@ def resolve(choice: str | Transport | None = None) -> Transport:
     if choice is None:
         choice = os.environ.get(TRANSPORT_VARIABLE, "").strip() or DEFAULT
     if isinstance(choice, str):
-        found = _known(choice)() if choice in _KNOWN else _imported(choice)
+        found = _class_of(choice)() if choice in _KNOWN else _imported(choice)
     else:
         found = choice
     if not isinstance(found, Transport):
@@ -107,7 +107,7 @@ def resolve(choice: str | Transport | None = None) -> Transport:
     return found
 
 
-def _known(name: str) -> Any:
+def _class_of(name: str) -> Any:
     try:
         return _load(name)
     except ImportError as error:
