@@ -10,6 +10,7 @@ another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from .tracks import Frame, Track
@@ -97,11 +98,13 @@ class Policy:
 class Nearest(Policy):
     """Match each frame of the slowest array with the nearest one of every other array.
 
-    Each frame is part of one set at most, and each array's frames come in order. A frame that is
-    nearer to the pivot's next frame is left to that one: else each set after a lost frame would be
-    of two times, for ever, if the tolerance is longer than a period. The nearest frame of an array
-    is known once the array has a frame that is not older than the pivot's; or, if it
+    Each frame is part of one set at most, and each array's frames come in order. The nearest frame
+    of an array is known once the array has a frame that is not older than the pivot's; or, if it
     has one within the tolerance, once the pivot's frame is known for as long as the tolerance.
+
+    A frame that is nearer to the pivot's next frame is left to that one, which is waited for where
+    it may be so, for as long as the tolerance. Else, if the tolerance is longer than a period, one
+    lost frame would shift all sets after it.
 
     Parameters
     ----------
@@ -123,9 +126,7 @@ class Nearest(Policy):
         track = self.tracks[self.pivot]
         waiting = track.waiting
         while waiting:
-            # The next frame, if it is not there, is expected after a period.
-            gap = waiting[1].time - waiting[0].time if len(waiting) > 1 else track.period
-            choice = self._match(waiting[0], gap, now)
+            choice = self._match(waiting[0], now)
             if choice is not None:
                 return choice
             track.pass_over(1)
@@ -137,12 +138,9 @@ class Nearest(Policy):
         if slowest > _SLOWER * periods[self.pivot]:
             self.pivot = periods.index(slowest)
 
-    def _match(self, pivot: Frame, gap: float, now: int) -> Choice | None:
-        """Return what is known of the set of one pivot's frame; None: it can have none.
-
-        The pivot's next frame is `gap` later.
-        """
-        later = min(self.tolerance, gap / 2)
+    def _match(self, pivot: Frame, now: int) -> Choice | None:
+        """Return what is known of the set of the pivot's oldest frame; None: it can have none."""
+        latest, likely = self._reach(self.tracks[self.pivot])
         best: list[Frame | None] = []
         final: list[bool] = []
         for index, track in enumerate(self.tracks):
@@ -150,28 +148,37 @@ class Nearest(Policy):
                 best.append(pivot)
                 final.append(True)
                 continue
-            best.append(self._nearest(track, pivot.time, later))
+            best.append(self._nearest(track, pivot.time, latest))
             newest = track.newest
             final.append(track.ended or (newest is not None and newest.time >= pivot.time))
             if final[-1] and best[-1] is None:
                 return None
         again = pivot.seen + int(self.tolerance)
-        if None not in best and (all(final) or now >= again):
+        sure = all(final) and all(frame.time - pivot.time <= likely for frame in best if frame)
+        if None not in best and (sure or now >= again):
             return Choice(best, ready=True)
-        known = [frame if sure else None for frame, sure in zip(best, final, strict=True)]
+        known = [frame if known else None for frame, known in zip(best, final, strict=True)]
         return Choice(known, again=again if None not in best else None)
 
-    def _nearest(self, track: Track, time: int, later: float) -> Frame | None:
+    def _reach(self, pivot: Track) -> tuple[float, float]:
+        """Return how much later than the pivot's frame its partners may be, and how much surely."""
+        waiting = pivot.waiting
+        if len(waiting) > 1:
+            half = (waiting[1].time - waiting[0].time) / 2
+            return min(self.tolerance, half), half
+        return self.tolerance, math.inf if pivot.ended else pivot.period / 2
+
+    def _nearest(self, track: Track, time: int, latest: float) -> Frame | None:
         """Return the nearest frame of a track, after dropping those that are too old.
 
-        It is not older than the tolerance allows, and later than `time` by `later` at most.
+        It is not older than the tolerance allows, and later than `time` by `latest` at most.
         """
         waiting = track.waiting
         while waiting and time - waiting[0].time > self.tolerance:
             track.pass_over(1)
         best = None
         for frame in waiting:
-            if frame.time - time > later:  # not a float of 2**60, which has steps of 256 ns
+            if frame.time - time > latest:  # not a float of 2**60, which has steps of 256 ns
                 break
             if best is None or abs(frame.time - time) < abs(best.time - time):
                 best = frame

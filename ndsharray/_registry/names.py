@@ -1,6 +1,6 @@
 """Where the parts of one array are found: names of segments and of lock files.
 
-Names only; nothing is opened here.
+Names only; nothing is opened or listed here.
 """
 
 from __future__ import annotations

@@ -258,13 +258,27 @@ def test_a_frame_is_left_to_the_nearest_of_the_pivots_frames() -> None:
     policy = Nearest(tracks, 200, 0)
     add(slow, 0, 100)
     add(fast, 98)
-    assert sets(policy, 1000) == [(100, 98)]
+    assert sets(policy, 200) == [(100, 98)]
     add(slow, 200)  # the next one is expected at 300
     add(fast, 290)
-    assert sets(policy, 1000) == []
+    choice = policy.choose(199)
+    assert (choice.ready, times_of(choice), choice.again) == (False, (200, 290), 200)  # both held
     add(slow, 300)
     add(fast, 301)
-    assert sets(policy, 1000) == [(300, 301)]
+    assert sets(policy) == [(300, 301)]
+    assert (slow.unmatched, fast.unmatched) == (2, 1)
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_a_late_frame_is_taken_if_the_pivot_has_no_next_one(end: bool) -> None:
+    slow, fast = tracks = new_tracks(2)
+    policy = Nearest(tracks, 200, 0)
+    add(slow, 0, 100)
+    add(fast, 280)
+    assert sets(policy, 199) == []
+    if end:
+        slow.end(2)
+    assert sets(policy, 199 if end else 200) == [(100, 280)]
 
 
 def test_a_lost_frame_gives_way_to_the_next_nearest() -> None:
