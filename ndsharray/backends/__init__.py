@@ -48,18 +48,23 @@ def beside(own: Transport, name: str) -> Transport | None:
         return None
 
 
-def at(choice: str, directory: str | os.PathLike[str] | None) -> Transport:
+def at(choice: str | Transport | None, directory: str | os.PathLike[str] | None) -> Transport:
     """Return the transport that `resolve` does, with a root at `directory` if that is given.
 
     Raises
     ------
-    UnknownTransportError
-        If there is no such transport, or this Python lacks what it needs.
+    UnknownTransportError, TypeError
+        As `resolve`.
     ValueError
-        If a directory is given for a transport that is not a known one.
+        If a directory is given for a transport that has another one, or is not a known one.
     """
     if directory is None:
         return resolve(choice)
+    if isinstance(choice, Transport):
+        if os.path.realpath(directory) != choice.root:
+            raise ValueError(f"directory= does not go with {choice!r}, which has its own")
+        return choice
+    choice = choice or _default()
     if choice not in _KNOWN:
         raise ValueError(f"directory= goes with {', '.join(map(repr, _KNOWN))}, not {choice!r}")
     made: Transport = _class_of(choice)(directory=directory)
@@ -95,7 +100,7 @@ def resolve(choice: str | Transport | None = None) -> Transport:
         If `choice`, or what ``package.module:Class`` makes, is not a transport.
     """
     if choice is None:
-        choice = os.environ.get(TRANSPORT_VARIABLE, "").strip() or DEFAULT
+        choice = _default()
     if isinstance(choice, str):
         found = _class_of(choice)() if choice in _KNOWN else _imported(choice)
     else:
@@ -105,6 +110,10 @@ def resolve(choice: str | Transport | None = None) -> Transport:
     if not re.fullmatch("[a-z][a-z0-9_]*", found.name):
         raise ValueError(f"a transport's name is made of a-z, 0-9 and _, not {found.name!r}")
     return found
+
+
+def _default() -> str:
+    return os.environ.get(TRANSPORT_VARIABLE, "").strip() or DEFAULT
 
 
 def _class_of(name: str) -> Any:

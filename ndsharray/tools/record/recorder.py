@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ... import Transport, arrays
+from ... import Transport, arrays, backends
 from ..recording.budget import Budget
 from ..recording.messages import ENCODINGS
-from ..recording.targets import fits, is_glob, transport_by_default, transport_of
+from ..recording.targets import fits, is_glob, transport_of
 from .files import Files, Limits
 from .intake import Intake
 from .sink import Sink
@@ -62,7 +62,7 @@ class Recorder:
         Replace what is there.
     transport : Transport or str, optional
         Where the arrays are; default: all known transports.
-    directory : str, optional
+    directory : str or path, optional
         The root of the arrays.
 
     Raises
@@ -99,7 +99,7 @@ class Recorder:
         encoding: str = "rgb8",
         force: bool = False,
         transport: Transport | str | None = None,
-        directory: str | None = None,
+        directory: str | os.PathLike[str] | None = None,
     ) -> None:
         self._patterns, self._exclude = list(names), list(exclude)
         limits = Limits(split_size, split_seconds, keep, min_free)
@@ -151,7 +151,7 @@ class Recorder:
         known = {name for name, _, _ in self._intakes}
         for name in self._patterns:  # a reader may come before its writer
             if name not in self._globs() and name not in known:
-                self._add(name, transport_by_default(self._transport, self._directory))
+                self._add(name, backends.at(self._transport, self._directory))
 
     def _is_wanted(self, name: str) -> bool:
         return fits(name, self._patterns) and not fits(name, self._exclude)

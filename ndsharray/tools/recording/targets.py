@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ... import ArrayInfo, MmapTransport, Transport, backends
 
-__all__ = ["fits", "is_glob", "transport_by_default", "transport_of"]
+__all__ = ["fits", "is_glob", "transport_of"]
 
 
 def fits(name: str, patterns: Iterable[str]) -> bool:
@@ -24,11 +24,3 @@ def transport_of(info: ArrayInfo, chosen: Transport | str | None) -> Transport:
     """Return the transport of an array that was found."""
     known = backends.beside(MmapTransport(directory=info.root), info.transport)
     return known or backends.resolve(chosen)
-
-
-def transport_by_default(chosen: Transport | str | None, directory: str | None) -> Transport:
-    """Return the transport of a name that has no array yet."""
-    transport = backends.resolve(chosen)
-    if directory is None:
-        return transport
-    return backends.beside(MmapTransport(directory=directory), transport.name) or transport
