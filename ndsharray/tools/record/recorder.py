@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ... import Transport, arrays, backends
+from ..._registry.inspection import transports
 from ..recording.budget import Budget
 from ..recording.messages import ENCODINGS
-from ..recording.targets import fits, is_glob, transport_of
+from ..recording.targets import fits, is_glob
 from .files import Files, Limits
 from .intake import Intake
 from .sink import Sink
@@ -144,14 +145,16 @@ class Recorder:
         return [pattern for pattern in self._patterns if is_glob(pattern)]
 
     def _scan(self) -> None:
-        there = arrays(transport=self._transport, directory=self._directory)
-        for info in there:
-            if info.state in ("live", "killed") and self._is_wanted(info.name):
-                self._add(info.name, transport_of(info, self._transport))
+        places = {(t.name, t.root): t for t in transports(self._transport, self._directory)}
+        for place in places.values():
+            for info in arrays(transport=place):
+                if info.state in ("live", "killed") and self._is_wanted(info.name):
+                    self._add(info.name, place)
         known = {name for name, _, _ in self._intakes}
         for name in self._patterns:  # a reader may come before its writer
             if name not in self._globs() and name not in known:
-                self._add(name, backends.at(self._transport, self._directory))
+                place = backends.at(self._transport, self._directory)
+                self._add(name, places.get((place.name, place.root), place))
 
     def _is_wanted(self, name: str) -> bool:
         return fits(name, self._patterns) and not fits(name, self._exclude)
