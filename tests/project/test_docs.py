@@ -211,7 +211,7 @@ def test_the_first_two_programs_of_the_readme_work(
         finally:
             reader.kill()
             writer.kill()
-    assert re.fullmatch(r"\(720, 1280, 3\) uint8 \[255 128   0\] \d+\.\d ms old\n", printed)
+    assert printed == "(720, 1280, 3) live\n"
     assert (reader.returncode, writer.returncode) == (0, 0)
 
 
