@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -202,17 +204,18 @@ def test_the_first_two_programs_of_the_readme_work(
             [*command, "reader.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
         ) as reader,
         subprocess.Popen(
-            [*command, "writer.py"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            [*command, "writer.py"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
         ) as writer,
     ):
         try:
             printed, _ = reader.communicate(timeout=TIMEOUT)
-            writer.communicate(b"\n", timeout=TIMEOUT)
+            writer.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+            _, told = writer.communicate(timeout=TIMEOUT)
         finally:
             reader.kill()
             writer.kill()
-    assert printed == "(720, 1280, 3) live\n"
-    assert (reader.returncode, writer.returncode) == (0, 0)
+    assert (reader.returncode, printed) == (0, "(720, 1280, 3) live\n")
+    assert told.count("Traceback") == told.count("KeyboardInterrupt") == (os.name == "posix")
 
 
 def test_links_between_files_lead_somewhere() -> None:
