@@ -218,15 +218,24 @@ def test_the_first_two_programs_of_the_readme_work(
     assert told.count("Traceback") == told.count("KeyboardInterrupt") == (os.name == "posix")
 
 
+def anchors_of(file: Path) -> set[str]:
+    """Return what `#...` may name in a page: its headings, as code hosts spell them."""
+    text = re.sub(FENCED, "", file.read_text(encoding="utf8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_files_lead_somewhere() -> None:
     project = DOCS.parent
     files = [*project.glob("*.md"), *DOCS.rglob("*.md"), *(project / "examples").rglob("*.md")]
-    dead = [
-        (file.name, link)
-        for file in files
-        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", file.read_text(encoding="utf8"))
-        if "://" not in link and not (file.parent / link).exists()
-    ]
+    dead = []
+    for file in files:
+        links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", file.read_text(encoding="utf8"))
+        for link, anchor in links:
+            target = file.parent / link if link else file
+            if "://" in link or (target.exists() and (not anchor or anchor in anchors_of(target))):
+                continue
+            dead.append((file.name, link, anchor))
     assert len(files) > 25
     assert dead == []
 
