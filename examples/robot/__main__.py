@@ -7,17 +7,17 @@ Ctrl-C (or SIGTERM) ends all of them. `ndsharray view` shows meanwhile what they
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 PARTS = ("logger", "detector", "camera")
 SHORTEST, LONGEST = 0.25, 8.0  # seconds before a restart; doubled while a part ends at once
-GRACE = 3.0  # seconds that a part gets to close its arrays
+GRACE = 3.0  # seconds that all parts get to close their arrays
 
 
 def main() -> None:
@@ -31,65 +31,84 @@ def main() -> None:
     if args.transport:
         arguments.append(f"--transport={args.transport}")
     own = {"logger": [f"--log={args.log}"]}
-    commands = {part: [*arguments, *own.get(part, [])] for part in PARTS}
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(supervise(commands, args.seconds))
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    until = time.monotonic() + (args.seconds or float("inf"))
+    parts = [Part(name, [*arguments, *own.get(name, [])], stop) for name in PARTS]
+    for part in parts:
+        part.start()
+    while not stop.wait(0.1):  # not for ever: on Windows, no signal ends a wait
+        if time.monotonic() >= until:
+            stop.set()
+    for part in parts:
+        part.terminate()
+    give_up = time.monotonic() + GRACE
+    for part in parts:
+        part.join(max(0.0, give_up - time.monotonic()))
+        part.kill()
 
 
-async def supervise(commands: dict[str, list[str]], seconds: float | None) -> None:
-    """Keep all parts running for so many seconds, or until a signal cancels them."""
-    parts = asyncio.gather(*(keep(part, arguments) for part, arguments in commands.items()))
-    with contextlib.suppress(NotImplementedError):  # Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, parts.cancel)
-    with contextlib.suppress(asyncio.CancelledError, asyncio.TimeoutError):
-        await asyncio.wait_for(parts, seconds)
+class Part(threading.Thread):
+    """A thread that runs one part of the robot, again and again until `stop` is set."""
 
-
-async def keep(part: str, arguments: list[str]) -> None:
-    """Run one part, and again whenever it ends, until this task is cancelled."""
-    pause = SHORTEST
-    while True:
-        began = time.monotonic()
-        child = await asyncio.create_subprocess_exec(
+    def __init__(self, name: str, arguments: list[str], stop: threading.Event) -> None:
+        super().__init__(name=name)
+        self._command = [
             sys.executable,
             "-u",  # a pipe would hold lines back
             *(f"-W{option}" for option in sys.warnoptions),
-            str(FOLDER / f"{part}.py"),
+            str(FOLDER / f"{name}.py"),
             *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
-            print(f"supervisor | {part} is process {child.pid}", flush=True)
-            await relay(part, child)
-        finally:
-            await end(part, child)
-        pause = SHORTEST if time.monotonic() - began > LONGEST else min(2 * pause, LONGEST)
-        print(f"supervisor | {part} {fate(child.returncode)}; next try in {pause} s", flush=True)
-        await asyncio.sleep(pause)
+        ]
+        self._stop_all = stop
+        self._starting = threading.Lock()  # so that no child starts once the others were ended
+        self._child: subprocess.Popen[str] | None = None
+
+    def run(self) -> None:
+        """Start the part, print its lines, and start it again whenever it ends."""
+        pause = SHORTEST
+        while child := self._start_child():
+            began = time.monotonic()
+            say("supervisor", f"{self.name} is process {child.pid}")
+            with child:
+                assert child.stdout is not None
+                for line in child.stdout:
+                    say(self.name, line.rstrip())
+            if self._stop_all.is_set():
+                return
+            pause = SHORTEST if time.monotonic() - began > LONGEST else min(2 * pause, LONGEST)
+            say("supervisor", f"{self.name} {fate(child.returncode)}; next try in {pause} s")
+            self._stop_all.wait(pause)
+
+    def _start_child(self) -> subprocess.Popen[str] | None:
+        with self._starting:
+            if self._stop_all.is_set():
+                return None
+            self._child = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            )
+            return self._child
+
+    def terminate(self) -> None:
+        """End the part by SIGTERM, so that it closes its arrays."""
+        with self._starting:
+            if self._child:
+                self._child.terminate()
+
+    def kill(self) -> None:
+        """End the part in any case."""
+        if self._child:
+            self._child.kill()
 
 
-async def relay(part: str, child: asyncio.subprocess.Process) -> None:
-    """Print each line of a part behind its name, until the part ends."""
-    assert child.stdout is not None
-    async for line in child.stdout:
-        print(f"{part} | {line.decode().rstrip()}", flush=True)
-    await child.wait()
+def fate(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended (exit code {code})"
 
 
-async def end(part: str, child: asyncio.subprocess.Process) -> None:
-    """End a part that still runs: by SIGTERM, so that it closes its arrays; else by SIGKILL."""
-    if child.returncode is None:
-        child.terminate()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(relay(part, child), GRACE)
-    if child.returncode is None:
-        child.kill()
-        await child.wait()
-
-
-def fate(code: int | None) -> str:
-    return f"was killed by signal {-code}" if code and code < 0 else f"ended (exit code {code})"
+def say(part: str, line: str) -> None:
+    print(f"{part} | {line}\n", end="", flush=True)
 
 
 if __name__ == "__main__":
