@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ndsharray
 from ndsharray import NdShArray
 
 pytestmark = pytest.mark.alternately
@@ -413,9 +414,12 @@ def test_the_consoles_wait_for_enter(transport: str, tag: str, terminals: list[T
 # The robot, whose supervisor restarts what dies
 
 
-def start_robot(terminals: list[Terminal], tag: str, log: Path) -> tuple[Terminal, dict[str, int]]:
+def start_robot(
+    terminals: list[Terminal], tag: str, log: Path, transport: str
+) -> tuple[Terminal, dict[str, int]]:
     """Start the robot; return it once its parts work, with their process ids."""
-    terminals.append(robot := Terminal("robot", f"--name={tag}", f"--log={log}", alone=True))
+    arguments = (f"--name={tag}", f"--log={log}", f"--transport={transport}")
+    terminals.append(robot := Terminal("robot", *arguments, alone=True))
     robot.wait_for_line(" 0 lost")
     told = re.findall(r"^supervisor \| (\w+) is process (\d+)$", robot.output, re.MULTILINE)
     pids = {part: int(pid) for part, pid in told}
@@ -424,13 +428,19 @@ def start_robot(terminals: list[Terminal], tag: str, log: Path) -> tuple[Termina
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+@both_transports
 @pytest.mark.parametrize("killed", ["camera", "detector", "logger"])
 def test_the_robot_survives_the_death_of_a_part(
-    killed: str, tag: str, tmp_path: Path, clip: None, terminals: list[Terminal]
+    killed: str,
+    transport: str,
+    tag: str,
+    tmp_path: Path,
+    clip: None,
+    terminals: list[Terminal],
 ) -> None:
     log = tmp_path / "robot.csv"
-    robot, pids = start_robot(terminals, tag, log)
-    with NdShArray(f"{tag}_drawn", r_w="r") as reader:
+    robot, pids = start_robot(terminals, tag, log, transport)
+    with NdShArray(f"{tag}_drawn", r_w="r", transport=transport) as reader:
         assert reader.read(timeout=TIMEOUT)[0]
         os.kill(pids[killed], signal.SIGKILL)
         robot.wait_for_line(f"supervisor | {killed} was killed by signal 9; next try in")
@@ -447,16 +457,15 @@ def test_the_robot_survives_the_death_of_a_part(
     assert re.search(r"logger \| \d+ tables are in .*, 0 lost\n", output)
     rows = [line.split(",") for line in log.read_text(encoding="utf-8").splitlines()]
     assert {len(row) for row in rows} == {6}
-    assert {NdShArray(f"{tag}_{part}", r_w="r").writer_state for part in ("camera", "boxes")} == {
-        "absent"
-    }
+    assert [array for array in ndsharray.arrays() if array.name.startswith(tag)] == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+@both_transports
 def test_no_part_of_the_robot_outlives_its_supervisor(
-    tag: str, tmp_path: Path, clip: None, terminals: list[Terminal]
+    transport: str, tag: str, tmp_path: Path, clip: None, terminals: list[Terminal]
 ) -> None:
-    robot, _ = start_robot(terminals, tag, tmp_path / "robot.csv")
+    robot, _ = start_robot(terminals, tag, tmp_path / "robot.csv", transport)
     robot.process.kill()
     # The pipe of the errors ends when the last part has.
     assert robot.process.stderr is not None
