@@ -151,6 +151,7 @@ def open_view(browser: Any, url: str) -> Page:
     view.click("article[aria-label^='camera,'] h2")
     view.keyboard.press("b")  # as OpenCV has it
     view.keyboard.press("Escape")
+    view.wait_for_timeout(400)  # until the picture on the screen is one in BGR
     return view
 
 
