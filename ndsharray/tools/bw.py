@@ -7,7 +7,7 @@ from typing import Any
 
 from .common import bytes_of, common, emit, hertz, rate
 from .meters import Metered, arguments_of_reports, reports
-from .terminal import aligned, shown
+from .terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -32,8 +32,7 @@ def run(options: argparse.Namespace) -> int:
             for record in records:
                 emit(record)
         else:
-            for line in aligned([_cells(record) for record in records]):
-                print(line, flush=True)
+            print_rows([_cells(record) for record in records], drop=(2,))
     return 0
 
 

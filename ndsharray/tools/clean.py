@@ -12,7 +12,7 @@ from .._registry.inspection import transports
 from .._registry.names import Address
 from .._registry.probe import Probe
 from .common import ToolError, common, duration, emit, human, matches, plural, select
-from .terminal import aligned, shown
+from .terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -20,6 +20,7 @@ HELP = (
     "Tell what killed writers left, and with --yes remove it: arrays that have no living writer "
     "and no living reader. (The next writer in the same directory does so, too.)"
 )
+_DROP = (2, 4, 3)  # which columns a narrow terminal can do without
 EXAMPLE = "ndsharray clean --yes"
 
 
@@ -51,8 +52,7 @@ def run(options: argparse.Namespace) -> int:
         for info, gone in zip(infos, removed):
             emit({**info.as_dict(), "removed": gone})
     else:
-        for line in aligned([_cells(i, r, options.yes) for i, r in zip(infos, removed)]):
-            print(line)
+        print_rows([_cells(i, r, options.yes) for i, r in zip(infos, removed)], _DROP)
         print(_sum(infos, removed, options.yes))
     return 1 if options.yes and not all(removed) else 0
 

@@ -99,7 +99,9 @@ def _run(arguments: list[str]) -> int:
         _main_parser().parse_args(arguments or ["--help"])  # it prints, and ends
     if command not in COMMANDS:
         close = alike(command, COMMANDS)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see 'ndsharray --help'"
+        hint = (
+            f"did you mean {' or '.join(map(repr, close))}?" if close else "see 'ndsharray --help'"
+        )
         raise ToolError(f"no command {command!r}; {hint}", _USAGE)
     module = _module(command)
     return int(module.run(parser_of(command, module).parse_args(arguments[1:])))
