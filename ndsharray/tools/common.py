@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from .. import ArrayInfo, NdShArray, Transport, arrays
+from .. import ArrayInfo, NdShArray, NoArrayError, Transport, arrays, info
 from .._registry.inspection import transports
 from .._registry.names import alike
 from ..backends.base import resolve_root
@@ -130,8 +130,18 @@ def select(
     found = [info for info in there if _is_chosen(info, patterns, dead)]
     for pattern in patterns:
         if not _any_match(pattern, found):
-            raise ToolError(_not_found(pattern, there, options))
+            found.append(_without_its_name(pattern, there, options))
     return found
+
+
+def _without_its_name(
+    name: str, there: list[ArrayInfo], options: argparse.Namespace
+) -> ArrayInfo:
+    """Return an array by the place that follows from its name: damage may have taken the name."""
+    try:
+        return info(name, transport=options.transport, directory=options.root)
+    except (NoArrayError, ValueError):
+        raise ToolError(_not_found(name, there, options)) from None
 
 
 def _awaited(patterns: list[str], options: argparse.Namespace) -> list[ArrayInfo]:

@@ -164,6 +164,8 @@ def metering(
     found = select(options.names, options, dead=dead)
     if not empty and all(map(is_left, found)):
         raise ToolError("no array has a living writer ('--wait' waits for one)")
+    if not empty and all(info.problem is not None for info in found):
+        raise ToolError(f"array {found[0].name!r} is {found[0].state}: {found[0].problem}")
     meters = Meters(options, dead=dead)
     try:
         with stop_on_signals() as stop:

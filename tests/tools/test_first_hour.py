@@ -98,7 +98,7 @@ def test_a_glob_that_fits_several_names_them(transport: str, capsys: Any) -> Non
     assert capsys.readouterr().err == text
 
 
-@pytest.mark.parametrize("command", ["show", "latency"])
+@pytest.mark.parametrize("command", ["show", "latency", "hz", "watch"])
 def test_a_damaged_array_is_named_with_its_damage(
     command: str, transport: str, capsys: Any
 ) -> None:
