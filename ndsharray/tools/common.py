@@ -33,6 +33,7 @@ from .units import (
 __all__ = [
     "Stop",
     "ToolError",
+    "as_json",
     "bytes_of",
     "common",
     "count_of",
@@ -81,10 +82,15 @@ class ToolError(Exception):
 # --- options
 
 
+def as_json(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
+
+
 def common(parser: argparse.ArgumentParser, *, wait: bool = True) -> None:
-    """Add the options of every command; ``--wait`` only where there is something to wait for."""
+    """Add the options of commands that look at arrays; ``--wait`` only where they can wait."""
     group = parser.add_argument_group("which arrays, and how to print")
-    group.add_argument("--json", action="store_true", help="print JSON, an object a line")
+    as_json(group)
     group.add_argument(
         "--transport",
         metavar="NAME",
@@ -134,9 +140,7 @@ def select(
     return found
 
 
-def _without_its_name(
-    name: str, there: list[ArrayInfo], options: argparse.Namespace
-) -> ArrayInfo:
+def _without_its_name(name: str, there: list[ArrayInfo], options: argparse.Namespace) -> ArrayInfo:
     """Return an array by the place that follows from its name: damage may have taken the name."""
     try:
         return info(name, transport=options.transport, directory=options.root)

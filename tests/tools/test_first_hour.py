@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ndsharray._registry.names import address_of
 from ndsharray.tools import checks, cli, doctor, units
 from ndsharray.tools import terminal as terminals
 from ndsharray.tools.common import ToolError, nothing_there, require
+from ndsharray.tools.recording import progress
 from ndsharray.tools.terminal import Terminal, aligned
 
 NARROW = Terminal(40, 10, 0, unicode=True, tty=True, cursor=True)
@@ -148,3 +151,50 @@ def test_an_arrow_key_is_one_key_and_escape_another(monkeypatch: Any) -> None:
                 pressed.append(key(5.0))
         assert pressed == ["\x1b[B", "q", "\x1b", "\x1b[5~"]
     os.close(ours)
+
+
+def screen_after(text: str) -> list[str]:
+    """Return the lines of a terminal that got `text`: of its control sequences those used here."""
+    lines, row = [""], 0
+    for part in re.split(r"(\x1b\[\d*[AJK]|\n|\r)", text):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part.endswith("A") and part.startswith("\x1b"):
+            row = max(0, row - int(part[2:-1]))
+        elif part == "\x1b[J":
+            del lines[row:]
+            lines.append("")
+        elif part == "\x1b[K":
+            lines[row] = ""
+        elif part != "\r":
+            lines[row] += part
+    return [line for line in lines if line]
+
+
+def test_a_note_stands_above_the_progress_which_is_there_once(capfd: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(progress, "terminal", lambda: NARROW)
+    monkeypatch.setattr("sys.stderr", sys.stdout)  # one terminal shows both
+    shown = progress.Progress(as_json=False)
+    shown.show(["camera 1", "imu 1", "all 2"], {})
+    shown.note("imu lost a frame")
+    shown.show(["camera 2", "imu 2", "all 4"], {})
+    print()  # the user's Enter
+    shown.typed()
+    shown.note("wrote a file")
+    shown.show(["camera 3", "all 6"], {})
+    assert screen_after(capfd.readouterr().out) == [
+        "ndsharray: imu lost a frame",
+        "ndsharray: wrote a file",
+        "camera 3",
+        "all 6",
+    ]
+
+
+@pytest.mark.parametrize("command", ["recover", "export"])
+def test_commands_on_files_have_no_options_of_arrays(command: str, capsys: Any) -> None:
+    assert cli.main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--json" in out
+    assert "--root" not in out
+    assert "--wait" not in out
