@@ -379,7 +379,10 @@ def test_clean_leaves_what_a_reader_uses(transport: str, capsys: Any) -> None:
         reader.read()
         kill_writer(writer)
         assert cli.main(["clean", "--yes"]) == 0
-        assert lines_of(capsys) == ["nothing to remove"]
+        assert lines_of(capsys) == [
+            "nothing to remove",
+            "1 array of killed writers stays, as readers have it",
+        ]
         assert cli.main(["clean", "camera", "--yes"]) == 1
         assert "is in use: it stays" in capsys.readouterr().err
     assert cli.main(["clean", "--yes"]) == 0
