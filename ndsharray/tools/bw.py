@@ -51,5 +51,5 @@ def record_of(each: Metered) -> dict[str, Any]:
 def _cells(record: dict[str, Any]) -> list[str]:
     per_second, size = record["bytes_per_second"], record["frame_bytes"]
     if per_second is None:
-        return [shown(record["name"]), "-", ""]
+        return [shown(record["name"]), "no rate yet"]
     return [shown(record["name"]), rate(per_second), f"{size:,} bytes x {hertz(record['hz'])}"]
