@@ -94,6 +94,8 @@ def _in_a_line(error: Exception) -> str:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
     command = arguments[0] if arguments else "--help"
     if command.startswith("-"):
         _main_parser().parse_args(arguments or ["--help"])  # it prints, and ends

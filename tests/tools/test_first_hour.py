@@ -125,6 +125,14 @@ def test_a_transport_that_is_no_class_is_one_line(capsys: Any) -> None:
     assert err.startswith("ndsharray: unknown transport 'os:path' ('path' is not a class)")
 
 
+def test_the_word_help_works_as_the_option_does(capsys: Any) -> None:
+    for words, options in ((["help"], ["--help"]), (["help", "hz"], ["hz", "--help"])):
+        assert cli.main(words) == 0
+        printed = capsys.readouterr().out
+        assert cli.main(options) == 0
+        assert printed == capsys.readouterr().out
+
+
 def test_long_times_are_in_seconds() -> None:
     assert units.milliseconds(999) == "999 ms"
     assert units.milliseconds(4103) == "4.1 s"
