@@ -86,8 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _in_a_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        file = error.filename
+        return error.strerror if file is None else f"{os.fsdecode(file)}: {error.strerror}"
     if isinstance(error, (NdShArrayError, OSError, ValueError)):
         return str(error)
     return f"{type(error).__name__}: {error} ({DEBUG_VARIABLE}=1 shows where)"

@@ -36,7 +36,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         account = recover(options.file, output, options.force)
     except FileExistsError:
-        raise ToolError(f"{output!r} is there already; --force replaces it", _USAGE) from None
+        hint = (
+            "is the recording itself" if options.force else "is there already; --force replaces it"
+        )
+        raise ToolError(f"{output!r} {hint}", _USAGE) from None
     except ValueError as error:
         raise ToolError(str(error), _NOTHING) from None
     if options.json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -206,3 +207,21 @@ def test_commands_on_files_have_no_options_of_arrays(command: str, capsys: Any) 
     assert "--json" in out
     assert "--root" not in out
     assert "--wait" not in out
+
+
+def test_recover_never_replaces_the_recording_itself(tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("mcap")
+    path = tmp_path / "drive.mcap"
+    path.write_bytes(b"whatever")
+    assert cli.main(["recover", str(path), "-o", str(path), "--force"]) == 2
+    assert capsys.readouterr().err == f"ndsharray: '{path}' is the recording itself\n"
+    assert path.read_bytes() == b"whatever"
+
+
+def test_an_error_of_the_system_has_no_number(capsys: Any, monkeypatch: Any) -> None:
+    def fail(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ndsharray.tools.common.arrays", fail)
+    assert cli.main(["list"]) == 1
+    assert capsys.readouterr().err == f"ndsharray: {os.strerror(errno.ENOSPC)}\n"
