@@ -128,7 +128,10 @@ def _imported(choice: str) -> object:
     try:
         if not (module and cls) or module.startswith("."):
             raise ImportError("neither a known name nor 'package.module:Class'")
-        return getattr(importlib.import_module(module), cls)()
+        made = getattr(importlib.import_module(module), cls)
+        if not callable(made):
+            raise ImportError(f"{cls!r} is not a class")
+        return made()
     except (ImportError, AttributeError) as error:
         raise UnknownTransportError(
             choice,

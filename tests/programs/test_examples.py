@@ -475,6 +475,14 @@ def test_no_part_of_the_robot_outlives_its_supervisor(
 # Other sources
 
 
+def test_a_source_plays_again_and_again_if_told(tag: str, photographs: list[Path]) -> None:
+    result = run(
+        "video", photographs[0], "--loop", "--seconds=1.2", "--linger=1", f"--name={tag}"
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    assert "played 3 frames" in "\n".join(lines_of("producer", result.stdout))
+
+
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "one photograph"])
 def test_photographs_are_a_source(
     single: bool, tag: str, tmp_path: Path, cv2: Any, photographs: list[Path]

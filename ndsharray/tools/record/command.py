@@ -14,6 +14,7 @@ from ..common import ToolError, duration, human, rate, select, stop_on_signals
 from ..recording.keyboard import listen
 from ..recording.progress import Progress
 from ..recording.source import SUFFIX
+from ..terminal import aligned, shown
 from .recorder import Recorder, Statistics
 
 __all__ = ["record"]
@@ -33,15 +34,15 @@ def record(options: argparse.Namespace) -> int:
         except (ValueError, FileExistsError) as error:
             raise ToolError(str(error), 2) from None
         with recorder:
-            shown = _Shown(recorder, progress, options.newest)
+            report = _Shown(recorder, progress, options.newest)
             with _snapshots(recorder, progress, options.snapshot):
                 end = time.monotonic() + (options.duration or float("inf"))
                 while not stop.wait(min(_POLL, end - time.monotonic())):
                     if recorder.wait(0) or time.monotonic() >= end:
                         break
                     if progress.is_due():
-                        shown.show()
-        shown.show()
+                        report.show()
+        report.show()
     return _finish(recorder, progress, options)
 
 
@@ -84,11 +85,18 @@ class _Shown:
                 self._warned.add(each.name)
                 self._progress.note(f"{each.name}: {each.warning}")
         was = {each.name: each.nbytes for each in before.arrays}
-        lines = [
-            f"{each.name}  in {rate((each.nbytes - was.get(each.name, 0)) / past)}"
-            f"  frames {each.frames}  {self._lost} {each.lost}"
-            for each in now.arrays
-        ]
+        lines = aligned(
+            [
+                [
+                    shown(each.name),
+                    f"in {rate((each.nbytes - was.get(each.name, 0)) / past)}",
+                    f"frames {each.frames}",
+                    f"{self._lost} {each.lost}",
+                ]
+                for each in now.arrays
+            ],
+            right=(1, 2, 3),
+        )
         speed_in = (now.nbytes - before.nbytes) / past
         speed_out = max(now.written - before.written, 0) / past
         held = now.held_seconds

@@ -197,8 +197,9 @@ class Player:
             if is_first:
                 self._clock.begin(frame.log_time)
             self._wait_for(frame)  # filled before its time, published in time
-        self._frames += 1
-        self._position = frame.log_time
+            # Before the frame is published: who has it finds it counted.
+            self._frames += 1
+            self._position = frame.log_time
 
     def _wait_for(self, frame: Frame) -> None:
         with self._changed:
