@@ -587,3 +587,13 @@ def test_ctrl_c_ends_both_children(
     # Their end closes the pipes, which end() waits for.
     code, output, errors = pair.end()
     assert (code, errors) == (130, ""), output
+
+
+def test_two_machines(tmp_path: Path) -> None:
+    pytest.importorskip("zenoh", reason="eclipse-zenoh is not installed")
+    ended = run("two_machines", "--frames", "40")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    counts = re.search(r"(\d+) frames, 0 torn, captured within", ended.stdout)
+    assert counts, ended.stdout
+    assert 10 <= int(counts[1]) <= 40

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ..common import ToolError, duration, human, rate, select, stop_on_signals
 from ..recording.keyboard import listen
@@ -20,6 +19,7 @@ from .recorder import Recorder, Statistics
 __all__ = ["record"]
 
 _LOST = 3
+_POLL = 0.1  # seconds between two looks for the end
 
 
 def record(options: argparse.Namespace) -> int:
@@ -33,13 +33,14 @@ def record(options: argparse.Namespace) -> int:
         except (ValueError, FileExistsError) as error:
             raise ToolError(str(error), 2) from None
         with recorder:
+            shown = _Shown(recorder, progress, options.newest)
             with _snapshots(recorder, progress, options.snapshot):
-                shown = _Shown(recorder, progress, options.newest)
                 end = time.monotonic() + (options.duration or float("inf"))
-                while not stop.wait(min(progress.period, end - time.monotonic())):
+                while not stop.wait(min(_POLL, end - time.monotonic())):
                     if recorder.wait(0) or time.monotonic() >= end:
                         break
-                    shown.show()
+                    if progress.is_due():
+                        shown.show()
         shown.show()
     return _finish(recorder, progress, options)
 
@@ -113,20 +114,25 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
         while wishes.get():
             try:
                 progress.note(f"wrote {recorder.snapshot()}")
-            except OSError as error:
+            except (OSError, LookupError) as error:
                 progress.note(f"no snapshot: {error}")
 
-    before: Any = None
-    if hasattr(signal, "SIGUSR1"):
-        before = signal.signal(signal.SIGUSR1, lambda *_: wishes.put(True))
+    number, before = getattr(signal, "SIGUSR1", None), None  # Windows has none
+    if number is not None:
+        before = signal.signal(number, lambda *_: wishes.put(True))
     writer = threading.Thread(target=write)
     writer.start()
-    listen(lambda line: wishes.put(True))
+
+    def obey(_: str) -> None:
+        progress.typed()
+        wishes.put(True)
+
+    listen(obey)
     try:
         yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGUSR1, before)
+        if number is not None:
+            signal.signal(number, before)
         wishes.put(False)
         writer.join()
 
@@ -138,6 +144,6 @@ def _finish(recorder: Recorder, progress: Progress, options: argparse.Namespace)
         files = ", ".join(end.paths) or "no file"
         print(f"{end.frames} frames, {lost} {end.lost}: {files} ({human(end.written)})", flush=True)
     if recorder.error is not None:
-        progress.note(f"recording ended: {recorder.error}")
+        progress.note(str(recorder.error))
         return _LOST
     return _LOST if end.lost and not options.newest else 0

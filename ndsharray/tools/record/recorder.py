@@ -111,12 +111,12 @@ class Recorder:
         self._intakes: dict[tuple[str, str, str], Intake] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._begun = time.monotonic()
+        self._begun, self._begun_ns = time.monotonic(), time.time_ns()
         self._ended: float | None = None
         about = {
             "mode": "newest" if newest else "every",
             "names": " ".join(self._patterns),
-            "begun_ns": str(time.time_ns()),
+            "begun_ns": str(self._begun_ns),
         }
 
         def open_files(at: str) -> Files:
@@ -173,6 +173,7 @@ class Recorder:
                 self._newest,
                 self._colours,
                 self._most,
+                self._begun_ns,
             )
             self._intakes[key] = intake
         intake.start()
@@ -188,8 +189,12 @@ class Recorder:
 
     @property
     def error(self) -> BaseException | None:
-        """Why it ended before it was closed: the disk is full, a limit, an error; else None."""
-        return self._sink.error
+        """Why not all is recorded: a full disk, a limit, an array that cannot be read; else None.
+
+        Where one array cannot be read, the others go on.
+        """
+        errors = [self._sink.error, *(intake.error for intake in self._intakes.values())]
+        return next((error for error in errors if error is not None), None)
 
     @property
     def paths(self) -> list[str]:
@@ -208,6 +213,8 @@ class Recorder:
 
         Raises
         ------
+        LookupError
+            If there is no frame yet.
         OSError
             If it cannot be written.
         RuntimeError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,18 +20,27 @@ class Progress:
     ----------
     as_json : bool
         Print records as JSON.
-
-    Attributes
-    ----------
-    period : float
-        Seconds between two calls of `show`.
     """
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
         self._is_terminal = not as_json and terminal().cursor
         self._shown = 0  # lines on the terminal
-        self.period = 0.2 if self._is_terminal else 1.0
+        self._period = 0.2 if self._is_terminal else 1.0
+        self._due = time.monotonic() + self._period
+
+    def is_due(self) -> bool:
+        """Tell whether it is time to show something again."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + self._period
+        return True
+
+    def typed(self) -> None:
+        """Note that the user has typed a line, which the terminal shows below."""
+        if self._shown:
+            self._shown += 1
 
     def show(self, lines: Sequence[str], record: dict[str, Any]) -> None:
         """Show lines (on a terminal all, else the last one), or a record."""
