@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..common import emit
-from ..terminal import clipped, terminal
+from ..terminal import clipped, shown, terminal
 
 __all__ = ["Progress"]
 
@@ -49,11 +49,11 @@ class Progress:
         elif self._is_terminal:
             self._rewrite(lines)
         else:
-            print(lines[-1], flush=True)
+            print(shown(lines[-1]), flush=True)
 
     def _rewrite(self, lines: Sequence[str]) -> None:
         size = terminal()
-        lines = [clipped(line, size.columns - 1) for line in lines[-(size.lines - 1) :]]
+        lines = [clipped(shown(line), size.columns - 1) for line in lines[-(size.lines - 1) :]]
         up = f"\x1b[{self._shown}A" if self._shown else ""
         text = "".join(f"\r\x1b[K{line}\n" for line in lines)
         sys.stdout.write(up + text + "\x1b[J")
@@ -63,4 +63,4 @@ class Progress:
     def note(self, line: str) -> None:
         """Say something that stays."""
         self._shown = 0
-        print(f"ndsharray: {line}", file=sys.stderr, flush=True)
+        print(f"ndsharray: {shown(line)}", file=sys.stderr, flush=True)
