@@ -77,7 +77,9 @@ def test_frames_keep_their_distances(tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
     write_recording(path, [(f"a{n % 2}", np.full(3, n)) for n in range(30)])
     seen: dict[str, list[int]] = {"a0": [], "a1": []}
-    with Player(path) as replay, NdShArray("a0", r_w="r") as even, NdShArray("a1", r_w="r") as odd:
+    # With a slot for each frame, so that a reader on a busy machine misses none.
+    replay = Player(path, slots=15)
+    with replay, NdShArray("a0", r_w="r") as even, NdShArray("a1", r_w="r") as odd:
         with playing(replay):
             for number in range(30):
                 reader = odd if number % 2 else even
