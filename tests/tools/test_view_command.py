@@ -90,9 +90,20 @@ def test_a_port_that_is_taken_gets_one_line(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", expected)
 
 
-@pytest.mark.parametrize("wrong", [["--port", "70000"], ["--fps", "0"], ["--fps", "nan"]])
-def test_a_wrong_option_gets_one_line(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["view", "--no-open", *wrong]) == 2
+WRONG = [
+    (["--port", "70000"], 2),
+    (["--fps", "0"], 2),
+    (["--fps", "nan"], 2),
+    (["--transport", "nothing"], 1),
+    (["--root", __file__], 1),
+]
+
+
+@pytest.mark.parametrize(("wrong", "code"), WRONG, ids=str)
+def test_a_wrong_option_gets_one_line(
+    wrong: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["view", "--no-open", *wrong]) == code
     out, errors = capsys.readouterr()
     assert (out, errors.count("\n")) == ("", 1)
 

@@ -9,7 +9,7 @@ import secrets
 import sys
 from typing import Any
 
-from ..common import ToolError, common, emit, require
+from ..common import ToolError, common, emit, listed, require
 from ..stopping import stop_on_signals
 from .opening import opened
 
@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
         raise ToolError(f"--fps is {options.fps:g}: 0.1 to {_FASTEST:g}", 2)
     for module in ("uvicorn", "starlette", "PIL"):
         require("view", module)
+    listed(options)  # it raises for a transport or a root that cannot be
     asyncio.run(_serve(options))
     return 0
 
