@@ -20,6 +20,7 @@ from viewing import TOKEN, Viewing  # noqa: E402  # what it imports may be missi
 from ndsharray import NdShArray, info  # noqa: E402
 from ndsharray.tools.view import app, catalogue, feeds, frames  # noqa: E402
 from ndsharray.tools.view.looks import Look  # noqa: E402
+from ndsharray.tools.view.private import Private  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +59,19 @@ def test_a_host_of_another_name_is_refused() -> None:
             assert viewing.ask("", headers={"Host": host})[0] == 200
         for host in foreign:
             assert viewing.ask("", headers={"Host": host})[0] == 421
+
+
+def test_at_the_port_of_http_the_host_has_no_port() -> None:
+    for port, host, refused in [
+        (80, b"127.0.0.1", None),
+        (80, b"evil.example", 421),
+        (8080, b"127.0.0.1", 421),
+        (8080, b"127.0.0.1:8080", None),
+    ]:
+        guard = Private(Viewing, TOKEN, port)  # type: ignore[arg-type]
+        scope = {"headers": [(b"host", host), (b"origin", b"http://" + host)], "method": "GET"}
+        answer = guard._refusal(scope, TOKEN.encode())
+        assert (answer[0] if answer else None) == refused
 
 
 def test_a_page_of_another_server_is_refused() -> None:
