@@ -61,11 +61,13 @@ def wait_many(readers: Sequence[Reader], timeout: float | None) -> list[bool]:
         _end_in_child(readers, error)
         raise
     finally:
-        deque(release, 0)  # called here, not in a function: a signal handler may raise again
-        for reader in readers:
-            if reader.closed:  # perhaps meanwhile, by another thread or a signal handler
-                reader.close(asked=True)
-                reader._stop_daemon(None)
+        try:  # a signal handler may raise again: not before this call (Python 3.10 needs the `try`)
+            deque(release, 0)  # called here, not in a function
+        finally:
+            for reader in readers:
+                if reader.closed:  # perhaps meanwhile, by another thread or a signal handler
+                    reader.close(asked=True)
+                    reader._stop_daemon(None)
 
 
 def _end_in_child(readers: Sequence[Reader], error: BaseException) -> None:

@@ -13,6 +13,7 @@ Ctrl-C or SIGTERM before it was done. Not here: what commands have in common (``
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
@@ -64,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # closed (``>&-``)
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return main(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name need not fit the terminal's encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -14,6 +14,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from .. import ArrayInfo, NdShArray, NoArrayError, Transport, arrays, info
 from .._registry.inspection import transports
 from .._registry.names import alike
@@ -282,12 +284,18 @@ def seconds_of(text: str) -> float:
 
 
 def emit(record: dict[str, Any]) -> None:
-    """Print a record as one line of JSON; what JSON has no number for becomes null."""
+    """Print a record as one line of JSON; what JSON has no number for becomes null.
+
+    In ASCII: JSON itself allows a name's control characters (CSI), and an encoding of the output
+    that lacks a character would escape it in a way that JSON does not know.
+    """
     line = {key: _plain(value) for key, value in record.items()}
-    print(json.dumps(line, allow_nan=False, ensure_ascii=False), flush=True)
+    print(json.dumps(line, allow_nan=False), flush=True)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, np.longdouble):
+        value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         if index:
             print()
         print(shown(info.name))
-        rows = [[f"  {what}", value] for what, value in _facts(info) if value]
+        rows = [[f"  {what}", shown(value)] for what, value in _facts(info) if value]
         print("\n".join(aligned(rows)))
         if options.slots and info.slot_list:
             print("\n".join(_slots(info)))

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .common import ToolError, as_json, emit, require
+from .terminal import shown
 
 if TYPE_CHECKING:
     from .recording.chunk import Raw
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         emit({"file": options.file, "output": output, **vars(account)})
         return 0
     for note in account.notes:
-        print(note)
+        print(shown(note))
     text = f"{account.frames} frames"
     if account.torn:
         text += f", {account.torn} torn at the end dropped"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,17 +23,20 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
+        self._first = 0.0  # when
         # Not an Event: its `set` in a signal handler waits for ever for the lock that the thread
         # below holds inside `wait`.
         self._until = threading.Lock()
         self._until.acquire()
 
     def ask(self, *_: object) -> None:
-        """Ask for the end; a second time: raise KeyboardInterrupt."""
-        if self.asked:
+        """Ask for the end; a second time, and not at once: raise KeyboardInterrupt."""
+        now = time.monotonic()
+        if not self.asked:
+            self.asked, self._first = True, now
+            self._until.release()
+        elif now - self._first >= _TWIN:
             raise KeyboardInterrupt
-        self.asked = True
-        self._until.release()
 
     def wait(self, seconds: float) -> bool:
         """Sleep until the end is asked for, for `seconds` at most; return whether it is."""
@@ -41,6 +45,9 @@ class Stop:
         return self.asked
 
 
+# Seconds: what comes so soon is the same wish. timeout(1) signals a process, and then its group;
+# what starts programs passes on a Ctrl-C that the terminal has sent them, too.
+_TWIN = 0.5
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
@@ -49,8 +56,9 @@ def stop_on_signals() -> Iterator[Stop]:
     """Turn SIGINT, SIGTERM and SIGHUP into one clean stop, as long as the block lasts.
 
     The first signal sets `Stop.asked` and ends `Stop.wait`; it raises nothing, so that a file is
-    finished. A second one raises KeyboardInterrupt. What the user has ignored (``nohup``) stays so.
-    In another thread than the main one no signal arrives, and nothing changes.
+    finished. Another one, half a second later or more, raises KeyboardInterrupt. What the user has
+    ignored (``nohup``) stays so. In another thread than the main one no signal arrives, and nothing
+    changes.
     """
     stop = Stop()
     before: dict[int, Any] = {}

@@ -574,15 +574,15 @@ def can_be_struck(frame: FrameType) -> bool:
 
     A `with` line comes again as its block ends: to raise there would leave a lock taken. Before
     POP_EXCEPT no handler runs, and what is raised there leaves the handled exception to the thread
-    for good: later tests would find it as the context of their own errors. Nor does one run before
-    the first call of a `finally` clause.
+    for good: later tests would find it as the context of their own errors. Nor does one run between
+    the beginning of a `finally` clause and its first call, if the clause begins with `try`: Python
+    3.10 runs handlers as an exception gets to another clause, but not before SETUP_FINALLY.
     """
-    source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
-    code = frame.f_code.co_code
-    return (
-        not source.startswith(("with ", "deque(", "try:", "lock.release()"))
-        and code[frame.f_lasti] != dis.opmap["POP_EXCEPT"]
-    )
+    lines = linecache.getlines(frame.f_code.co_filename)[: frame.f_lineno][-3:]
+    *_, before, above, source = ["", "", *(line.partition("  # ")[0].strip() for line in lines)]
+    begins = (above, source) == ("finally:", "try:") or (before, above) == ("finally:", "try:")
+    is_pop = frame.f_code.co_code[frame.f_lasti] == dis.opmap["POP_EXCEPT"]
+    return not (source.startswith("with ") or begins or is_pop)
 
 
 def raise_at(line: int, act: Callable[[], object]) -> bool:

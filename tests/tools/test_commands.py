@@ -141,6 +141,22 @@ def test_a_name_cannot_move_the_cursor(capsys: Any) -> None:
     assert lines_of(capsys)[0].startswith(r"a\x1b[2Jb\n左  live")
 
 
+@pytest.mark.parametrize(
+    "command", ["list", "info", "hz --count 1 --window 0.01", "show", "watch --count 1"]
+)
+def test_json_cannot_move_the_cursor_and_is_json_in_any_encoding(
+    command: str, transport: str, capsys: Any
+) -> None:
+    name = "a\x9b31m\x7f\u202e左é"
+    dtype = np.dtype([("field\x9b", "f4")])
+    with NdShArray(name, np.zeros(1, dtype), "w", transport=transport):
+        assert cli.main([*command.split(), "--json", name]) == 0
+    (line,) = lines_of(capsys)
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["name"] == name
+
+
 def test_the_transport_and_the_root_can_be_chosen(
     camera: NdShArray, capsys: Any, root: Path
 ) -> None:

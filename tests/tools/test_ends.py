@@ -14,7 +14,7 @@ import pytest
 from terminals import COMMAND, PATIENCE, OnTerminal
 
 from ndsharray import NdShArray
-from ndsharray.tools import cli
+from ndsharray.tools import cli, stopping
 from ndsharray.tools.stopping import Stop, stop_on_signals
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX")
@@ -52,13 +52,21 @@ def test_a_pipe_that_nobody_reads_ends_a_command_quietly(camera: NdShArray) -> N
         assert child.stderr.read() == b""
 
 
-def test_stop_ends_a_wait_and_raises_at_the_second_signal() -> None:
+def test_a_closed_output_is_no_error(camera: NdShArray) -> None:
+    command = ["sh", "-c", '"$@" >&-', "sh", *COMMAND, "list"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_stop_ends_a_wait_and_raises_at_the_second_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_signals() as stop:
         assert not stop.wait(0.001)
         signal.raise_signal(signal.SIGTERM)
         assert stop.asked
         assert stop.wait(PATIENCE)
+        signal.raise_signal(signal.SIGTERM)  # by timeout(1), to the process group
+        monkeypatch.setattr(stopping, "_TWIN", 0.0)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before

@@ -77,7 +77,10 @@ def test_frames_keep_their_distances(tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
     write_recording(path, [(f"a{n % 2}", np.full(3, n)) for n in range(30)])
     seen: dict[str, list[int]] = {"a0": [], "a1": []}
-    with Player(path) as replay, NdShArray("a0", r_w="r") as even, NdShArray("a1", r_w="r") as odd:
+    # With a slot for each frame, so that a reader on a busy machine misses none.
+    replay = Player(path, slots=15)
+    with replay, NdShArray("a0", r_w="r") as even, NdShArray("a1", r_w="r") as odd:
+        began = time.time_ns()
         with playing(replay):
             for number in range(30):
                 reader = odd if number % 2 else even
@@ -85,8 +88,10 @@ def test_frames_keep_their_distances(tmp_path: Path) -> None:
                 assert frame[0] == number
                 seen[reader.name].append(reader.write_time_ns)
     times = sorted(seen["a0"] + seen["a1"])
-    distances = np.diff(times) / 1e6
-    assert 8 < np.median(distances) < 12
+    # A busy machine delays some: the next ones come at once, or later as well, and that is told.
+    late = (np.array(times) - began) / 1e6 - 10 * np.arange(30)
+    assert late.min() > -1
+    assert np.median(late) - late.min() - 1e3 * replay.status().slipped < 100
     assert times == [seen[f"a{n % 2}"][n // 2] for n in range(30)]
 
 

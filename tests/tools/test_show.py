@@ -257,6 +257,17 @@ def test_show_prints_json(transport: str, capsys: Any) -> None:
     assert (record["max"], record["nan"], record["frame_id"]) == (None, 1, 1)
 
 
+def test_show_prints_json_of_numbers_that_are_longer_than_those_of_json(
+    transport: str, capsys: Any
+) -> None:
+    array = np.array([np.longdouble("0.5"), np.finfo(np.longdouble).max])
+    with NdShArray("a", array, "w", transport=transport):
+        assert cli.main(["show", "a", "--json"]) == 0
+    (record,) = records_of(capsys)
+    assert record["min"] == 0.5
+    assert record["max"] in (None, float(array[1]))  # float64 may be as long
+
+
 def test_an_array_without_a_frame_is_one_line(transport: str, capsys: Any) -> None:
     with NdShArray("camera", r_w="w", transport=transport):
         assert cli.main(["show", "camera"]) == 1

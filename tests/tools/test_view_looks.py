@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ Image = pytest.importorskip("PIL.Image")
 
 from ndsharray.tools.view.colours import MAPS, NOT_A_NUMBER, table  # noqa: E402
 from ndsharray.tools.view.frames import Frame  # noqa: E402
-from ndsharray.tools.view.looks import Look, look_of  # noqa: E402
+from ndsharray.tools.view.looks import MODES, Look, look_of  # noqa: E402
 from ndsharray.tools.view.render import element, modes_of, render  # noqa: E402
 
 RECORD = np.dtype([("t", "f8"), ("at", "f4", 3), ("n", "u1"), ("mode", "U8")])
@@ -257,6 +258,34 @@ def test_nothing_of_json_is_infinite() -> None:
     facts = facts_of(np.array([np.nan, np.inf, 1.0]), mode="trace")
     assert facts["values"] == [None, None, 1.0]
     assert facts["texts"] == ["nan", "inf", "1.0"]
+
+
+HOSTILE = [
+    np.full((65, 65), 1_700_000_000_000_000_000),  # + 1.0 is the same float
+    np.full((65, 65), np.finfo(np.float64).max),
+    np.full((65, 65), 2**64 - 1, np.uint64),
+    np.array([[np.nan, 1e308], [np.inf, -1e308]] * 40),
+    np.full((65, 65), np.finfo(np.longdouble).max),  # a float64 has nothing as large
+    np.array(np.finfo(np.longdouble).max),
+    np.full(40, "NaT", "M8[s]"),
+    np.zeros((), RECORD),
+    np.zeros(3, np.dtype([])),
+    np.zeros(3, "S0"),
+    np.zeros((4, 0, 3), np.uint8),
+    np.zeros((9, 100_000), ">u2"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize("array", HOSTILE, ids=lambda array: f"{array.shape} {array.dtype}")
+def test_no_values_break_the_page(array: np.ndarray[Any, Any]) -> None:
+    frame, modes = frame_of(array), ("", *MODES)
+    for mode in modes:
+        for auto, log, colours in [(None, False, "grey"), (True, True, "coolwarm")]:
+            look = Look(mode=mode, auto=auto, log=log, colours=colours, width=100, height=80)
+            json.dumps(render(frame, look)[0], allow_nan=False)
+        for x, y in [(0, 0), (7, 7), (10**9, 0)]:  # of a mode that it was shown in before, perhaps
+            assert isinstance(element(frame, mode, 0, x, y), str)
 
 
 # --- questions

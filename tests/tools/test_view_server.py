@@ -19,7 +19,9 @@ Image = pytest.importorskip("PIL.Image")
 from viewing import TOKEN, Viewing  # noqa: E402  # what it imports may be missing
 
 from ndsharray import NdShArray, info  # noqa: E402
-from ndsharray.tools.view import app, catalogue, feeds  # noqa: E402
+from ndsharray.tools.view import app, catalogue, feeds, frames  # noqa: E402
+from ndsharray.tools.view.looks import Look  # noqa: E402
+from ndsharray.tools.view.private import Private  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +60,19 @@ def test_a_host_of_another_name_is_refused() -> None:
             assert viewing.ask("", headers={"Host": host})[0] == 200
         for host in foreign:
             assert viewing.ask("", headers={"Host": host})[0] == 421
+
+
+def test_at_the_port_of_http_the_host_has_no_port() -> None:
+    for port, host, refused in [
+        (80, b"127.0.0.1", None),
+        (80, b"evil.example", 421),
+        (8080, b"127.0.0.1", 421),
+        (8080, b"127.0.0.1:8080", None),
+    ]:
+        guard = Private(Viewing, TOKEN, port)  # type: ignore[arg-type]
+        scope = {"headers": [(b"host", host), (b"origin", b"http://" + host)], "method": "GET"}
+        answer = guard._refusal(scope, TOKEN.encode())
+        assert (answer[0] if answer else None) == refused
 
 
 def test_a_page_of_another_server_is_refused() -> None:
@@ -112,7 +127,8 @@ def test_no_path_leads_out_of_the_page() -> None:
 def test_a_question_that_no_page_asks_gets_one_line() -> None:
     looks = ['"mode":"film"', '"map":"../x"', '"w":"wide"', '"crop":[1]', '"crop":[0,0,NaN,1]']
     tiles = ["{}", *(f'{{"key":"a","after":0,{look}}}' for look in looks)]
-    questions = ["", "{", "[]", '{"seen":"x","tiles":[]}']
+    questions = ["", "{", "[]", '{"seen":"x","tiles":[]}', '{"seen":1e999,"tiles":[]}']
+    questions += ['{"seen":0,"tiles":[1]}', '{"seen":0,"tiles":[{"key":"a","after":0,"at":[1]}]}']
     questions += [f'{{"seen":0,"tiles":[{tile}]}}' for tile in tiles]
     with Viewing() as viewing:
         for query in ("next", "element", *(f"next?q={question}" for question in questions)):
@@ -120,6 +136,12 @@ def test_a_question_that_no_page_asks_gets_one_line() -> None:
             assert status == 400
             assert body.startswith(b"bad question: ")
             assert body.count(b"\n") == 1
+
+
+def test_a_page_may_ask_for_many_arrays_with_long_names() -> None:
+    tiles = [{"key": f"mmap/{i}{'左' * 700}", "after": 0} for i in range(64)]
+    with Viewing() as viewing:
+        assert viewing.next(*tiles) == []  # there are none of these names
 
 
 # --- frames
@@ -314,6 +336,32 @@ def test_what_cannot_be_read_is_told_and_keeps_no_other_waiting(name: str, root:
                 break
         assert told["problem"] == "the disk is gone"
         assert viewing.picture(keys[1])[0]["kind"] == "plot"
+
+
+def test_what_cannot_be_drawn_is_told_and_hides_no_other(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = name + "-bad", name + "-good"
+    draw = app.render
+
+    def render(frame: frames.Frame, look: Look, dark: frames.Frame | None) -> frames.Rendered:
+        if not frame.array.any():
+            raise ZeroDivisionError("nobody has thought of this")
+        return draw(frame, look, dark)
+
+    monkeypatch.setattr(app, "render", render)
+    with (
+        NdShArray(bad, np.zeros(30), "w"),
+        NdShArray(good, np.ones(30), "w"),
+        Viewing(name + "*") as viewing,
+    ):
+        keys = [viewing.key(bad), viewing.key(good)]
+        for _ in range(100):
+            (told, _), (shown, _) = viewing.next({"key": keys[0]}, {"key": keys[1]})
+            if told["problem"] and "kind" in shown:
+                break
+        assert told["problem"] == "cannot be shown: nobody has thought of this"
+        assert shown["kind"] == "plot"
 
 
 # --- the end

@@ -12,6 +12,7 @@ import sys
 import time
 
 from ..common import ToolError, common, emit, rate, stop_on_signals
+from ..terminal import shown
 from .bridge import MAX_MEMORY, Bridge
 from .counts import Totals
 from .engine import Engine, Offer, Outlet, Payload, Receive, Reply
@@ -98,13 +99,13 @@ def run(options: argparse.Namespace) -> int:
             max_memory=options.max_memory << 20,
             transport=options.transport,
             directory=options.root,
-            report=lambda line: print(f"ndsharray: {line}", file=sys.stderr, flush=True),
+            report=lambda line: print(f"ndsharray: {shown(line)}", file=sys.stderr, flush=True),
         )
         with bridge:
             meter = _Meter()
             while not stop.wait(1.0):
                 for record in meter.records(bridge.counts()):
-                    emit(record) if options.json else print(_line(record), flush=True)
+                    emit(record) if options.json else print(shown(_line(record)), flush=True)
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from ..common import ToolError, as_json, emit, require
 from ..recording.typed import seconds
+from ..terminal import shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             emit({"path": path, "frames": frames})
         else:
-            print(f"{path}  {frames} frames")
+            print(shown(f"{path}  {frames} frames"))
     if notes and not options.json:
-        print("\n".join(notes))
+        print("\n".join(map(shown, notes)))
     return _LOST if notes else 0

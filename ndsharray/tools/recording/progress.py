@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..common import emit
-from ..terminal import clipped, terminal
+from ..terminal import clipped, shown, terminal
 
 __all__ = ["Progress"]
 
@@ -53,7 +53,7 @@ class Progress:
             with self._lock:
                 self._write(self._up(), lines)
         else:
-            print(lines[-1], flush=True)
+            print(shown(lines[-1]), flush=True)
 
     def note(self, line: str) -> None:
         """Say something that stays, above what is written over."""
@@ -61,7 +61,7 @@ class Progress:
             if self._lines:
                 sys.stdout.write(f"{self._up()}\r\x1b[J")
                 sys.stdout.flush()
-            print(f"ndsharray: {line}", file=sys.stderr, flush=True)
+            print(f"ndsharray: {shown(line)}", file=sys.stderr, flush=True)
             if self._lines:
                 self._write("", self._lines)
 
@@ -71,7 +71,7 @@ class Progress:
 
     def _write(self, before: str, lines: Sequence[str]) -> None:
         size = terminal()
-        lines = [clipped(line, size.columns - 1) for line in lines[-(size.lines - 1) :]]
+        lines = [clipped(shown(line), size.columns - 1) for line in lines[-(size.lines - 1) :]]
         text = "".join(f"\r\x1b[K{line}\n" for line in lines)
         sys.stdout.write(f"{before}{text}\x1b[J")
         sys.stdout.flush()

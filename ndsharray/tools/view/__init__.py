@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import secrets
 import sys
-import threading
-import webbrowser
 from typing import Any
 
-from ..common import ToolError, common, emit, require
+from ..common import ToolError, common, emit, listed, require
 from ..stopping import stop_on_signals
+from .opening import opened
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
         raise ToolError(f"--fps is {options.fps:g}: 0.1 to {_FASTEST:g}", 2)
     for module in ("uvicorn", "starlette", "PIL"):
         require("view", module)
+    listed(options)  # it raises for a transport or a root that cannot be
     asyncio.run(_serve(options))
     return 0
 
@@ -61,12 +62,14 @@ async def _serve(options: argparse.Namespace) -> None:
         token = secrets.token_urlsafe(24)
         viewer = Viewer(Catalogue(options.names, options), options.fps)
         server = Server(Private(viewer.app, token, port), viewer)
-        _say(f"http://127.0.0.1:{port}/{token}/", port, options)
-        serving = asyncio.ensure_future(server.serve([listening]))
-        while not stop.asked and not serving.done():
-            await asyncio.wait([serving], timeout=_POLL)
-        server.should_exit = True
-        await serving
+        url = f"http://127.0.0.1:{port}/{token}/"
+        _say(url, port, options)
+        with contextlib.nullcontext() if options.no_open else opened(url):
+            serving = asyncio.ensure_future(server.serve([listening]))
+            while not stop.asked and not serving.done():
+                await asyncio.wait([serving], timeout=_POLL)
+            server.should_exit = True
+            await serving
 
 
 def _say(url: str, port: int, options: argparse.Namespace) -> None:
@@ -76,6 +79,3 @@ def _say(url: str, port: int, options: argparse.Namespace) -> None:
     else:
         print(f"looking at {' '.join(options.names) or 'all arrays'}: {url}", flush=True)
         print("Ctrl-C ends it", file=sys.stderr, flush=True)
-    if not options.no_open:
-        # In a thread: a browser in the terminal would keep the server waiting.
-        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()

@@ -92,7 +92,7 @@ class Viewer:
             asked = json.loads(request.query_params["q"])
             tiles = [_tile_of(tile) for tile in asked["tiles"][:MOST]]
             seen = int(asked["seen"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             return PlainTextResponse(f"bad question: {error}\n", 400)
         await self._catalogue.refresh()
         if self._ended.is_set():
@@ -147,7 +147,7 @@ class Viewer:
         job = frame.rendered(tile.look, self._pool, partial(_render, dark))
         try:
             shown, data = await asyncio.shield(asyncio.wrap_future(job))
-        except (ValueError, TypeError, MemoryError, OverflowError) as error:
+        except Exception as error:  # whatever it is, it must not blind the page to other arrays
             return {**facts, "serial": frame.serial, "problem": f"cannot be shown: {error}"}, b""
         # Of this frame: another page may have brought a newer one meanwhile.
         facts |= {**shown, **frame.facts(), "bytes": len(data)}

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .looks import Look
+from .tables import number
 
 __all__ = ["Frame", "Rendered", "Statistics"]
 
@@ -27,7 +28,7 @@ Rendered = tuple[dict[str, Any], bytes]
 
 @dataclass(frozen=True)
 class Statistics:
-    """What all values of a frame say together; None where there is nothing to compare."""
+    """What all values of a frame say together; None: there is nothing to compare."""
 
     low: float | None
     high: float | None
@@ -90,11 +91,11 @@ class Frame:
             values = np.abs(values)
         low, high = values.min(), values.max()
         if np.isfinite(low) and np.isfinite(high):
-            return Statistics(float(low), float(high), 0, 0)
+            return Statistics(number(low), number(high), 0, 0)
         finite = np.isfinite(values)
         nans = int(np.count_nonzero(np.isnan(values)))
         kept = values[finite]
         infinities = values.size - kept.size - nans
         if not kept.size:
             return Statistics(None, None, nans, infinities)
-        return Statistics(float(kept.min()), float(kept.max()), nans, infinities)
+        return Statistics(number(kept.min()), number(kept.max()), nans, infinities)

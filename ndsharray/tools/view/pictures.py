@@ -168,7 +168,7 @@ def _scaled(values: Values, low: float, high: float, log: bool) -> npt.NDArray[n
             np.log(np.maximum(scaled, low, out=scaled), out=scaled)
             low, high = float(np.log(low)), float(np.log(high))
         scaled -= low
-        scaled *= 255 / (high - low)
+        scaled *= 255 / ((high - low) or 1.0)  # to a large number low + 1 is no other one
         np.fmax(scaled, 0, out=scaled)  # NaN becomes 0
         np.minimum(scaled, 255, out=scaled)
         return (scaled + 0.5).astype(np.uint8)

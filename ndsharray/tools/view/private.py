@@ -49,7 +49,8 @@ class Private:
     def __init__(self, app: App, token: str, port: int) -> None:
         self._app = app
         self._token = token.encode()
-        self._hosts = {f"{name}:{port}".encode() for name in ("127.0.0.1", "localhost")}
+        own = "" if port == 80 else f":{port}"  # browsers leave out HTTP's own port
+        self._hosts = {f"{name}{own}".encode() for name in ("127.0.0.1", "localhost")}
         self._origins = {b"http://" + host for host in self._hosts}
 
     async def __call__(

@@ -80,7 +80,7 @@ def render(frame: Frame, look: Look, dark: Frame | None = None) -> Rendered:
 def element(frame: Frame, mode: str, index: int, x: int, y: int) -> str:
     """Return the raw values at a place: a pixel, a point of all lines, a cell of a table."""
     array = frame.array
-    if x < 0 or y < 0:
+    if x < 0 or y < 0 or mode not in modes_of(array):
         return ""
     if mode == "picture":
         planes = planes_of(array)

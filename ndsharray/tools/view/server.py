@@ -18,6 +18,7 @@ from .private import App
 __all__ = ["Server", "listen"]
 
 _MOST_CONNECTIONS = 200
+_LONGEST_QUESTION = 2**20  # bytes: that of a page with many arrays, with long names
 _GOODBYE = 3  # seconds for answers that are on their way
 
 
@@ -57,6 +58,8 @@ class Server(uvicorn.Server):
                 server_header=False,
                 lifespan="off",
                 ws="none",
+                proxy_headers=False,
+                h11_max_incomplete_event_size=_LONGEST_QUESTION,
                 limit_concurrency=_MOST_CONNECTIONS,
                 timeout_graceful_shutdown=_GOODBYE,
             )

