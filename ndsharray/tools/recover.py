@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def recover(path: str, output: str, force: bool = False) -> Account:
-    """Write the whole messages of a file to another one.
+    """Write what is whole in a file (messages, metadata, attachments) to another one.
 
     Parameters
     ----------
@@ -96,7 +96,10 @@ def recover(path: str, output: str, force: bool = False) -> Account:
             _add(file, first)
             for raw in raws:
                 _add(file, raw)
-            metadata = source.files[0].catalogue.metadata
+            for damaged in source.files:
+                for attachment in damaged.attachments(source.account.note):
+                    file.add_attachment(attachment)
+            metadata = [each for one in source.files for each in one.catalogue.metadata]
             file.close((each.name, each.metadata) for each in metadata)
         except BaseException:
             file.abandon()

@@ -15,7 +15,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mcap.opcode import Opcode
-from mcap.records import Channel, ChunkIndex, Header, MessageIndex, Metadata, MetadataIndex, Schema
+from mcap.records import (
+    Attachment,
+    AttachmentIndex,
+    Channel,
+    ChunkIndex,
+    Header,
+    MessageIndex,
+    Metadata,
+    MetadataIndex,
+    Schema,
+)
 
 from ... import __version__
 from .checksum import combine
@@ -144,6 +154,22 @@ class FileWriter:
         offset = self._output.size
         self._write([record])
         self._summary.add(MetadataIndex(offset, len(record), name), Opcode.METADATA_INDEX)
+
+    def add_attachment(self, attachment: Attachment) -> None:
+        """Add what another program has put beside the messages."""
+        self.flush()
+        record = encoded(attachment)
+        index = AttachmentIndex(
+            offset=self._output.size,
+            length=len(record),
+            log_time=attachment.log_time,
+            create_time=attachment.create_time,
+            data_size=len(attachment.data),
+            name=attachment.name,
+            media_type=attachment.media_type,
+        )
+        self._write([record])
+        self._summary.add(index, Opcode.ATTACHMENT_INDEX)
 
     def flush_old(self, now: float) -> float:
         """Write a chunk that is `CHUNK_SECONDS` old; return the seconds until the next one is."""
