@@ -214,7 +214,8 @@ class RecordingFile:
                 raise _TooShort
             if not is_chunk(head):
                 raise ValueError("a chunk whose lengths differ")
-            self.chunks.append(ChunkPlace(*_TIMES.unpack(body[: _TIMES.size]), at, whole, opcode))
+            start, end = _TIMES.unpack(body[: _TIMES.size])
+            self.chunks.append(ChunkPlace(start, end, at, whole, opcode))
             if is_torn:
                 self.problems.append(f"the file ends in the middle of a record, at byte {at}")
         elif is_torn:

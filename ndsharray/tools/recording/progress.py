@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..common import emit
-from ..terminal import clipped, terminal
+from ..terminal import clipped, shown, terminal
 
 __all__ = ["Progress"]
 
@@ -63,4 +63,4 @@ class Progress:
     def note(self, line: str) -> None:
         """Say something that stays."""
         self._shown = 0
-        print(f"ndsharray: {line}", file=sys.stderr, flush=True)
+        print(f"ndsharray: {shown(line)}", file=sys.stderr, flush=True)

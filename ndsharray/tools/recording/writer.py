@@ -98,6 +98,11 @@ class FileWriter:
         return self._output.size + self._chunk.nbytes
 
     @property
+    def pending(self) -> int:
+        """Bytes of the chunk that is not written yet."""
+        return self._chunk.nbytes
+
+    @property
     def final_size(self) -> int:
         """How long the file is if it is closed now, roughly."""
         return self.nbytes + self._summary.nbytes

@@ -109,6 +109,8 @@ class Player:
         self._reasons: dict[str, str] = {}
         self._writers: dict[str, NdShArray] = {}
         several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+        if not several:
+            raise ValueError("nothing to play: give files")
         self._source = Source([os.fspath(path) for path in several])
         self._position = self._source.start
         self._from = self._source.start + int(start * 1e9)
