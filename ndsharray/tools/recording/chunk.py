@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from mcap.data_stream import ReadDataStream
@@ -81,6 +81,12 @@ class Catalogue:
             self.channels[channel.id] = channel
         elif opcode == Opcode.METADATA:
             self.metadata.append(Metadata.read(stream))
+
+    def topics(self, schemas: Container[str]) -> set[str]:
+        """Return the topics of channels whose schema has one of these names."""
+        named = {id: schema.name for id, schema in self.schemas.items()}
+        channels = self.channels.values()
+        return {each.topic for each in channels if named.get(each.schema_id) in schemas}
 
     def messages(self, records: memoryview) -> Iterator[Raw | None]:
         """Iterate over the messages among the records of a chunk; None: of an unknown channel.

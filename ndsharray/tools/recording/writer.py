@@ -35,7 +35,7 @@ from .summary import MAGIC, Summary, encoded
 
 __all__ = ["CHUNK_SECONDS", "FileWriter", "Topic", "library", "topic_of"]
 
-CHUNK_SECONDS = 0.1  # a chunk holds no more: what a recorder that is killed loses at most
+CHUNK_SECONDS = 0.05  # a chunk holds no more; a recorder that is killed loses 0.1 s at most
 _CHUNK_BYTES = 8 << 20  # nor much more than this
 _MESSAGE = struct.Struct("<BQHIQQ")
 _MESSAGE_FIXED = _MESSAGE.size - 9  # of its length, which counts neither opcode nor itself
