@@ -7,10 +7,7 @@ speed with 4K frames; docs/record.md). Its reader reads every file.
 from __future__ import annotations
 
 import os
-import struct
-import time
-import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -28,7 +25,7 @@ from mcap.records import (
 )
 
 from ... import __version__
-from .checksum import combine
+from .chunk_builder import ChunkBuilder
 from .messages import SCHEMAS, Message
 from .output import Output, Reserve
 from .summary import MAGIC, Summary, encoded
@@ -37,10 +34,6 @@ __all__ = ["CHUNK_SECONDS", "FileWriter", "Topic", "library", "topic_of"]
 
 CHUNK_SECONDS = 0.05  # a chunk holds no more; a recorder that is killed loses 0.1 s at most
 _CHUNK_BYTES = 8 << 20  # nor much more than this
-_MESSAGE = struct.Struct("<BQHIQQ")
-_MESSAGE_FIXED = _MESSAGE.size - 9  # of its length, which counts neither opcode nor itself
-_CHUNK = struct.Struct("<BQQQQIIQ")  # of a chunk that is not compressed
-_CHUNK_FIXED = _CHUNK.size - 9
 _RESERVE = 1 << 16
 
 
@@ -83,7 +76,7 @@ class FileWriter:
         self._summary = Summary()
         self._schemas: dict[tuple[str, str, bytes], int] = {}
         self._channels: dict[Topic, int] = {}
-        self._chunk = _Chunk()
+        self._chunk = ChunkBuilder()
         self._ensure()
         self._write([MAGIC, encoded(Header("", library))])
 
@@ -188,7 +181,7 @@ class FileWriter:
 
     def flush(self) -> None:
         """Write the chunk that is being filled."""
-        chunk, self._chunk = self._chunk, _Chunk()
+        chunk, self._chunk = self._chunk, ChunkBuilder()
         if not chunk.count:
             return
         self._ensure()
@@ -263,42 +256,3 @@ class FileWriter:
                 self._output.write(self._summary.encode(self._output.size))
         finally:
             self._output.close()
-
-
-class _Chunk:
-    """The messages of a chunk that is being filled."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes | memoryview] = []
-        self.index: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        self.nbytes = self.count = self.start = self.end = self._crc = 0
-        self.begun = 0.0
-
-    def add(self, channel: int, message: Message) -> None:
-        head = _MESSAGE.pack(
-            Opcode.MESSAGE,
-            _MESSAGE_FIXED + message.nbytes,
-            channel,
-            message.sequence,
-            message.log_time,
-            message.publish_time,
-        )
-        if not self.count:
-            self.begun = time.monotonic()
-            self.start = self.end = message.log_time
-        self.start, self.end = min(self.start, message.log_time), max(self.end, message.log_time)
-        self.index[channel].append((message.log_time, self.nbytes))
-        head += message.head
-        payload, checksum = message.payload, message.checksum
-        self.parts += [head, payload]
-        self._crc = zlib.crc32(head, self._crc)
-        if checksum is None:
-            self._crc = zlib.crc32(payload, self._crc)
-        else:
-            self._crc = combine(self._crc, checksum, len(payload))
-        self.nbytes += len(head) + len(payload)
-        self.count += 1
-
-    def head(self) -> bytes:
-        size, length = self.nbytes, _CHUNK_FIXED + self.nbytes
-        return _CHUNK.pack(Opcode.CHUNK, length, self.start, self.end, size, self._crc, 0, size)
