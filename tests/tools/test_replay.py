@@ -133,6 +133,8 @@ def test_a_part_is_played(tmp_path: Path) -> None:
             Player(path, **wrong)
     with pytest.raises(ValueError, match="nothing to play"):
         Player([])
+    with pytest.raises(LookupError, match="'camera' to be renamed"):
+        Player(path, rename={"camera": "other"})
     with pytest.raises(LookupError, match="no array 'b'"):
         Player(path, only=["b"])
 

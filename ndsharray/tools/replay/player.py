@@ -129,6 +129,8 @@ class Player:
         topics = {topic for topic in set().union(*there) if self._is_wanted(topic)}
         if self._only and not topics:
             raise LookupError(f"the recording has no array {' or '.join(map(repr, self._only))}")
+        for name in self._rename.keys() - topics:  # which might be played where it must not
+            raise LookupError(f"the recording has no array {name!r} to be renamed")
         names = [self._rename.get(topic, topic) for topic in topics]
         for name in names:
             if names.count(name) > 1:
