@@ -32,7 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Recover a file; return 1 if nothing in it is whole."""
     require("record", "mcap")
-    output = options.output or f"{options.file.removesuffix(_SUFFIX)}-recovered{_SUFFIX}"
+    stem = os.path.normpath(options.file).removesuffix(_SUFFIX)
+    output = options.output or f"{stem}-recovered{_SUFFIX}"
     try:
         account = recover(options.file, output, options.force)
     except FileExistsError:
@@ -91,8 +92,9 @@ def recover(path: str, output: str, force: bool = False) -> Account:
         first = next(raws, None)
         if first is None:
             raise ValueError(f"{path!r} holds no whole frame")
-        file = FileWriter(Output(output, force), None, library())
+        new = Output(output, force)
         try:
+            file = FileWriter(new, None, library())
             _add(file, first)
             for raw in raws:
                 _add(file, raw)
@@ -102,7 +104,7 @@ def recover(path: str, output: str, force: bool = False) -> Account:
             metadata = [each for one in source.files for each in one.catalogue.metadata]
             file.close((each.name, each.metadata) for each in metadata)
         except BaseException:
-            file.abandon()
+            new.abandon()
             raise
     finally:
         source.close()

@@ -219,3 +219,13 @@ def test_recover_tells_of_a_damaged_attachment(tmp_path: Path, capsys: Any) -> N
     assert cli.main(["recover", str(path), "-o", str(new)]) == 0
     assert "a damaged attachment" in capsys.readouterr().out
     assert len(judged(new)["cam"]) == 8
+
+
+def test_a_folder_is_recovered_beside_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for number in range(2):
+        unclosed(folder / f"run-{number:05}.mcap")
+    assert cli.main(["recover", f"{folder}/"]) == 0
+    assert len(judged(tmp_path / "run-recovered.mcap")["a"]) == 18
+    assert len(list(folder.iterdir())) == 2

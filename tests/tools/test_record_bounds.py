@@ -84,6 +84,41 @@ def test_force_leaves_what_others_put_into_the_folder(tmp_path: Path) -> None:
     assert (folder / "precious.mcap").read_text() == "before"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_a_device_is_written_and_stays(tmp_path: Path, capsys: Any) -> None:
+    full = tmp_path / "full"
+    os.symlink("/dev/full", full)
+    with NdShArray("a", np.zeros(3), "w"):
+        assert cli.main(["record", "a", "-o", str(full)]) == 3
+        assert "the disk is full" in capsys.readouterr().err
+        assert full.is_symlink()
+        assert full.is_char_device()
+        path = tmp_path / "run.mcap"
+        assert cli.main(["record", "a", "-o", str(path), "--frames", "1"]) == 0
+        assert cli.main(["recover", str(path), "-o", str(full), "--force"]) == 1
+        assert full.is_symlink()
+
+
+def test_a_disk_that_is_full_already_keeps_no_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_some(self: Output, parts: list[memoryview]) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Output, "_write_some", write_some)
+    with pytest.raises(files.Limit, match="full"):
+        Recorder(["a"], tmp_path / "run.mcap")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_files_need_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.write_text("precious")
+    with pytest.raises(FileExistsError, match="no folder"):
+        Recorder(["a"], path, split_size=1000, force=True)
+    assert path.read_text() == "precious"
+
+
 def test_what_min_free_keeps_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, least, begin = tmp_path / "run.mcap", 500_000, 1_000_000
     monkeypatch.setattr(files, "_free", lambda folder: begin - os.path.getsize(path))

@@ -15,6 +15,7 @@ from ..recording.keyboard import listen
 from ..recording.progress import Progress
 from ..recording.source import SUFFIX
 from ..terminal import shown
+from .files import Limit
 from .recorder import Recorder, Statistics
 
 __all__ = ["record"]
@@ -33,6 +34,8 @@ def record(options: argparse.Namespace) -> int:
             recorder = _recorder(names, options)
         except (ValueError, FileExistsError) as error:
             raise ToolError(str(error), 2) from None
+        except Limit as error:
+            raise ToolError(str(error), _LOST) from None
         with recorder:
             display = _Shown(recorder, progress, options.newest)
             with _snapshots(recorder, progress, options.snapshot) as failed:

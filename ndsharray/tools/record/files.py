@@ -74,6 +74,8 @@ class Files:
     ------
     FileExistsError
         If there is something, and `force` does not allow to replace it.
+    Limit
+        If the disk is full already.
     """
 
     def __init__(
@@ -96,9 +98,12 @@ class Files:
         self._checked_at, self._checked_size, self._allowed = 0.0, 0, 0
         if limits.splits:
             self._take_folder()
-        self._file = self._open()
+        with self._full_is_a_limit():
+            self._file = self._open()
 
     def _take_folder(self) -> None:
+        if os.path.exists(self._folder) and not os.path.isdir(self._folder):
+            raise FileExistsError(f"{self._folder!r} is no folder, which several files need")
         os.makedirs(self._folder, exist_ok=True)
         there = [name for name in os.listdir(self._folder) if name.endswith(SUFFIX)]
         if there and not self._force:
@@ -125,7 +130,7 @@ class Files:
             file = FileWriter(output, reserve, library())
             file.add_metadata("ndsharray.recording", self._about)
         except BaseException:
-            output.close()
+            output.abandon()
             if reserve is not None:
                 reserve.release()
             raise

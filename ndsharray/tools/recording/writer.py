@@ -6,7 +6,6 @@ speed with 4K frames; docs/record.md). Its reader reads every file.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -223,12 +222,6 @@ class FileWriter:
         except OSError:
             self._output.cut(whole)
             raise
-
-    def abandon(self) -> None:
-        """Close the file as it is, and remove it."""
-        self._output.close()
-        if not self._output.is_pipe:
-            os.unlink(self._output.path)
 
     def close(self, account: Iterable[tuple[str, Mapping[str, str]]] = ()) -> None:
         """Write the file's end, and close it. After an error of `add`: without what did not fit.
