@@ -86,7 +86,7 @@ class Catalogue:
         """Return the topics of channels whose schema has one of these names."""
         named = {id: schema.name for id, schema in self.schemas.items()}
         channels = self.channels.values()
-        return {each.topic for each in channels if named.get(each.schema_id) in schemas}
+        return {each.topic for each in channels if named.get(each.schema_id, "") in schemas}
 
     def messages(self, records: memoryview) -> Iterator[Raw | None]:
         """Iterate over the messages among the records of a chunk; None: of an unknown channel.
