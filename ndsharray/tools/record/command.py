@@ -15,6 +15,7 @@ from ..recording.keyboard import listen
 from ..recording.progress import Progress
 from ..recording.source import SUFFIX
 from ..terminal import aligned, shown
+from .files import Limit
 from .recorder import Recorder, Statistics
 
 __all__ = ["record"]
@@ -33,17 +34,21 @@ def record(options: argparse.Namespace) -> int:
             recorder = _recorder(names, options)
         except (ValueError, FileExistsError) as error:
             raise ToolError(str(error), 2) from None
+        except Limit as error:
+            raise ToolError(str(error), _LOST) from None
         with recorder:
             report = _Shown(recorder, progress, options.newest)
-            with _snapshots(recorder, progress, options.snapshot):
-                end = time.monotonic() + (options.duration or float("inf"))
+            with _snapshots(recorder, progress, options.snapshot) as failed:
+                past = float("inf") if options.duration is None else options.duration
+                end = time.monotonic() + past
                 while not stop.wait(min(_POLL, end - time.monotonic())):
                     if recorder.wait(0) or time.monotonic() >= end:
                         break
                     if progress.is_due():
                         report.show()
         report.show()
-    return _finish(recorder, progress, options)
+    code = _finish(recorder, progress, options)
+    return _LOST if failed else code
 
 
 def _recorder(names: list[str], options: argparse.Namespace) -> Recorder:
@@ -111,10 +116,13 @@ class _Shown:
 
 
 @contextmanager
-def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) -> Iterator[None]:
-    """Write a snapshot at each SIGUSR1 and each Enter, as long as the block lasts."""
+def _snapshots(
+    recorder: Recorder, progress: Progress, seconds: float | None
+) -> Iterator[list[Exception]]:
+    """Write a snapshot at each SIGUSR1 and each Enter; yield a list of what went wrong."""
+    failed: list[Exception] = []
     if seconds is None:
-        yield
+        yield failed
         return
     wishes: queue.SimpleQueue[bool] = queue.SimpleQueue()  # whose put a signal handler may call
 
@@ -122,8 +130,11 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
         while wishes.get():
             try:
                 progress.note(f"wrote {recorder.snapshot()}")
-            except (OSError, LookupError) as error:
+            except LookupError as error:
                 progress.note(f"no snapshot: {error}")
+            except Exception as error:  # a full disk, mostly; the next one may have room
+                failed.append(error)
+                progress.note(f"no whole snapshot: {error}")
 
     number, before = getattr(signal, "SIGUSR1", None), None  # Windows has none
     if number is not None:
@@ -137,7 +148,7 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
 
     listen(obey)
     try:
-        yield
+        yield failed
     finally:
         if number is not None:
             signal.signal(number, before)
