@@ -99,6 +99,53 @@ def test_one_who_comes_late_gets_the_newest_frame(net: Net, here: Machine, there
     assert sent.counts()[0].dropped == 0  # nobody was there to take them
 
 
+def test_one_whose_question_was_lost_asks_again(
+    net: Net, here: Machine, there: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ndsharray.tools.bridge.question._FIRST", 0.1)
+    here.writer("once").write(np.array([1]))
+    here.bridge(net.engine(), export=["once"])
+    net.broken = True
+    there.bridge(net.engine(), import_=["once"])
+    assert "'once' is not sent" in until(lambda: here.lines)[0]  # it was lost, too
+    until(lambda: net.asked > 1)
+    net.broken = False
+    assert read(there.reader("once"))[0] == 1
+
+
+def test_one_whose_link_was_gone_for_a_moment_asks_again(
+    net: Net, here: Machine, there: Machine
+) -> None:
+    writer, reader = here.writer("cam"), there.reader("cam")
+    here.bridge(net.engine(), export=["cam"])
+    there.bridge(net.engine(), import_=["cam"])
+    writer.write(np.array([1]))
+    assert read(reader)[0] == 1
+    (offer,) = net.outlets
+    net.broken = True
+    writer.write(np.array([2]))
+    until(lambda: here.lines)
+    net.broken = False
+    for appeared, vanished in net.watchers:
+        vanished(offer)
+        appeared(offer)
+    assert read(reader)[0] == 2
+
+
+def test_two_lives_of_one_array_are_not_worth_a_line(net: Net, there: Machine) -> None:
+    engine = net.engine()
+    there.bridge(net.engine(), import_=["*"])
+    old = engine.offer(Offer("0" * 16, 7, "cam"), lambda reply: None)
+    new: Any = engine.offer(Offer("0" * 16, 8, "cam"), lambda reply: None)
+    until(old.wanted.is_set)
+    other = engine.offer(Offer("0" * 16, 7, "other"), lambda reply: None)
+    until(other.wanted.is_set)  # it has looked at all of them
+    old.close()
+    until(new.wanted.is_set)
+    assert there.lines == []
+    engine.close()
+
+
 def test_the_far_array_is_closed_with_its_writer_and_comes_back(
     net: Net, here: Machine, there: Machine
 ) -> None:

@@ -6,6 +6,7 @@ One thread decides; the engine only tells it what is offered. Not here: what bec
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -64,7 +65,8 @@ class Imports:
         self._where, self._slots, self._limit = where, slots, limit
         self._mark, self._lines = mark, lines
         self._lock = threading.Lock()
-        self._offers: dict[Offer, None] = {}  # in the order in which they came
+        self._offers: dict[Offer, int] = {}  # in the order in which they came; its number
+        self._appearances = itertools.count()
         self._takings: dict[str, Taking] = {}
         self.counts: dict[str, Counts] = {}
         self._news, self._closed = threading.Event(), False
@@ -81,7 +83,7 @@ class Imports:
         with self._lock:
             if len(self._offers) >= _OFFERS:
                 return  # a flood: what has vanished makes room
-            self._offers[offer] = None
+            self._offers.setdefault(offer, next(self._appearances))
         self._news.set()
 
     def _is_ours(self, offer: Offer) -> bool:
@@ -104,16 +106,19 @@ class Imports:
         while not self._closed:
             self._news.clear()
             with self._lock:
-                offers = list(self._offers)
+                offers = dict(self._offers)
             ending = self._end_those_that_vanished(offers)
             self._begin(offers)
             self._news.wait(_SHORT if ending else _RETRY)
 
-    def _end_those_that_vanished(self, offers: list[Offer]) -> bool:
+    def _end_those_that_vanished(self, offers: dict[Offer, int]) -> bool:
         """End what is over; return whether some are about to end."""
         now, ending = time.monotonic(), False
         for name, taking in list(self._takings.items()):
             if taking.offer in offers and not taking.has_failed:
+                if taking.appearance != offers[taking.offer]:
+                    taking.appearance = offers[taking.offer]
+                    taking.came_back()
                 taking.vanished_at = None
                 continue
             if taking.vanished_at is None:
@@ -127,16 +132,16 @@ class Imports:
                 ending = True
         return ending
 
-    def _begin(self, offers: list[Offer]) -> None:
+    def _begin(self, offers: dict[Offer, int]) -> None:
         for offer in offers:
             taking = self._takings.get(offer.name)
             if taking is None:
-                self._take(offer)
-            elif taking.offer != offer and taking.vanished_at is None:
+                self._take(offer, offers[offer])
+            elif taking.offer.bridge != offer.bridge and taking.vanished_at is None:
                 other = f"{offer.name!r} of bridge {offer.bridge} is not imported: "
                 self._say(offer, other + f"that of bridge {taking.offer.bridge} is")
 
-    def _take(self, offer: Offer) -> None:
+    def _take(self, offer: Offer, appearance: int) -> None:
         if self._mark.is_beside(offer.bridge):  # it offers what is here; guard: bridge-beside
             return
         problem = self._why_not(offer)
@@ -145,7 +150,9 @@ class Imports:
             self._mark.write([*self._takings, offer.name])
             try:
                 self._takings[offer.name] = Taking(
-                    offer, self._where, self._slots, self._engine, self._limit, counts, self._lines
+                    *(offer, appearance, self._where, self._slots, self._engine, self._limit),
+                    counts,
+                    self._lines,
                 )
                 return
             except (NdShArrayError, OSError) as error:

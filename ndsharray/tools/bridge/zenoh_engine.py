@@ -25,7 +25,7 @@ __all__ = ["ZenohEngine"]
 LISTEN = "tcp/127.0.0.1:7447"  # zenoh's port, on loopback
 _PREFIX = "ndsharray/1"
 _KEY = re.compile(rf"{_PREFIX}/([0-9a-f]{{16}})/([0-9a-f]{{1,16}})/([^/]{{1,765}})")
-_ASK_SECONDS = 10.0
+_ASK_SECONDS = 3600.0  # a lost link ends a question before, a slow one may take its time
 _QUESTIONS = 64  # that wait for an answer at most
 _ENVELOPE = 1 << 20  # bytes of a message beside its payload, at most
 # Bytes in the kernel's hands at most: what is there is old by the time a slow link has taken it.
@@ -127,35 +127,45 @@ class ZenohEngine(Engine):
         )
 
     def take(self, offer: Offer, receive: Receive) -> Callable[[], None]:
-        """Subscribe, and then ask for the newest frame."""
-
-        def take(sample: Any) -> None:
-            receive(b"" if sample.attachment is None else bytes(sample.attachment), sample.payload)
-
-        def take_reply(reply: Any) -> None:
-            if reply.ok is not None:
-                take(reply.ok)
-
-        key = key_of(offer)
-        subscriber = self._session.declare_subscriber(key, self._at_once(take))
-        self._session.get(
-            key,
-            self._at_once(take_reply),
-            timeout=_ASK_SECONDS,
-            congestion_control=self._zenoh.CongestionControl.BLOCK,
+        """Subscribe."""
+        subscriber = self._session.declare_subscriber(
+            key_of(offer), self._at_once(lambda sample: _hand_on(sample, receive))
         )
         stop: Callable[[], None] = subscriber.undeclare
         return stop
 
-    def _at_once(self, call: Callable[[Any], None]) -> Any:
+    def ask(self, offer: Offer, receive: Receive) -> threading.Event:
+        """Query the offer's key."""
+        over = threading.Event()
+
+        def take_reply(reply: Any) -> None:
+            if reply.ok is not None:
+                _hand_on(reply.ok, receive)
+
+        try:
+            self._session.get(
+                key_of(offer),
+                self._at_once(take_reply, over.set),
+                timeout=_ASK_SECONDS,
+                congestion_control=self._zenoh.CongestionControl.BLOCK,
+            )
+        except self._zenoh.ZError:  # the session is being closed
+            over.set()
+        return over
+
+    def _at_once(self, call: Callable[[Any], None], over: Callable[[], None] | None = None) -> Any:
         """Return a handler in zenoh's own thread: the queue before one of Python's has no bound."""
-        return self._zenoh.handlers.Callback(call, indirect=False)
+        return self._zenoh.handlers.Callback(call, over, indirect=False)
 
     def close(self) -> None:
         """Close the session: all tokens vanish."""
         atexit.unregister(self.close)
         self._answers.close()
         self._session.close()
+
+
+def _hand_on(sample: Any, receive: Receive) -> None:
+    receive(b"" if sample.attachment is None else bytes(sample.attachment), sample.payload)
 
 
 class _ZenohOutlet(Outlet):
