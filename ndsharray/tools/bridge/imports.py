@@ -6,15 +6,17 @@ One thread decides; the engine only tells it what is offered. Not here: what bec
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
 from collections.abc import Sequence
 
-from ... import NdShArrayError, NoArrayError, Transport, info
+from ... import NdShArrayError, NoArrayError, Transport
+from ..._registry.probe import Probe
 from ...backends.base import check_name
 from ..common import matches
-from .counts import Counts, Lines
+from .counts import Lines, Table
 from .engine import Engine, Offer
 from .marks import Mark, is_mark
 from .taking import Taking
@@ -68,7 +70,7 @@ class Imports:
         self._offers: dict[Offer, int] = {}  # in the order in which they came; its number
         self._appearances = itertools.count()
         self._takings: dict[str, Taking] = {}
-        self.counts: dict[str, Counts] = {}
+        self.counts = Table("in")
         self._news, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="bridge imports", daemon=True)
         if patterns:
@@ -142,11 +144,16 @@ class Imports:
                 self._say(offer, other + f"that of bridge {taking.offer.bridge} is")
 
     def _take(self, offer: Offer, appearance: int) -> None:
+        if len(self._takings) >= _ARRAYS:  # guard: bridge-bounded
+            self._lines.say(
+                "in", "", f"{_ARRAYS} arrays are imported, and others that are offered are not"
+            )
+            return
         if self._mark.is_beside(offer.bridge):  # it offers what is here; guard: bridge-beside
             return
         problem = self._why_not(offer)
         if problem is None:
-            counts = self.counts.setdefault(offer.name, Counts(offer.name, "in"))
+            counts = self.counts.of(offer.name, self._takings)
             self._mark.write([*self._takings, offer.name])
             try:
                 self._takings[offer.name] = Taking(
@@ -162,14 +169,13 @@ class Imports:
 
     def _why_not(self, offer: Offer) -> str | None:
         """Return why an offer cannot be taken now."""
-        if len(self._takings) >= _ARRAYS:  # guard: bridge-bounded
-            return f"{_ARRAYS} arrays are imported already"
-        try:
-            found = info(offer.name, transport=self._where)
-        except NoArrayError:
-            return None
-        except OSError as error:
-            return str(error)
+        with contextlib.closing(Probe(offer.name, self._where)) as probe:
+            try:
+                found = probe.info()
+            except NoArrayError:
+                return None
+            except OSError as error:
+                return str(error)
         if found.state != "live":  # guard: bridge-spares-a-living-writer
             return None
         # Asked for beforehand: a writer of this very process would give its array away.

@@ -17,7 +17,7 @@ from .question import Question
 
 __all__ = ["Taking"]
 
-_LOOK = 0.25  # seconds until a thread looks whether it is to end
+_LOOK = 1.0  # seconds until a thread looks whether it is to ask again
 
 
 class Taking:
