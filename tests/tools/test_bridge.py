@@ -32,6 +32,20 @@ FRAMES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have bridges look more often: what they do is the same, and tests wait less."""
+    for constant, seconds in (
+        ("exports._LOOK", 0.02),
+        ("sources.LOOK", 0.02),
+        ("taking._LOOK", 0.05),
+        ("imports._GRACE", 0.1),
+        ("imports._RETRY", 0.1),
+        ("question._FIRST", 0.1),
+    ):
+        monkeypatch.setattr(f"ndsharray.tools.bridge.{constant}", seconds)
+
+
 @pytest.fixture
 def net() -> Net:
     return Net()
@@ -100,10 +114,7 @@ def test_one_who_comes_late_gets_the_newest_frame(net: Net, here: Machine, there
     assert sent.counts()[0].dropped == 0  # nobody was there to take them
 
 
-def test_one_whose_question_was_lost_asks_again(
-    net: Net, here: Machine, there: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ndsharray.tools.bridge.question._FIRST", 0.1)
+def test_one_whose_question_was_lost_asks_again(net: Net, here: Machine, there: Machine) -> None:
     here.writer("once").write(np.array([1]))
     here.bridge(net.engine(), export=["once"])
     net.broken = True
@@ -288,6 +299,28 @@ def test_one_name_of_two_bridges_is_taken_from_the_first(
     finally:
         there.close_bridges()
         third.close()
+
+
+def test_a_second_bridge_of_a_name_is_worth_one_line_however_many_frames_come(
+    net: Net, here: Machine, there: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ndsharray.tools.bridge.counts._BETWEEN", 0.0)
+    writer, reader = here.writer("cam"), there.reader("cam")
+    here.bridge(net.engine(), export=["cam"])
+    there.bridge(net.engine(), import_=["*"])
+    writer.write(np.array([0]))
+    read(reader)
+    engine = net.engine()
+    for bridge in "01":
+        engine.offer(Offer(bridge * 16, 7, "cam"), lambda reply: None)
+    until(lambda: len(there.lines) == 2)
+    for number in range(1, 4):
+        writer.write(np.array([number]))
+        read(reader)
+        outlet: Any = engine.offer(Offer("2" * 16, 7, f"other{number}"), lambda reply: None)
+        until(outlet.wanted.is_set)  # all offers were looked at
+    assert len(there.lines) == 2
+    engine.close()
 
 
 def test_a_slow_link_drops_old_frames_and_sends_the_newest(

@@ -98,9 +98,9 @@ class Lines:
         self._report, self._lock = report, threading.Lock()
         self._last: dict[tuple[str, str], tuple[str, float]] = {}
 
-    def say(self, direction: str, name: str, line: str) -> None:
-        """Report a line about an array, unless it was the last one about it."""
-        now, key = time.monotonic(), (direction, name)
+    def say(self, about: str, name: str, line: str) -> None:
+        """Report a line about something of an array, unless it was the last one about that."""
+        now, key = time.monotonic(), (about, name)
         with self._lock:
             last, then = self._last.get(key, ("", -_BETWEEN))
             if last == line or now - then < _BETWEEN:
@@ -111,9 +111,9 @@ class Lines:
                 del self._last[next(iter(self._last))]
         self._report(line)
 
-    def forget(self, direction: str, name: str) -> None:
-        """Note that all is well with an array: what comes is news."""
+    def forget(self, about: str, name: str) -> None:
+        """Note that all is well with it: what comes is news."""
         with self._lock:
-            known = self._last.get((direction, name))
+            known = self._last.get((about, name))
             if known is not None:
-                self._last[direction, name] = "", known[1]
+                self._last[about, name] = "", known[1]

@@ -161,6 +161,7 @@ class Imports:
                     counts,
                     self._lines,
                 )
+                self._lines.forget(f"offer of {offer.bridge}", offer.name)
                 return
             except (NdShArrayError, OSError) as error:
                 problem = str(error)
@@ -182,7 +183,7 @@ class Imports:
         return f"it has a living writer here, process {found.pid}"
 
     def _say(self, offer: Offer, line: str) -> None:
-        self._lines.say("in", offer.name, line)
+        self._lines.say(f"offer of {offer.bridge}", offer.name, line)
 
     def close(self) -> None:
         """Close all arrays that come from other bridges."""
