@@ -7,7 +7,6 @@ a command imports from one place.
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import importlib
 import json
 import math
@@ -20,6 +19,7 @@ from .. import ArrayInfo, NdShArray, NoArrayError, Transport, arrays, info
 from .._registry.inspection import transports
 from .._registry.names import alike
 from ..backends.base import resolve_root
+from .names import is_own, matches
 from .stopping import Stop, stop_on_signals
 from .units import (
     bytes_of,
@@ -45,6 +45,7 @@ __all__ = [
     "hertz",
     "human",
     "is_left",
+    "is_own",
     "listed",
     "matches",
     "milliseconds",
@@ -113,7 +114,7 @@ def listed(options: argparse.Namespace) -> list[ArrayInfo]:
 
 
 def select(
-    names: Iterable[str], options: argparse.Namespace, *, dead: bool = False
+    names: Iterable[str], options: argparse.Namespace, *, dead: bool = False, own: bool = False
 ) -> list[ArrayInfo]:
     """Return the arrays that a user named, by name.
 
@@ -125,6 +126,8 @@ def select(
         With `transport`, `root` and `wait` (see `common`).
     dead : bool
         Whether all includes arrays without a living writer. Named ones need none.
+    own : bool
+        Whether all includes those of the library's own.
 
     Raises
     ------
@@ -133,9 +136,9 @@ def select(
     """
     patterns = list(names)
     if options.wait:
-        return _awaited(patterns, options)
+        return _awaited(patterns, options, own)
     there = listed(options)
-    found = [info for info in there if _is_chosen(info, patterns, dead)]
+    found = [info for info in there if _is_chosen(info, patterns, dead, own)]
     for pattern in patterns:
         if not _any_match(pattern, found):
             found.append(_without_its_name(pattern, there, options))
@@ -150,12 +153,12 @@ def _without_its_name(name: str, there: list[ArrayInfo], options: argparse.Names
         raise ToolError(_not_found(name, there, options)) from None
 
 
-def _awaited(patterns: list[str], options: argparse.Namespace) -> list[ArrayInfo]:
+def _awaited(patterns: list[str], options: argparse.Namespace, own: bool) -> list[ArrayInfo]:
     """Return the living arrays, as soon as there is one for each pattern."""
     with stop_on_signals() as stop:
         while not stop.asked:
             there = [info for info in listed(options) if info.state == "live"]
-            found = [info for info in there if _is_chosen(info, patterns, False)]
+            found = [info for info in there if _is_chosen(info, patterns, False, own)]
             if found and all(_any_match(pattern, found) for pattern in patterns):
                 return found
             stop.wait(_POLL)
@@ -184,9 +187,9 @@ def select_one(name: str, options: argparse.Namespace) -> ArrayInfo:
     return found[0]
 
 
-def _is_chosen(info: ArrayInfo, patterns: list[str], dead: bool) -> bool:
+def _is_chosen(info: ArrayInfo, patterns: list[str], dead: bool, own: bool) -> bool:
     if not patterns:
-        return dead or info.state == "live"
+        return (dead or info.state == "live") and (own or not is_own(info.name))
     return any(matches(info.name, pattern) for pattern in patterns)
 
 
@@ -199,13 +202,8 @@ def is_left(info: ArrayInfo) -> bool:
     return info.state == "closed" or (info.state == "killed" and not info.frame_id)
 
 
-def matches(name: str, pattern: str) -> bool:
-    """Tell whether a name is the pattern itself, or fits it as a glob."""
-    return name == pattern or fnmatch.fnmatchcase(name, pattern)
-
-
 def _not_found(name: str, there: list[ArrayInfo], options: argparse.Namespace) -> str:
-    names = sorted({info.name for info in there})
+    names = sorted({info.name for info in there if not is_own(info.name)})
     close = alike(name, names)
     if close:
         return f"no array {name!r}; did you mean {' or '.join(map(repr, close))}?"

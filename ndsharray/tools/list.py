@@ -35,14 +35,16 @@ _RIGHT = (3, 4, 5, 7, 8)
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or globs (default: all)")
-    parser.add_argument("--all", action="store_true", help="also what is no array any more")
+    parser.add_argument(
+        "--all", action="store_true", help="also what is left of arrays, and the library's own"
+    )
     parser.add_argument("--names", dest="names_only", action="store_true", help="only the names")
     common(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the arrays; return 1 if there is none."""
-    found = select(options.names, options, dead=True)
+    found = select(options.names, options, dead=True, own=options.all)
     shown_ones = [info for info in found if options.all or options.names or not is_left(info)]
     if options.json:
         for info in shown_ones:

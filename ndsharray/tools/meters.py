@@ -18,6 +18,7 @@ from .common import (
     ToolError,
     count_of,
     is_left,
+    is_own,
     listed,
     matches,
     seconds_of,
@@ -97,6 +98,8 @@ class Meters:
 
     def _is_chosen(self, info: ArrayInfo) -> bool:
         if not self._patterns:
+            if is_own(info.name):
+                return False
             return not is_left(info) if self._dead else info.state == "live"
         return any(matches(info.name, pattern) for pattern in self._patterns)
 

@@ -159,6 +159,51 @@ def test_each_party_may_be_killed_and_comes_back(
     account("bridges and writers of bridged arrays killed", 3)
 
 
+ROUTER = """if True:
+    import sys
+    from bridging import session
+    with session(listen=[sys.argv[1]], mode="router"):
+        print("ready", flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_frames_that_are_written_once_arrive_through_a_router(
+    pair: tuple[Machine, Machine], start: Callable[..., Command], tmp_path: Path
+) -> None:
+    """The router is a process of its own: zenoh's sessions of one process share threads.
+
+    With routers and clients in one process, large frames block these threads for five seconds.
+    """
+    endpoint, config = f"tcp/127.0.0.1:{free_port()}", tmp_path / "client.json5"
+    config.write_text("{mode: 'client'}")
+    third = Machine(pair[0].directory.parent / "third", "mmap")
+    machines = [*pair, third]
+    with subprocess.Popen(
+        [sys.executable, "-c", ROUTER, endpoint],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as router:
+        assert router.stdout is not None
+        assert router.stdout.readline()
+        to_router = "--connect", endpoint, "--config", str(config)
+        commands = []
+        for number, machine in enumerate(machines):
+            names = "--export", f"cam{number}", "--import", "*"
+            commands.append(start(machine, *to_router, *names))
+            machine.writer(f"cam{number}").write(np.full(1_000_000, number))
+        for number in range(3):
+            for other in machines[:number] + machines[number + 1 :]:
+                valid, frame = other.reader(f"cam{number}").read(40.0)
+                assert valid
+                assert (frame == number).all()
+        assert [command.end() for command in commands] == [0, 0, 0]
+        assert router.stdin is not None
+        router.stdin.close()
+    third.close()
+
+
 # --- two network namespaces
 
 

@@ -55,12 +55,15 @@ class Net:
     gate : threading.Lock
         Held by a test: the link is full, and every send waits.
     broken : bool
-        Whether every send fails.
+        Whether every send fails, and no question is answered.
+    asked : int
+        Questions for the newest frame.
     """
 
     def __init__(self) -> None:
         self.gate = threading.Lock()
         self.broken = False
+        self.asked = 0
         self.outlets: dict[Offer, MemoryOutlet] = {}
         self.watchers: list[tuple[Callable[[Offer], None], Callable[[Offer], None]]] = []
 
@@ -109,7 +112,6 @@ class MemoryEngine(Engine):
             return lambda: None
         outlet.takers.append(receive)
         outlet.wanted.set()
-        outlet.answer(lambda head, payload: receive(bytes(head), Payload(payload)))
 
         def stop() -> None:
             outlet.takers.remove(receive)
@@ -117,6 +119,14 @@ class MemoryEngine(Engine):
                 outlet.wanted.clear()
 
         return stop
+
+    def ask(self, offer: Offer, receive: Receive) -> threading.Event:
+        self.net.asked += 1
+        over, outlet = threading.Event(), self.net.outlets.get(offer)
+        if outlet is not None and not self.net.broken:
+            outlet.answer(lambda head, payload: receive(bytes(head), Payload(payload)))
+        over.set()
+        return over
 
     def close(self) -> None:
         for offer in self._own:

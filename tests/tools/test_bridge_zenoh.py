@@ -136,7 +136,11 @@ def test_every_name_has_a_key(name: str) -> None:
     [
         {"listen": ["nonsense"]},
         {"listen": ["tcp/256.0.0.1:1"]},
+        {"listen": ["tcp/127.0.0.1:99999"]},
+        {"connect": ["tcp:127.0.0.1:1"]},
+        {"connect": ["nonsense/127.0.0.1:1"]},
         {"config": "/no/such/file"},
+        {"config": __file__},
     ],
     ids=str,
 )
@@ -144,7 +148,12 @@ def test_a_wrong_endpoint_or_file_is_one_line(wrong: Any) -> None:
     with pytest.raises(ToolError) as caught:
         ZenohEngine(**wrong)
     assert caught.value.code == 2
-    assert "\n" not in str(caught.value)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert ".rs:" not in line  # zenoh's source is nothing to the user
+    assert len(line) < 500
+    if "config" in wrong:
+        assert wrong["config"] in line
 
 
 def test_a_port_that_is_taken_is_one_line(endpoint: str) -> None:

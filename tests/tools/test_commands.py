@@ -20,6 +20,8 @@ from ndsharray import MmapTransport, NdShArray
 from ndsharray._protocol import format
 from ndsharray._registry.names import address_of
 from ndsharray.tools import cli, meters
+from ndsharray.tools.recording.targets import fits
+from ndsharray.tools.view.catalogue import Catalogue
 
 
 @pytest.fixture
@@ -133,6 +135,27 @@ def test_what_is_no_array_any_more_is_shown_with_all(transport: str, capsys: Any
     assert cli.main(["list", "--all"]) == 0
     assert "killed" in lines_of(capsys)[0]
     assert cli.main(["clean", "--yes"]) == 0
+
+
+def test_arrays_of_the_library_itself_are_not_among_all(capsys: Any) -> None:
+    with NdShArray("camera", np.zeros(1), "w"), NdShArray("ndsharray.x", np.zeros(1), "w"):
+        for arguments, names in (
+            ([], ["camera"]),
+            (["*"], ["camera"]),
+            (["--all"], ["camera", "ndsharray.x"]),
+            (["ndsharray.*"], ["ndsharray.x"]),
+            (["ndsharray.x"], ["ndsharray.x"]),
+        ):
+            assert cli.main(["list", "--names", *arguments]) == 0
+            assert lines_of(capsys) == names
+        assert cli.main(["hz", "--json", "--count", "1", "--window", "0.1"]) == 0
+        assert [json.loads(line)["name"] for line in lines_of(capsys)] == ["camera"]
+        view = Catalogue([], cli.parser_of("list").parse_args([]))
+        view._take(ndsharray.arrays(), 0.0)
+        assert {entry.name for entry in view._entries.values()} == {"camera"}
+        assert not fits("ndsharray.x", ["*"])  # which `record --all` takes
+        assert cli.main(["info", "kamera"]) == 1
+        assert "ndsharray.x" not in capsys.readouterr().err
 
 
 def test_a_name_cannot_move_the_cursor(capsys: Any) -> None:
@@ -510,6 +533,6 @@ def test_what_is_slow_to_import_is_not_imported_for_a_list() -> None:
     command = [sys.executable, "-W", "error", "-c", code]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     assert {m.rpartition(".")[2] for m in out[-2].split()} == {
-        *("tools", "cli", "common", "list", "rates", "stopping", "terminal", "units")
+        *("tools", "cli", "common", "list", "names", "rates", "stopping", "terminal", "units")
     }
     assert out[-1] == "False False"

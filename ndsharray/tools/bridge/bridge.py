@@ -105,8 +105,7 @@ class Bridge:
 
     def counts(self) -> list[Totals]:
         """Return what was done for each array, exports first, by name."""
-        counts = [*self._exports.counts.values(), *self._imports.counts.values()]
-        return sorted((c.totals() for c in counts), key=lambda t: (t.direction == "in", t.name))
+        return self._exports.counts.totals() + self._imports.counts.totals()
 
     def close(self) -> None:
         """Withdraw the exports, close the imported arrays. Harmless when repeated."""

@@ -119,7 +119,18 @@ class Engine(ABC):
 
     @abstractmethod
     def take(self, offer: Offer, receive: Receive) -> Callable[[], None]:
-        """Take the frames of an offer, the newest one first; the result stops it."""
+        """Take the frames of an offer that are sent from now on; the result stops it."""
+
+    @abstractmethod
+    def ask(self, offer: Offer, receive: Receive) -> threading.Event:
+        """Ask for the newest frame of an offer.
+
+        Returns
+        -------
+        threading.Event
+            Set when no answer will come any more. There may have been none: nothing was written
+            yet, the frame is about to be sent to all who take them, or the link was lost.
+        """
 
     @abstractmethod
     def close(self) -> None:

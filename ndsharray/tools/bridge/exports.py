@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from ... import ArrayInfo, NdShArrayError, Transport
 from ..._registry import inspection
 from ..common import matches
-from .counts import Counts, Lines
+from .counts import Lines, Table
 from .engine import Engine, Offer
 from .marks import Marks, is_mark
 from .sending import Sending
@@ -53,7 +53,7 @@ class Exports:
         self._transports, self._every, self._lines = transports, every, lines
         self._marks = Marks()
         self._exports: dict[Offer, Sending] = {}
-        self.counts: dict[str, Counts] = {}
+        self.counts = Table("out")
         self._look_now, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="bridge exports", daemon=True)
         if patterns:
@@ -95,7 +95,7 @@ class Exports:
         return Offer(self._bridge, info.since_ns or 0, info.name)
 
     def _begin(self, offer: Offer, where: Transport) -> None:
-        counts = self.counts.setdefault(offer.name, Counts(offer.name, "out"))
+        counts = self.counts.of(offer.name, {each.name for each in self._exports})
         try:
             self._exports[offer] = Sending(
                 offer, where, self._engine, self._every, counts, self._lines, self._look_now.set

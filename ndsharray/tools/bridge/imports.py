@@ -6,14 +6,17 @@ One thread decides; the engine only tells it what is offered. Not here: what bec
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Sequence
 
-from ... import NdShArrayError, NoArrayError, Transport, info
+from ... import NdShArrayError, NoArrayError, Transport
+from ..._registry.probe import Probe
 from ...backends.base import check_name
 from ..common import matches
-from .counts import Counts, Lines
+from .counts import Lines, Table
 from .engine import Engine, Offer
 from .marks import Mark, is_mark
 from .taking import Taking
@@ -64,9 +67,10 @@ class Imports:
         self._where, self._slots, self._limit = where, slots, limit
         self._mark, self._lines = mark, lines
         self._lock = threading.Lock()
-        self._offers: dict[Offer, None] = {}  # in the order in which they came
+        self._offers: dict[Offer, int] = {}  # in the order in which they came; its number
+        self._appearances = itertools.count()
         self._takings: dict[str, Taking] = {}
-        self.counts: dict[str, Counts] = {}
+        self.counts = Table("in")
         self._news, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="bridge imports", daemon=True)
         if patterns:
@@ -81,7 +85,7 @@ class Imports:
         with self._lock:
             if len(self._offers) >= _OFFERS:
                 return  # a flood: what has vanished makes room
-            self._offers[offer] = None
+            self._offers.setdefault(offer, next(self._appearances))
         self._news.set()
 
     def _is_ours(self, offer: Offer) -> bool:
@@ -104,16 +108,19 @@ class Imports:
         while not self._closed:
             self._news.clear()
             with self._lock:
-                offers = list(self._offers)
+                offers = dict(self._offers)
             ending = self._end_those_that_vanished(offers)
             self._begin(offers)
             self._news.wait(_SHORT if ending else _RETRY)
 
-    def _end_those_that_vanished(self, offers: list[Offer]) -> bool:
+    def _end_those_that_vanished(self, offers: dict[Offer, int]) -> bool:
         """End what is over; return whether some are about to end."""
         now, ending = time.monotonic(), False
         for name, taking in list(self._takings.items()):
             if taking.offer in offers and not taking.has_failed:
+                if taking.appearance != offers[taking.offer]:
+                    taking.appearance = offers[taking.offer]
+                    taking.came_back()
                 taking.vanished_at = None
                 continue
             if taking.vanished_at is None:
@@ -127,26 +134,34 @@ class Imports:
                 ending = True
         return ending
 
-    def _begin(self, offers: list[Offer]) -> None:
+    def _begin(self, offers: dict[Offer, int]) -> None:
         for offer in offers:
             taking = self._takings.get(offer.name)
             if taking is None:
-                self._take(offer)
-            elif taking.offer != offer and taking.vanished_at is None:
+                self._take(offer, offers[offer])
+            elif taking.offer.bridge != offer.bridge and taking.vanished_at is None:
                 other = f"{offer.name!r} of bridge {offer.bridge} is not imported: "
                 self._say(offer, other + f"that of bridge {taking.offer.bridge} is")
 
-    def _take(self, offer: Offer) -> None:
+    def _take(self, offer: Offer, appearance: int) -> None:
+        if len(self._takings) >= _ARRAYS:  # guard: bridge-bounded
+            self._lines.say(
+                "in", "", f"{_ARRAYS} arrays are imported, and others that are offered are not"
+            )
+            return
         if self._mark.is_beside(offer.bridge):  # it offers what is here; guard: bridge-beside
             return
         problem = self._why_not(offer)
         if problem is None:
-            counts = self.counts.setdefault(offer.name, Counts(offer.name, "in"))
+            counts = self.counts.of(offer.name, self._takings)
             self._mark.write([*self._takings, offer.name])
             try:
                 self._takings[offer.name] = Taking(
-                    offer, self._where, self._slots, self._engine, self._limit, counts, self._lines
+                    *(offer, appearance, self._where, self._slots, self._engine, self._limit),
+                    counts,
+                    self._lines,
                 )
+                self._lines.forget(f"offer of {offer.bridge}", offer.name)
                 return
             except (NdShArrayError, OSError) as error:
                 problem = str(error)
@@ -155,21 +170,20 @@ class Imports:
 
     def _why_not(self, offer: Offer) -> str | None:
         """Return why an offer cannot be taken now."""
-        if len(self._takings) >= _ARRAYS:  # guard: bridge-bounded
-            return f"{_ARRAYS} arrays are imported already"
-        try:
-            found = info(offer.name, transport=self._where)
-        except NoArrayError:
-            return None
-        except OSError as error:
-            return str(error)
+        with contextlib.closing(Probe(offer.name, self._where)) as probe:
+            try:
+                found = probe.info()
+            except NoArrayError:
+                return None
+            except OSError as error:
+                return str(error)
         if found.state != "live":  # guard: bridge-spares-a-living-writer
             return None
         # Asked for beforehand: a writer of this very process would give its array away.
         return f"it has a living writer here, process {found.pid}"
 
     def _say(self, offer: Offer, line: str) -> None:
-        self._lines.say("in", offer.name, line)
+        self._lines.say(f"offer of {offer.bridge}", offer.name, line)
 
     def close(self) -> None:
         """Close all arrays that come from other bridges."""

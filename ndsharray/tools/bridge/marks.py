@@ -7,12 +7,14 @@ nothing from a bridge whose mark is in its own root. A mark ends with its proces
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 
 import numpy as np
 
-from ... import ArrayInfo, NdShArray, NdShArrayError, NoArrayError, Transport, info
+from ... import ArrayInfo, NdShArray, NdShArrayError, Transport
+from ..._registry.probe import Probe
 
 __all__ = ["Mark", "Marks", "is_mark"]
 
@@ -39,10 +41,8 @@ class Mark:
 
     def is_beside(self, bridge: str) -> bool:
         """Tell whether a bridge of that id runs over the same root."""
-        try:
-            return info(_PREFIX + bridge, transport=self._transport).state == "live"
-        except (NoArrayError, OSError):
-            return False
+        with contextlib.closing(Probe(_PREFIX + bridge, self._transport)) as probe:
+            return probe.state() == "live"
 
     def close(self) -> None:
         """Remove it."""

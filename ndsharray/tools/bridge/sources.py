@@ -73,9 +73,9 @@ class Newest(_Source):
         self._out = np.ndarray(frame.shape, frame.dtype, self._bytes)
         self._out[...] = frame
 
-    def next(self, timeout: float = LOOK) -> Message | None:
+    def next(self, timeout: float | None = None) -> Message | None:
         """Return the newest frame, if it is new; it is good until the next call."""
-        return self._newest(timeout) if self._is_wanted() else None
+        return self._newest(LOOK if timeout is None else timeout) if self._is_wanted() else None
 
     def _newest(self, timeout: float) -> Message | None:
         try:

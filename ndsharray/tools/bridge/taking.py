@@ -13,10 +13,11 @@ from .counts import Counts, Lines
 from .engine import Engine, Offer, Payload
 from .message import Decoder, array_of
 from .place import Place
+from .question import Question
 
 __all__ = ["Taking"]
 
-_LOOK = 0.25  # seconds until a thread looks whether it is to end
+_LOOK = 1.0  # seconds until a thread looks whether it is to ask again
 
 
 class Taking:
@@ -26,6 +27,8 @@ class Taking:
     ----------
     offer : Offer
         What is taken.
+    appearance : int
+        Tells whether the offer has vanished and come back.
     where : Transport
         Where the array is made.
     slots : int
@@ -50,6 +53,7 @@ class Taking:
     def __init__(
         self,
         offer: Offer,
+        appearance: int,
         where: Transport,
         slots: int,
         engine: Engine,
@@ -58,6 +62,8 @@ class Taking:
         lines: Lines,
     ) -> None:
         self.offer, self._counts, self._lines = offer, counts, lines
+        self._question = Question(engine, offer, self._receive)
+        self.appearance = appearance
         self.vanished_at: float | None = None  # when its offer went, by the monotonic clock
         self._decoder, self._last_id, self._closed = Decoder(), 0, False
         self._place: Place[tuple[bytes, Payload]] = Place(limit)
@@ -75,6 +81,10 @@ class Taking:
         """Whether another writer took the name."""
         return not self._thread.is_alive()
 
+    def came_back(self) -> None:
+        """Ask for the newest frame: the offer was gone for a moment, and frames may be lost."""
+        self._question.begin()
+
     def _receive(self, head: bytes, payload: Payload) -> None:
         """Keep a message for the thread; in a thread of the engine's."""
         every = Decoder.is_every(head)
@@ -82,6 +92,7 @@ class Taking:
 
     def _run(self) -> None:
         while not self._closed:
+            self._question.ask_if_due()
             message = self._place.take(_LOOK)
             if message is not None and not self._write(*message):
                 return
@@ -90,6 +101,7 @@ class Taking:
         """Write a frame; return False if the array is somebody else's now."""
         try:
             said = self._decoder.head(head, len(payload))
+            self._question.end()
             if said.frame_id <= self._last_id:  # guard: bridge-numbers-rise
                 return True  # it came twice: as the newest one, and in turn
             self._writer.write(array_of(said.layout, payload.to_bytes()), time_ns=said.time_ns)

@@ -25,8 +25,10 @@ __all__ = ["ZenohEngine"]
 LISTEN = "tcp/127.0.0.1:7447"  # zenoh's port, on loopback
 _PREFIX = "ndsharray/1"
 _KEY = re.compile(rf"{_PREFIX}/([0-9a-f]{{16}})/([0-9a-f]{{1,16}})/([^/]{{1,765}})")
-_ASK_SECONDS = 10.0
+_ENDPOINT = re.compile(r"[a-z_]+/\S")
+_ASK_SECONDS = 3600.0  # a lost link ends a question before, a slow one may take its time
 _QUESTIONS = 64  # that wait for an answer at most
+_LONGEST = 300  # characters of a message of zenoh's
 _ENVELOPE = 1 << 20  # bytes of a message beside its payload, at most
 # Bytes in the kernel's hands at most: what is there is old by the time a slow link has taken it.
 # It also bounds bytes per round trip: 100 Mbit/s with 20 ms.
@@ -83,7 +85,7 @@ class ZenohEngine(Engine):
             self.max_frame = int(_get(chosen, "transport/link/rx/max_message_size")) - _ENVELOPE
             self._session = zenoh.open(chosen)
         except (zenoh.ZError, OSError) as error:
-            raise ToolError(f"bridge: {_first_line(error)}", 2) from None
+            raise ToolError(f"bridge: {_reason(error)}", 2) from None
         self._answers = _Answers(zenoh.ZError)
         atexit.register(self.close)  # a session that is open keeps the interpreter from ending
 
@@ -127,35 +129,45 @@ class ZenohEngine(Engine):
         )
 
     def take(self, offer: Offer, receive: Receive) -> Callable[[], None]:
-        """Subscribe, and then ask for the newest frame."""
-
-        def take(sample: Any) -> None:
-            receive(b"" if sample.attachment is None else bytes(sample.attachment), sample.payload)
-
-        def take_reply(reply: Any) -> None:
-            if reply.ok is not None:
-                take(reply.ok)
-
-        key = key_of(offer)
-        subscriber = self._session.declare_subscriber(key, self._at_once(take))
-        self._session.get(
-            key,
-            self._at_once(take_reply),
-            timeout=_ASK_SECONDS,
-            congestion_control=self._zenoh.CongestionControl.BLOCK,
+        """Subscribe."""
+        subscriber = self._session.declare_subscriber(
+            key_of(offer), self._at_once(lambda sample: _hand_on(sample, receive))
         )
         stop: Callable[[], None] = subscriber.undeclare
         return stop
 
-    def _at_once(self, call: Callable[[Any], None]) -> Any:
+    def ask(self, offer: Offer, receive: Receive) -> threading.Event:
+        """Query the offer's key."""
+        over = threading.Event()
+
+        def take_reply(reply: Any) -> None:
+            if reply.ok is not None:
+                _hand_on(reply.ok, receive)
+
+        try:
+            self._session.get(
+                key_of(offer),
+                self._at_once(take_reply, over.set),
+                timeout=_ASK_SECONDS,
+                congestion_control=self._zenoh.CongestionControl.BLOCK,
+            )
+        except self._zenoh.ZError:  # the session is being closed
+            over.set()
+        return over
+
+    def _at_once(self, call: Callable[[Any], None], over: Callable[[], None] | None = None) -> Any:
         """Return a handler in zenoh's own thread: the queue before one of Python's has no bound."""
-        return self._zenoh.handlers.Callback(call, indirect=False)
+        return self._zenoh.handlers.Callback(call, over, indirect=False)
 
     def close(self) -> None:
         """Close the session: all tokens vanish."""
         atexit.unregister(self.close)
         self._answers.close()
         self._session.close()
+
+
+def _hand_on(sample: Any, receive: Receive) -> None:
+    receive(b"" if sample.attachment is None else bytes(sample.attachment), sample.payload)
 
 
 class _ZenohOutlet(Outlet):
@@ -185,7 +197,7 @@ class _ZenohOutlet(Outlet):
         try:
             self._publisher.put(payload, attachment=head)
         except self._error as error:
-            raise ConnectionError(_first_line(error)) from None
+            raise ConnectionError(_reason(error)) from None
 
     def close(self) -> None:
         for declared in (self._token, self._queryable, self._matching, self._publisher):
@@ -198,7 +210,13 @@ class _ZenohOutlet(Outlet):
 def _configure(zenoh: Any, listen: list[str], connect: list[str], config: str | None) -> Any:
     """Return zenoh's configuration: nothing is found by itself, nothing listens unasked."""
     plain = zenoh.Config()
-    made = zenoh.Config.from_file(config) if config else plain
+    try:
+        made = zenoh.Config.from_file(config) if config else plain
+    except zenoh.ZError as error:
+        raise ToolError(f"bridge: {config}: {_reason(error)}", 2) from None
+    for endpoint in [*listen, *connect]:
+        if not _ENDPOINT.match(endpoint):
+            raise ToolError(f"bridge: {endpoint!r} is no endpoint; give tcp/ADDRESS:PORT", 2)
     unsaid = _get(made, "listen/endpoints") == _get(plain, "listen/endpoints")
     if unsaid and not listen:
         listen = [] if connect or _endpoints(made, "connect") else [LISTEN]
@@ -234,8 +252,10 @@ def _endpoints(config: Any, key: str) -> list[str]:
     return [str(endpoint) for endpoint in found]
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _reason(error: Exception) -> str:
+    """Return zenoh's message as a line, without the places in its source."""
+    line = re.sub(r" at /\S+\.rs:\d+", "", " ".join(str(error).split()))
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
 
 
 class _Answers:

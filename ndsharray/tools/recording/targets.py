@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable
+
+from ..names import matches
 
 __all__ = ["fits", "is_glob"]
 
 
 def fits(name: str, patterns: Iterable[str]) -> bool:
     """Tell whether a name is one of the patterns, or fits one of them as a glob."""
-    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return any(matches(name, pattern) for pattern in patterns)
 
 
 def is_glob(pattern: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import ArrayInfo, NdShArray
-from ..common import listed, matches, reader_of
+from ..common import is_own, listed, matches, reader_of
 
 __all__ = ["MOST", "Catalogue", "Entry"]
 
@@ -109,7 +109,8 @@ class Catalogue:
     def _is_chosen(self, info: ArrayInfo) -> bool:
         if self._patterns:
             return any(matches(info.name, pattern) for pattern in self._patterns)
-        return info.state == "live" or _key(info) in self._entries
+        is_there = info.state == "live" or _key(info) in self._entries
+        return is_there and not is_own(info.name)
 
     def _let_go(self, entry: Entry, chosen: dict[str, ArrayInfo], now: float) -> None:
         """Say that an array is closed when it is gone, and forget it after a while."""
