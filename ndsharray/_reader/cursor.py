@@ -216,7 +216,10 @@ class Cursor:
                 return False
             view = decoded
         segment: Any = side.segment
-        array = (delivery.copy if pins is None else delivery.deliver)(segment, view)
+        if pins is None:
+            array = delivery.copy(segment, view)
+        else:
+            array = delivery.deliver(segment, view)
         if not side.confirm(position):
             return False
         if view is not known:
