@@ -13,7 +13,7 @@ from typing import Any
 
 from . import format
 from .format import (
-    HEAD_WORDS,
+    HEAD_END,
     LAST_FRAME_WORD,
     LIVE,
     NEWEST_BYTES,
@@ -124,7 +124,7 @@ class ReadSide:
         """Read frames from this segment from now on."""
         self.segment, self.table, self.table_index = segment, table, table_index
         words, self._slots, step = segment.words, table.slots, table.stride // 8
-        self._heads = [words[at : at + HEAD_WORDS] for at in range(0, table.slots * step, step)]
+        self._heads = [words[at : at + HEAD_END] for at in range(0, table.slots * step, step)]
 
     def oldest(self, above: int, limit: int) -> int:
         """Return the smallest stable position above `above` and up to `limit`; 0: there is none.

@@ -216,10 +216,7 @@ class Cursor:
                 return False
             view = decoded
         segment: Any = side.segment
-        if pins is None:
-            array = delivery.copy(segment, view)
-        else:
-            array = delivery.deliver(segment, view)
+        array = delivery.copy(segment, view) if pins is None else delivery.deliver(segment, view)
         if not side.confirm(position):
             return False
         if view is not known:
