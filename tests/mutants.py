@@ -57,6 +57,11 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "in-order-table-tells": ("if .* else", "if self.side.table_index == word & 1 else"),
     "in-order-left-segment-first": (r"\S.*", "False"),
     "in-order-up-to-newest": (r" <= 2 \* limit", ""),
+    "bridge-numbers-rise": FALSE,
+    "bridge-exports-no-import": ("= .*", "= set()"),
+    "bridge-beside": FALSE,
+    "bridge-spares-a-living-writer": TRUE,
+    "bridge-bounded": FALSE,
     "waiting-byte": DROP,
     "chosen-frames-held-at-once": ("if all", "if not choice.ready or all"),
     "second-look-moves-nothing": ("= progress", "= cursor.position, cursor._frame_id"),
@@ -121,7 +126,7 @@ TESTS = [
         api/test_loan api/test_ndsharray api/test_stamps api/test_read_set
         faults/test_forks_inside_calls faults/test_full_shm faults/test_interrupts
         processes/test_every_end processes/test_forked_read_set faults/test_kills_at_every_step
-        tools/test_view_server
+        tools/test_view_server tools/test_bridge
     """.split()
 ]
 _MARK = re.compile(r"# (?:.*; )?guard: ([\w, -]+)$")

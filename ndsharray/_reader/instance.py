@@ -17,9 +17,9 @@ from .._protocol.format import (
     RECORD_BYTE,
     TIME_WORD,
     ControlHeader,
-    Layout,
     Table,
 )
+from .._protocol.layout import Layout, decode_layout, uuid_bytes
 from .._protocol.memory import Fences, Memory, make_fences
 from .._protocol.reading import ReadSide
 from .._registry.names import Address
@@ -78,7 +78,7 @@ class Instance:
     ----------
     memory : Memory
         Its control segment.
-    instance : int
+    instance_id : int
         Its instance id.
     side : ReadSide
         The steps of reading it.
@@ -91,7 +91,7 @@ class Instance:
     ) -> None:
         self._segment = segment  # keeps the mapping
         self.memory = memory
-        self.instance = header.instance
+        self.instance_id = header.instance
         self._made = header.clock_ns, header.wall_ns
         self.side = ReadSide(memory, fences)
         self.views: list[View] = []
@@ -117,7 +117,8 @@ class Instance:
         overwritten with another one (Windows, where a mapped name cannot be removed).
         """
         made = header.clock_ns, header.wall_ns
-        return header.instance == self.instance or made == self._made  # guard: instance-made-anew
+        # guard: instance-made-anew
+        return header.instance == self.instance_id or made == self._made
 
     def table(self) -> tuple[int, Table] | None:
         """Return the newest word and the table that it names; None: newest moved, look again.
@@ -146,7 +147,7 @@ class Instance:
         if side.segment is not None and table[:3] == side.table[:3]:
             side.follow(side.segment, table, table_index)
             return True
-        name = address.frames(self.instance, table.segment)
+        name = address.frames(self.instance_id, table.segment)
         try:
             segment = address.transport.open(name, writable=False)
         except FileNotFoundError:
@@ -192,7 +193,7 @@ class Instance:
         layout = self._layouts.get(uuid)
         if layout is None or (len(layout.header), layout.nbytes) != (header, payload):
             encoded = segment.group(record, record + header).tobytes()
-            layout = format.decode_layout(format.uuid_bytes(uuid), encoded, payload)
+            layout = decode_layout(uuid_bytes(uuid), encoded, payload)
         bytes_ = segment.bytes[record + header : record + header + payload]
         return View(layout, layout.view(segment, record), bytes_)
 

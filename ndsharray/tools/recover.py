@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from .common import ToolError, common, emit, require
+from .common import ToolError, as_json, emit, require
 
 if TYPE_CHECKING:
     from .recording.chunk import Raw
@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the recording")
     parser.add_argument("-o", "--output", metavar="FILE", help="default: FILE-recovered.mcap")
     parser.add_argument("--force", action="store_true", help="replace what is there")
-    common(parser)
+    as_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,7 +36,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         account = recover(options.file, output, options.force)
     except FileExistsError:
-        raise ToolError(f"{output!r} is there already; --force replaces it", _USAGE) from None
+        hint = (
+            "is the recording itself" if options.force else "is there already; --force replaces it"
+        )
+        raise ToolError(f"{output!r} {hint}", _USAGE) from None
     except ValueError as error:
         raise ToolError(str(error), _NOTHING) from None
     if options.json:

@@ -1,4 +1,4 @@
-"""Bridges as commands: killed parties, slow and broken links between namespaces, TLS, routers."""
+"""Bridges as commands: killed parties, slow and broken links between namespaces, TLS."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ def test_a_lost_link_closes_the_array_and_comes_back(
         stop()
 
 
-# --- TLS, and routers
+# --- TLS, and a full link
 
 
 def make_certificates(place: Path) -> None:
@@ -349,32 +349,6 @@ def test_over_tls_a_wrong_certificate_is_refused(
     plain = there.bridge(ZenohEngine(connect=["tcp" + endpoint[3:]]), import_=["*"])
     assert not there.reader("cam").read(3.0)[0]
     assert plain.counts() == []
-
-
-def test_through_a_router_all_bridges_see_each_other(root: Path, tmp_path: Path) -> None:
-    endpoint = f"tcp/127.0.0.1:{free_port()}"
-    client = tmp_path / "client.json5"
-    client.write_text("{mode: 'client'}")
-    machines = [Machine(root / name, "mmap") for name in ("one", "two", "three")]
-    with session(listen=[endpoint], mode="router"):
-        try:
-            for number, machine in enumerate(machines):
-                machine.bridge(
-                    ZenohEngine(connect=[endpoint], config=str(client)),
-                    export=[f"cam{number}"],
-                    import_=["*"],
-                )
-                machine.writer(f"cam{number}").write(np.full(1_000_000, number))
-            for number in range(3):
-                for machine in machines:
-                    valid, frame = machine.reader(f"cam{number}").read(20.0)
-                    assert valid
-                    assert (frame == number).all()
-        finally:
-            for machine in machines:
-                machine.close_bridges()
-            for machine in machines:
-                machine.close()
 
 
 def test_the_far_side_of_a_full_link_does_not_stop_the_end(pair: tuple[Machine, Machine]) -> None:

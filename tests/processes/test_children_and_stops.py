@@ -540,9 +540,11 @@ DAEMON = {
 DAEMON_CODE = """
 import sys
 sys.path[:] = {path!r}
-import asyncio, multiprocessing.pool, threading
+import asyncio, logging, multiprocessing.pool, threading
 import numpy as np
 from ndsharray import NdShArray
+# With -X dev it tells of steps that took 0.1 s, as they do on a busy machine.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 w_array = np.zeros((300, 300))
 w = NdShArray({name!r}, w_array, "w", transport={transport!r})
 r = NdShArray({name!r}, r_w="r", transport={transport!r})

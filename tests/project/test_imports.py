@@ -35,7 +35,6 @@ LAYERS = {
 EXTRAS = {
     "tools.view": {"PIL", "starlette", "uvicorn"},
     "tools.recording": {"mcap"},
-    "tools.recover": {"mcap"},
 }
 # The one public class, which is documentation in the main.
 LONG = {"ndsharray"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from mcap.reader import make_reader
+from mcap.stream_reader import StreamReader
 
 from ndsharray.tools.recording.messages import encode, kind_of
 from ndsharray.tools.recording.output import Output
@@ -79,6 +80,8 @@ def judged(path: Path | str) -> dict[str, list[Any]]:
     """Return what the package's reader finds: messages by topic. The file must be whole."""
     found: dict[str, list[Any]] = {}
     with open(path, "rb") as stream:
+        assert list(StreamReader(stream, validate_crcs=True).records)  # from beginning to end
+        stream.seek(0)
         reader = make_reader(stream, validate_crcs=True)
         summary = reader.get_summary()
         assert summary is not None

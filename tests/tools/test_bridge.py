@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from bridging import Machine, Net, Payload, until
+from bridging import Machine, MemoryEngine, Net, Payload, until
 
 import ndsharray
 from ndsharray import NdShArray
-from ndsharray.tools.bridge import Offer
+from ndsharray.tools import cli
+from ndsharray.tools.bridge import Bridge, Offer, Totals, ZenohEngine, engines
 
 FRAMES = [
     np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
@@ -132,8 +136,8 @@ def test_the_far_array_is_closed_with_the_bridge(net: Net, here: Machine, there:
     writer, reader = here.writer("cam"), there.reader("cam")
     there.bridge(net.engine(), import_=["cam"])
     for number in range(2):
+        writer.write(np.array([number]))  # before: else the frame before it comes first
         bridge = here.bridge(net.engine(), export=["cam"])
-        writer.write(np.array([number]))
         assert read(reader)[0] == number
         bridge.close()
         until(lambda: state(there, "cam") in ("absent", "closed"))
@@ -316,29 +320,29 @@ HEADER = b"{'descr': '|u1', 'fortran_order': False, 'shape': (%s,), }"
 
 
 def head(
-    payload: int = 3,
     *,
     shape: bytes = b"3",
     magic: bytes = b"ndsbrdg1",
+    flags: int = 0,
     frame: int = 1,
     at: int = 1,
 ) -> bytes:
     text = HEADER % shape
     text = text.ljust(117) + b"\n"
     npy = b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
-    return struct.pack("<8sQQQQ", magic, 0, frame, at, payload) + npy
+    return struct.pack("<8sQQQ", magic, flags, frame, at) + npy
 
 
 HOSTILE = {
     "no head": (b"", b"abc"),
     "half a head": (head()[:20], b"abc"),
     "other magic": (head(magic=b"ndsbrdg9"), b"abc"),
-    "longer payload": (head(3), b"abcd"),
-    "shorter payload": (head(3), b"ab"),
-    "huge shape": (head(3, shape=b"1000000000000"), b"abc"),
-    "overflowing shape": (head(3, shape=b"9223372036854775807, 9223372036854775807"), b"abc"),
-    "negative shape": (head(3, shape=b"-3"), b"abc"),
-    "another shape": (head(3, shape=b"4"), b"abc"),
+    "longer payload": (head(), b"abcd"),
+    "shorter payload": (head(), b"ab"),
+    "huge shape": (head(shape=b"1000000000000"), b"abc"),
+    "overflowing shape": (head(shape=b"9223372036854775807, 9223372036854775807"), b"abc"),
+    "negative shape": (head(shape=b"-3"), b"abc"),
+    "another shape": (head(shape=b"4"), b"abc"),
     "code in the header": (head().replace(b"'shape': (3,)", b"'shape': exit()"), b"abc"),
     "objects": (head().replace(b"'|u1'", b"'|O8'"), b"abcdefgh"),
     "a huge head": (head() + bytes(1 << 18), b"abc"),
@@ -361,6 +365,18 @@ def test_hostile_messages_are_refused_and_counted(net: Net, there: Machine) -> N
     assert read(reader).tobytes() == b"abc"
     until(lambda: bridge.counts()[0].frames == 1)
     assert bridge.counts()[0].refused == len(HOSTILE)
+    engine.close()
+
+
+def test_a_frame_that_comes_twice_or_late_is_written_once(net: Net, there: Machine) -> None:
+    engine = net.engine()
+    outlet: Any = engine.offer(Offer("0" * 16, 7, "cam"), lambda reply: None)
+    bridge = there.bridge(net.engine(), import_=["*"])
+    until(outlet.wanted.is_set)
+    for number in (5, 4, 5, 8):
+        outlet.send(head(flags=1, frame=number), b"abc")  # each of them is looked at
+    until(lambda: bridge.counts()[0].dropped == 2)
+    assert bridge.counts()[0].frames == 2
     engine.close()
 
 
@@ -389,3 +405,92 @@ def test_a_flood_of_offers_makes_a_bounded_number_of_arrays(
     assert len(bridge._imports._offers) == 6
     assert "3 arrays are imported already" in there.lines[0]
     engine.close()
+
+
+# --- the command
+
+
+def test_a_bridge_without_names_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bridge", "zenoh"]) == 2
+    assert "give --export NAME or --import NAME" in capsys.readouterr().err
+    assert cli.main(["bridge", "zenoh", "--export", "a", "--slots", "1"]) == 2
+    assert "--slots is 2 to 250" in capsys.readouterr().err
+
+
+def test_without_zenoh_one_line_names_the_extra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zenoh", None)
+    assert cli.main(["bridge", "zenoh", "--export", "a"]) == 2
+    error = capsys.readouterr().err
+    assert 'pip install "ndsharray[bridge]"' in error
+    assert error.count("\n") == 1
+
+
+class Entry:
+    """An entry point of somebody else's package."""
+
+    def __init__(self, name: str, loaded: Any) -> None:
+        self.name, self._loaded = name, loaded
+
+    def load(self) -> Any:
+        if isinstance(self._loaded, Exception):
+            raise self._loaded
+        return self._loaded
+
+
+def test_engines_of_other_packages_are_found_and_broken_ones_harm_nobody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [Entry("memory", MemoryEngine), Entry("broken", ImportError("no such thing"))]
+    groups: list[str] = []
+
+    def entry_points(group: str) -> list[Entry]:
+        groups.append(group)
+        return entries
+
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    assert engines() == {"zenoh": ZenohEngine, "memory": MemoryEngine}
+    assert "engine 'broken' cannot be loaded: no such thing" in capsys.readouterr().err
+    assert set(groups) == {"ndsharray.bridges"}
+    options = cli.parser_of("bridge").parse_args(
+        ["memory", "--net", "x", "--import", "a", "--import", "b*"]
+    )
+    assert (options.engine, options.net, options.import_) == ("memory", "x", ["a", "b*"])
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_it_prints_a_line_a_second_for_each_array(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Stop:
+        asked = False
+
+        def wait(self, seconds: float) -> bool:
+            until(lambda: net.outlets)
+            self.asked, before = True, self.asked
+            return before
+
+    net = Net()
+    monkeypatch.setattr(ndsharray.tools.bridge, "engines", lambda: {"zenoh": MemoryEngine})
+    monkeypatch.setattr(MemoryEngine, "arguments", classmethod(lambda cls, parser: None))
+    monkeypatch.setattr(MemoryEngine, "of_options", classmethod(lambda cls, options: cls(net)))
+    monkeypatch.setattr(
+        ndsharray.tools.bridge, "stop_on_signals", lambda: contextlib.nullcontext(Stop())
+    )
+    with NdShArray("cam", np.arange(3), "w"):
+        assert cli.main(["bridge", "zenoh", "--export", "*"] + ["--json"] * as_json) == 0
+    line = capsys.readouterr().out.strip()
+    if as_json:
+        record = json.loads(line)
+        assert (record["name"], record["direction"], record["frames"]) == ("cam", "out", 0)
+        assert set(record) == {*Totals._fields, "hz", "bytes_per_s"}
+    else:
+        assert line == "cam out  0.0 Hz  0 B/s  sent 0  dropped 0"
+
+
+def test_a_bridge_needs_lists_of_names(net: Net) -> None:
+    with pytest.raises(TypeError, match="sequences of names"):
+        Bridge(net.engine(), export="cam")
+    with pytest.raises(ValueError, match="names to export or to import"):
+        Bridge(net.engine())

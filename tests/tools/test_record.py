@@ -17,7 +17,7 @@ pytest.importorskip("mcap")
 from commands import kill_writer
 from recordings import judged, metadata, read_recording, same, some_frames
 
-from ndsharray import NdShArray
+from ndsharray import MmapTransport, NdShArray
 from ndsharray.tools import cli
 from ndsharray.tools.record import Recorder, files
 from ndsharray.tools.recording import output
@@ -140,6 +140,23 @@ def test_an_array_that_comes_later_is_taken_up(tmp_path: Path) -> None:
     assert judged(path).keys() == {"cam 1"}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the modes of directories")
+@pytest.mark.parametrize("given", ["transport", "directory"])
+def test_an_array_that_a_group_shares_is_recorded(tmp_path: Path, given: str) -> None:
+    root = tmp_path / "team"
+    root.mkdir()
+    root.chmod(0o770)
+    team = MmapTransport(directory=root, mode=0o660)
+    where: dict[str, Any] = {"transport": team} if given == "transport" else {"directory": root}
+    path = tmp_path / "run.mcap"
+    with NdShArray("a", np.arange(4.0), "w", transport=team):
+        with Recorder(["a", "later"], path, **where) as recorder:
+            _wait_for_frames(recorder, "a", 1)
+            with NdShArray("later", np.arange(4.0), "w", transport=team):
+                _wait_for_frames(recorder, "later", 1)
+        assert recorder.error is None
+
+
 def test_files_are_split_without_losing_a_frame_and_the_oldest_go(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with NdShArray("a", np.zeros(1000), "w", slots=100) as writer:
@@ -188,6 +205,43 @@ def test_a_snapshot_has_the_last_seconds(tmp_path: Path) -> None:
     assert values(second) == [number + 1 for number in values(first)]
     assert 5 <= len(values(first)) <= 60_000 // 8000 + 1
     assert recorder.statistics().paths == (first, second)
+
+
+def test_a_snapshot_needs_a_frame_and_frames_that_fit(tmp_path: Path) -> None:
+    with Recorder(["a"], tmp_path / "s.mcap", snapshot=60, max_memory=1000) as recorder:
+        with pytest.raises(LookupError, match="no frame"):
+            recorder.snapshot()
+        with NdShArray("a", np.zeros(1000), "w", slots=3) as writer:
+            _wait_for_frames(recorder, "a", 1)
+            writer.write(np.ones(1000))
+            _wait_for_frames(recorder, "a", 2)
+        with pytest.raises(LookupError):
+            recorder.snapshot()
+
+
+def test_what_was_there_before_begins_with_the_recording(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run.mcap"
+    with NdShArray("a", np.zeros(3), "w"):
+        now = time.time_ns()
+        with Recorder(["a"], path, frames=1) as recorder:
+            assert recorder.wait(TIMEOUT)
+    (frame,) = read_recording(path)[0]
+    assert frame.publish_time < now <= frame.log_time
+
+
+def test_an_array_that_cannot_be_read_does_not_end_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    with Recorder(["a", "b"], path) as recorder:
+        broken = next(i for i in recorder._intakes.values() if i.topic == "b")
+        broken._reader.close()
+        _wait_for(lambda: not broken.is_running)
+        with NdShArray("a", np.zeros(3), "w"):
+            _wait_for_frames(recorder, "a", 1)
+        assert recorder.error is broken.error is not None
+    assert values(path) == [0]
+    assert "not recorded any more" in recorder.statistics().arrays[1].warning
 
 
 def test_a_file_that_is_there_is_replaced_by_force_alone(tmp_path: Path) -> None:

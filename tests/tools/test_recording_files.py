@@ -232,6 +232,49 @@ def test_varints_that_do_not_end_are_refused() -> None:
             list(protobuf.fields(memoryview(data)))
 
 
+class SmallDisk:
+    """A disk on which writes fail as a whole, and the room that is kept counts as used."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+        self.room, self.kept = room, 0
+        real = Output._write_some
+
+        def write_some(file: Output, parts: list[memoryview]) -> None:
+            size = sum(map(len, parts))
+            if file.size + size + self.kept > self.room:
+                raise OSError(28, "No space left on device")
+            real(file, parts)
+
+        monkeypatch.setattr(Output, "_write_some", write_some)
+
+    def ensure(self, size: int) -> None:
+        self.kept = max(self.kept, size)
+
+    def release(self) -> None:
+        self.kept = 0
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_room_that_is_kept_is_what_the_end_needs(
+    keeps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.mcap"
+    disk = SmallDisk(monkeypatch, 100_000)
+    file = FileWriter(Output(str(path), False), disk if keeps else None, "test")  # type: ignore[arg-type]
+    count = 0
+    with pytest.raises(OSError, match="No space"):
+        while True:
+            add_frames(file, [("a", np.zeros(10))] * 3)
+            count += 3
+    if keeps:
+        file.close()
+        assert len(judged(path)["a"]) == count
+    else:
+        with pytest.raises(OSError, match="No space"):
+            file.close()
+        assert len(read_recording(path)[0]) == count
+
+
 def test_checksums_of_parts_make_that_of_all() -> None:
     chance = random.Random(2)
     for length in (0, 1, 7, 64, 1000, 4096, 300_001):

@@ -144,7 +144,7 @@ def test_a_pause_and_steps(tmp_path: Path) -> None:
             for number in range(3):
                 replay.step()
                 assert reader.read(TIMEOUT)[1][0] == number
-            assert replay.status().frames == 3
+            _wait_for(lambda: replay.status().frames == 3)  # counted once it can be read
             assert replay.status().is_paused
             assert not reader.read(0.02)[0]
             replay.resume()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import threading
@@ -122,6 +123,21 @@ def test_a_question_that_no_page_asks_gets_one_line() -> None:
 
 
 # --- frames
+
+
+def test_a_frame_is_waited_for_after_a_read_of_another_page_that_brought_none(name: str) -> None:
+    async def main() -> None:
+        feed = feeds.Feed(lambda: NdShArray(name, r_w="r"), 100.0)
+        other = asyncio.ensure_future(feed._read(0.05))
+        newer = asyncio.ensure_future(feed.newer(0))
+        await other
+        writer.write(np.arange(3))
+        frame = await asyncio.wait_for(newer, 20)
+        assert frame is not None
+        feed.close()
+
+    with NdShArray(name, r_w="w") as writer:
+        asyncio.run(main())
 
 
 def test_a_page_gets_the_frame_after_the_one_it_has(

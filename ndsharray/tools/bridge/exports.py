@@ -85,7 +85,7 @@ class Exports:
             for info in inspection.arrays(transport=where)
             if info.state == "live" and info.since_ns
         ]
-        imported = self._marks.imported(found)
+        imported = self._marks.imported(found)  # guard: bridge-exports-no-import
         return [(info, w) for info, w in found if info.name not in imported and self._is_ours(info)]
 
     def _is_ours(self, info: ArrayInfo) -> bool:

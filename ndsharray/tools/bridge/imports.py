@@ -137,8 +137,8 @@ class Imports:
                 self._say(offer, other + f"that of bridge {taking.offer.bridge} is")
 
     def _take(self, offer: Offer) -> None:
-        if self._mark.is_beside(offer.bridge):
-            return  # it offers what is here
+        if self._mark.is_beside(offer.bridge):  # it offers what is here; guard: bridge-beside
+            return
         problem = self._why_not(offer)
         if problem is None:
             counts = self.counts.setdefault(offer.name, Counts(offer.name, "in"))
@@ -155,7 +155,7 @@ class Imports:
 
     def _why_not(self, offer: Offer) -> str | None:
         """Return why an offer cannot be taken now."""
-        if len(self._takings) >= _ARRAYS:
+        if len(self._takings) >= _ARRAYS:  # guard: bridge-bounded
             return f"{_ARRAYS} arrays are imported already"
         try:
             found = info(offer.name, transport=self._where)
@@ -163,7 +163,7 @@ class Imports:
             return None
         except OSError as error:
             return str(error)
-        if found.state != "live":
+        if found.state != "live":  # guard: bridge-spares-a-living-writer
             return None
         # Asked for beforehand: a writer of this very process would give its array away.
         return f"it has a living writer here, process {found.pid}"

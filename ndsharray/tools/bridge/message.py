@@ -3,8 +3,8 @@
 What may live here: bytes to values and back, and which bytes are refused. Not here: how a message
 travels (``engine``), what becomes of the frame (``imports``).
 
-A head is ``<8sQQQQ`` followed by a ``.npy`` header: magic with the version, flags, frame number,
-stamp (Unix ns), bytes of payload. The payload is the frame's elements in C order.
+A head is ``<8sQQQ`` followed by a ``.npy`` header: magic with the version, flags, frame number,
+stamp (Unix ns). The payload is the frame's elements in C order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...errors import FormatError
 __all__ = ["Decoder", "Encoder", "Head", "Message", "array_of"]
 
 _MAGIC = b"ndsbrdg1"
-_FIXED = struct.Struct("<8sQQQQ")
+_FIXED = struct.Struct("<8sQQQ")
 _EVERY = 1  # flag: the frames after this one do not replace it
 _NO_UUID = bytes(16)
 
@@ -78,7 +78,7 @@ class Encoder:
         if layout is None or layout.shape != frame.shape or layout.dtype != frame.dtype:
             layout = self._layout = Layout.of(frame)
         frame_id = reader.frame_id
-        fixed = _FIXED.pack(_MAGIC, self._flags, frame_id, reader.time_ns, layout.nbytes)
+        fixed = _FIXED.pack(_MAGIC, self._flags, frame_id, reader.time_ns)
         return Message(frame_id, fixed + layout.header, payload)
 
 
@@ -103,13 +103,11 @@ class Decoder:
         """
         if not _FIXED.size < len(head) <= _FIXED.size + MAX_HEADER:
             raise FormatError("head", f"has {len(head)} bytes")
-        magic, flags, frame_id, time_ns, nbytes = _FIXED.unpack_from(head)
+        magic, flags, frame_id, time_ns = _FIXED.unpack_from(head)
         if magic != _MAGIC:
             raise FormatError("head", f"begins with {magic!r}, not {_MAGIC!r}")
         if not 0 < frame_id < 2**63 or not 0 < time_ns < 2**63:
             raise FormatError("head", f"frame {frame_id} of {time_ns} ns")
-        if nbytes != payload:
-            raise FormatError("payload", f"has {payload} bytes, its head says {nbytes}")
         header = head[_FIXED.size :]
         layout = self._layout
         if layout is None or layout.header != header or layout.nbytes != payload:

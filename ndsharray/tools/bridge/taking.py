@@ -90,7 +90,7 @@ class Taking:
         """Write a frame; return False if the array is somebody else's now."""
         try:
             said = self._decoder.head(head, len(payload))
-            if said.frame_id <= self._last_id:
+            if said.frame_id <= self._last_id:  # guard: bridge-numbers-rise
                 return True  # it came twice: as the newest one, and in turn
             self._writer.write(array_of(said.layout, payload.to_bytes()), time_ns=said.time_ns)
         except (ClosedError, WriterExistsError) as error:

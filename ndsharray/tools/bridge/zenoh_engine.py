@@ -171,7 +171,8 @@ class _ZenohOutlet(Outlet):
         self._matching = self._publisher.declare_matching_listener(
             direct(self._match, indirect=False)
         )
-        self._match(self._publisher.matching_status)
+        if self._publisher.matching_status.matching:
+            self.wanted.set()  # never `clear`: the listener may know better by now
         self._queryable = session.declare_queryable(
             key, direct(lambda query: answers.add(self._key, query, answer), indirect=False)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..common import ToolError, common, emit, require
+from ..common import ToolError, as_json, emit, require
 from ..recording.typed import seconds
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--start", type=seconds, default=0.0, metavar="TIME", help="begin there: 90, 10min")
     add("--end", type=seconds, metavar="TIME", help="end there")
     add("--fps", type=float, help="mp4: frames a second (default: as recorded)")
-    common(parser)
+    as_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,17 +9,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ..common import ToolError, duration, human, rate, select, stop_on_signals
 from ..recording.keyboard import listen
 from ..recording.progress import Progress
 from ..recording.source import SUFFIX
+from ..terminal import aligned, shown
 from .recorder import Recorder, Statistics
 
 __all__ = ["record"]
 
 _LOST = 3
+_POLL = 0.1  # seconds between two looks for the end
 
 
 def record(options: argparse.Namespace) -> int:
@@ -33,14 +34,15 @@ def record(options: argparse.Namespace) -> int:
         except (ValueError, FileExistsError) as error:
             raise ToolError(str(error), 2) from None
         with recorder:
+            report = _Shown(recorder, progress, options.newest)
             with _snapshots(recorder, progress, options.snapshot):
-                shown = _Shown(recorder, progress, options.newest)
                 end = time.monotonic() + (options.duration or float("inf"))
-                while not stop.wait(min(progress.period, end - time.monotonic())):
+                while not stop.wait(min(_POLL, end - time.monotonic())):
                     if recorder.wait(0) or time.monotonic() >= end:
                         break
-                    shown.show()
-        shown.show()
+                    if progress.is_due():
+                        report.show()
+        report.show()
     return _finish(recorder, progress, options)
 
 
@@ -83,11 +85,18 @@ class _Shown:
                 self._warned.add(each.name)
                 self._progress.note(f"{each.name}: {each.warning}")
         was = {each.name: each.nbytes for each in before.arrays}
-        lines = [
-            f"{each.name}  in {rate((each.nbytes - was.get(each.name, 0)) / past)}"
-            f"  frames {each.frames}  {self._lost} {each.lost}"
-            for each in now.arrays
-        ]
+        lines = aligned(
+            [
+                [
+                    shown(each.name),
+                    f"in {rate((each.nbytes - was.get(each.name, 0)) / past)}",
+                    f"frames {each.frames}",
+                    f"{self._lost} {each.lost}",
+                ]
+                for each in now.arrays
+            ],
+            right=(1, 2, 3),
+        )
         speed_in = (now.nbytes - before.nbytes) / past
         speed_out = max(now.written - before.written, 0) / past
         held = now.held_seconds
@@ -113,20 +122,25 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
         while wishes.get():
             try:
                 progress.note(f"wrote {recorder.snapshot()}")
-            except OSError as error:
+            except (OSError, LookupError) as error:
                 progress.note(f"no snapshot: {error}")
 
-    before: Any = None
-    if hasattr(signal, "SIGUSR1"):
-        before = signal.signal(signal.SIGUSR1, lambda *_: wishes.put(True))
+    number, before = getattr(signal, "SIGUSR1", None), None  # Windows has none
+    if number is not None:
+        before = signal.signal(number, lambda *_: wishes.put(True))
     writer = threading.Thread(target=write)
     writer.start()
-    listen(lambda line: wishes.put(True))
+
+    def obey(_: str) -> None:
+        progress.typed()
+        wishes.put(True)
+
+    listen(obey)
     try:
         yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGUSR1, before)
+        if number is not None:
+            signal.signal(number, before)
         wishes.put(False)
         writer.join()
 
@@ -138,6 +152,6 @@ def _finish(recorder: Recorder, progress: Progress, options: argparse.Namespace)
         files = ", ".join(end.paths) or "no file"
         print(f"{end.frames} frames, {lost} {end.lost}: {files} ({human(end.written)})", flush=True)
     if recorder.error is not None:
-        progress.note(f"recording ended: {recorder.error}")
+        progress.note(str(recorder.error))
         return _LOST
     return _LOST if end.lost and not options.newest else 0

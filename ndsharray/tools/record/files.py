@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from ..common import human
 from ..recording.messages import Message
 from ..recording.output import FULL, Output, Reserve
 from ..recording.source import SUFFIX
@@ -198,7 +199,8 @@ class Files:
         free = _free(self._folder)
         if free - size < self._limits.min_free:
             raise Limit(
-                f"the disk has {free:,} bytes left, and --min-free keeps {self._limits.min_free:,}"
+                f"{human(free)} are left on the disk, and --min-free keeps "
+                f"{human(self._limits.min_free)}"
             )
 
     def _finish(self) -> None:

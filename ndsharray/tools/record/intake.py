@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from ... import NdShArray, Transport, info
@@ -45,8 +44,10 @@ class Intake:
         Read the newest frame each time instead of each one.
     colours : {'rgb8', 'bgr8'}
         What the last axis of 3 or 4 bytes is.
-    most : int, optional
+    most : int or None
         How many frames to read.
+    since : int
+        When the recording began, in Unix nanoseconds: the log time of frames that were there.
 
     Attributes
     ----------
@@ -69,7 +70,8 @@ class Intake:
         budget: Budget,
         newest: bool,
         colours: str,
-        most: int | None = None,
+        most: int | None,
+        since: int,
     ) -> None:
         self.topic = topic
         self._transport = transport
@@ -79,7 +81,7 @@ class Intake:
         self._put, self._budget, self._newest = put, budget, newest
         self._colours, self._most = colours, most
         self._schema: str | None = None  # of the topic, decided by its first frame
-        self._last_id = self._last_log = 0
+        self._last_id, self._last_log = 0, since
         self._missed_before = 0  # of the reader, when its last frame was counted
         self._until: int | None = None  # Unix nanoseconds: no frame written later is wanted
         self._begun = time.time_ns()
@@ -164,10 +166,9 @@ class Intake:
         # The clock of the recording does not jump when somebody sets the machine's.
         steady = written - (time.time_ns() - time.monotonic_ns() - self._clock)
         self._last_log = max(self._last_log, steady)
-        contiguous = np.ascontiguousarray(frame) if frame.ndim else frame
         message = encode(
             self.topic,
-            contiguous,
+            frame,
             self._schema_of(frame),
             self._colours,
             frame_id,

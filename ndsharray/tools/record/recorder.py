@@ -6,13 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ... import Transport, arrays
+from ... import Transport, arrays, backends
+from ..._registry.inspection import transports
 from ..recording.budget import Budget
 from ..recording.messages import ENCODINGS
-from ..recording.targets import fits, is_glob, transport_by_default, transport_of
+from ..recording.targets import fits, is_glob
 from .files import Files, Limits
 from .intake import Intake
 from .sink import Sink
@@ -63,7 +63,7 @@ class Recorder:
         Replace what is there.
     transport : Transport or str, optional
         Where the arrays are; default: all known transports.
-    directory : str, optional
+    directory : str or path, optional
         The root of the arrays.
 
     Raises
@@ -100,7 +100,7 @@ class Recorder:
         encoding: str = "rgb8",
         force: bool = False,
         transport: Transport | str | None = None,
-        directory: str | None = None,
+        directory: str | os.PathLike[str] | None = None,
     ) -> None:
         self._patterns, self._exclude = list(names), list(exclude)
         limits = Limits(split_size, split_seconds, keep, min_free)
@@ -111,12 +111,12 @@ class Recorder:
         self._intakes: dict[tuple[str, str, str], Intake] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._begun = time.monotonic()
+        self._begun, self._begun_ns = time.monotonic(), time.time_ns()
         self._ended: float | None = None
         about = {
             "mode": "newest" if newest else "every",
             "names": " ".join(self._patterns),
-            "begun_ns": str(time.time_ns()),
+            "begun_ns": str(self._begun_ns),
         }
 
         def open_files(at: str) -> Files:
@@ -145,14 +145,16 @@ class Recorder:
         return [pattern for pattern in self._patterns if is_glob(pattern)]
 
     def _scan(self) -> None:
-        there = arrays(transport=self._transport, directory=self._directory)
-        for info in there:
-            if info.state in ("live", "killed") and self._is_wanted(info.name):
-                self._add(info.name, transport_of(info, self._transport))
+        places = {(t.name, t.root): t for t in transports(self._transport, self._directory)}
+        for place in places.values():
+            for info in arrays(transport=place):
+                if info.state in ("live", "killed") and self._is_wanted(info.name):
+                    self._add(info.name, place)
         known = {name for name, _, _ in self._intakes}
         for name in self._patterns:  # a reader may come before its writer
             if name not in self._globs() and name not in known:
-                self._add(name, transport_by_default(self._transport, self._directory))
+                place = backends.at(self._transport, self._directory)
+                self._add(name, places.get((place.name, place.root), place))
 
     def _is_wanted(self, name: str) -> bool:
         return fits(name, self._patterns) and not fits(name, self._exclude)
@@ -173,6 +175,7 @@ class Recorder:
                 self._newest,
                 self._colours,
                 self._most,
+                self._begun_ns,
             )
             self._intakes[key] = intake
         intake.start()
@@ -188,8 +191,12 @@ class Recorder:
 
     @property
     def error(self) -> BaseException | None:
-        """Why it ended before it was closed: the disk is full, a limit, an error; else None."""
-        return self._sink.error
+        """Why not all is recorded: a full disk, a limit, an array that cannot be read; else None.
+
+        Where one array cannot be read, the others go on.
+        """
+        errors = [self._sink.error, *(intake.error for intake in self._intakes.values())]
+        return next((error for error in errors if error is not None), None)
 
     @property
     def paths(self) -> list[str]:
@@ -208,6 +215,8 @@ class Recorder:
 
         Raises
         ------
+        LookupError
+            If there is no frame yet.
         OSError
             If it cannot be written.
         RuntimeError
@@ -248,12 +257,7 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -34,9 +34,7 @@ class Ring:
         self._nbytes += message.nbytes
         since = message.log_time - int(self._seconds * 1e9)
         most = int(self._budget.limit * _SHARE)
-        while self._messages[0].log_time < since or (
-            self._nbytes > most and len(self._messages) > 1
-        ):
+        while self._messages and (self._messages[0].log_time < since or self._nbytes > most):
             old = self._messages.popleft()
             self._nbytes -= old.nbytes
             self._budget.release(old.nbytes)

@@ -103,6 +103,8 @@ class Sink:
 
         Raises
         ------
+        LookupError
+            If there is no frame yet.
         OSError
             If it cannot be written.
         """
@@ -168,6 +170,9 @@ class Sink:
     def _write_snapshot(self, wish: _Snapshot) -> None:
         try:
             assert self._ring is not None
+            messages = self._ring.messages()
+            if not messages:
+                raise LookupError("there is no frame yet")
             stem = self._path.removesuffix(SUFFIX) + time.strftime("-%Y%m%d-%H%M%S")
             path, count = stem + SUFFIX, 1
             while os.path.exists(path):
@@ -175,7 +180,7 @@ class Sink:
                 path = f"{stem}-{count}{SUFFIX}"
             files = self._open_files(path)
             try:
-                for message in self._ring.messages():
+                for message in messages:
                     files.put(message)
             finally:
                 files.close()

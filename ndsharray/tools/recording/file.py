@@ -54,8 +54,6 @@ class RecordingFile:
         In the file's order.
     catalogue : Catalogue
         Its schemas, channels and metadata, as far as they are known; chunks may bring more.
-    is_whole : bool
-        Whether the file was closed.
     problem : str
         Why the file could not be read to its end; "" if it was.
     rest : int
@@ -72,7 +70,7 @@ class RecordingFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.chunks: list[ChunkPlace] = []
-        self.is_whole, self.problem, self.rest = False, "", 0
+        self.problem, self.rest = "", 0
         self.catalogue = Catalogue()
         self._file = open(path, "rb", buffering=0)
         try:
@@ -109,7 +107,7 @@ class RecordingFile:
             return False  # messages outside of chunks, if any
         self.catalogue.schemas.update(summary.schemas)
         self.catalogue.channels.update(summary.channels)
-        self.catalogue.metadata, self.is_whole = found, True
+        self.catalogue.metadata = found
         for index in summary.chunk_indexes:
             times = index.message_start_time, index.message_end_time
             place = index.chunk_start_offset, index.chunk_length
@@ -139,7 +137,6 @@ class RecordingFile:
             opcode, length = HEAD.unpack(head)
             end = at + HEAD.size + length
             if opcode == Opcode.DATA_END:
-                self.is_whole = True
                 return
             try:
                 self._note(opcode, at, length)

@@ -23,7 +23,9 @@ def listen(on_line: Callable[[str], None]) -> None:
 
 def _is_in_front(descriptor: int) -> bool:
     """Tell whether the terminal's input is for this process, and not for the shell."""
-    return not hasattr(os, "tcgetpgrp") or os.tcgetpgrp(descriptor) == os.getpgrp()
+    if sys.platform == "win32":
+        return True
+    return os.tcgetpgrp(descriptor) == os.getpgrp()
 
 
 def _run(descriptor: int, on_line: Callable[[str], None]) -> None:

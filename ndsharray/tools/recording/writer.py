@@ -1,7 +1,7 @@
 """Writes an MCAP file of chunks, each frame from where it lies.
 
-Own code, because the ``mcap`` package's writer copies each message several times (0.36 GB/s of
-4K frames where this takes more than 1; docs/record.md). Its reader reads every file.
+Own code, because the ``mcap`` package's writer copies each message several times (a quarter of the
+speed with 4K frames; docs/record.md). Its reader reads every file.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from .player import Player, Status
 __all__ = ["replay"]
 
 _NOTHING, _USAGE, _LOST = 1, 2, 3
+_POLL = 0.1  # seconds between two looks for the end
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -33,9 +34,10 @@ def replay(options: argparse.Namespace) -> int:
         ended = threading.Semaphore(0)
         thread = threading.Thread(target=play, name="replay: player")
         thread.start()
-        listen(lambda line: _obey(player, options.step, line))
-        while not stop.asked and not ended.acquire(timeout=progress.period):
-            _show(progress, player.status(), options.rate)
+        listen(lambda line: _obey(player, progress, options.step, line))
+        while not stop.asked and not ended.acquire(timeout=_POLL):
+            if progress.is_due():
+                _show(progress, player.status(), options.rate)
         player.stop()
         thread.join()
         _show(progress, player.status(), options.rate)
@@ -67,8 +69,9 @@ def _player(options: argparse.Namespace) -> Player:
         raise ToolError(str(error), _USAGE) from None
 
 
-def _obey(player: Player, steps: bool, line: str) -> None:
+def _obey(player: Player, progress: Progress, steps: bool, line: str) -> None:
     """Step, or pause and go on, at each line; q ends."""
+    progress.typed()
     if line.lower() == "q":
         player.stop()
     elif steps:

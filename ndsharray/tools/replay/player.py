@@ -6,14 +6,13 @@ import math
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import NdShArray, NoArrayError, Transport, WriterExistsError, info
+from ... import NdShArray, NoArrayError, Transport, WriterExistsError, backends, info
 from ..recording.source import Source
-from ..recording.targets import fits, transport_by_default
+from ..recording.targets import fits
 from .clock import PlayClock
 from .feed import Feed, Frame, frames_of
 from .status import Status
@@ -56,7 +55,7 @@ class Player:
         Frames that each array keeps room for.
     transport : Transport or str, optional
         Where the arrays go.
-    directory : str, optional
+    directory : str or path, optional
         The root of the arrays.
 
     Raises
@@ -92,7 +91,7 @@ class Player:
         paused: bool = False,
         slots: int = 3,
         transport: Transport | str | None = None,
-        directory: str | None = None,
+        directory: str | os.PathLike[str] | None = None,
     ) -> None:
         if not rate > 0:
             raise ValueError(f"rate must be more than 0, not {rate!r}")
@@ -100,7 +99,7 @@ class Player:
             raise ValueError(f"there is nothing from {start!r} s to {end!r} s")
         self._loop, self._slots = loop, slots
         self._only, self._rename = list(only), dict(rename or {})
-        self._transport = transport_by_default(transport, directory)
+        self._transport = backends.at(transport, directory)
         self._clock = PlayClock(rate)
         self._changed = threading.Condition()
         self._is_stopped, self._steps = False, 0
@@ -198,8 +197,9 @@ class Player:
             if is_first:
                 self._clock.begin(frame.log_time)
             self._wait_for(frame)  # filled before its time, published in time
-        self._frames += 1
-        self._position = frame.log_time
+            # Before the frame is published: who has it finds it counted.
+            self._frames += 1
+            self._position = frame.log_time
 
     def _wait_for(self, frame: Frame) -> None:
         with self._changed:
@@ -282,10 +282,5 @@ class Player:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
