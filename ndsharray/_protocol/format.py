@@ -78,7 +78,7 @@ PINS_END = PINS_BYTE + ENTRIES * PINS_PER_ENTRY
 
 # Word indices in a slot, and where its .npy record begins.
 SEQ_WORD, FRAME_WORD, TIME_WORD, HEADER_WORD, PAYLOAD_WORD, UUID_WORD = 0, 1, 2, 3, 4, 5
-STAMP_WORD = 7
+STAMP_WORD, HEAD_END = 7, 8
 RECORD_BYTE = 64
 
 _STRIDE_STEP = 128  # the longest cache line in use (Apple silicon): slots never share one

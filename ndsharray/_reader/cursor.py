@@ -207,15 +207,16 @@ class Cursor:
         head = side.head(position)
         if head is None:
             return False
-        frame_id, written, stamp, uuid, index = head
+        _, frame_id, written, _, _, first, second, stamp = head
+        index, uuid = position % side.table[1], (first, second)
         view = known = instance.views[index]
-        if view[0] != uuid:
+        if view.words != uuid:
             decoded = instance.decode_whole(position, index, uuid)
             if decoded is None:
                 return False
             view = decoded
         segment: Any = side.segment
-        array = (delivery.copy if pins is None else delivery.deliver)(segment, view)
+        array = delivery.copy(segment, view) if pins is None else delivery.deliver(segment, view)
         if not side.confirm(position):
             return False
         if view is not known:
@@ -228,12 +229,12 @@ class Cursor:
         else:
             pins.settle()
         last = self._last
-        last.array, last.frame_id, last.layout = array, frame_id, view[1]
+        last.array, last.frame_id, last.layout = array, frame_id, view.layout
         last.written, last.stamp = written, stamp
-        last.age_ns = clock.now_ns() - written
-        missed = self.missed
-        if self.position and frame_id > self._frame_id + 1:
-            missed += frame_id - self._frame_id - 1
+        last.read = clock.now_ns()
+        missed, unseen = self.missed, frame_id - self._frame_id - 1
+        if unseen > 0 and self.position:
+            missed += unseen
         # At the end: if an interrupt comes before, the frame is delivered again.
         self.position, self._frame_id, self.missed = position, frame_id, missed
         self.failed = False

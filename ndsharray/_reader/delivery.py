@@ -29,8 +29,8 @@ class LastFrame:
         What the caller got.
     frame_id : int
         Its number; 0 before the first frame.
-    age_ns : int
-        Nanoseconds from its write to the end of its read.
+    read : int
+        When its read ended, on the monotonic clock.
     written : int
         When it was written, on the monotonic clock; 0 before the first frame.
     stamp : int
@@ -39,12 +39,17 @@ class LastFrame:
         Its layout.
     """
 
-    __slots__ = ("age_ns", "array", "frame_id", "layout", "stamp", "written")
+    __slots__ = ("array", "frame_id", "layout", "read", "stamp", "written")
 
     def __init__(self, array: npt.NDArray[Any]) -> None:
         self.array = array
-        self.frame_id = self.age_ns = self.written = self.stamp = 0
+        self.frame_id = self.read = self.written = self.stamp = 0
         self.layout: Layout | None = None
+
+    @property
+    def age_ns(self) -> int:
+        """Nanoseconds from its write to the end of its read."""
+        return self.read - self.written
 
     @property
     def uuid(self) -> bytes:
@@ -68,13 +73,12 @@ class Delivery:
         Nanoseconds since its write after which the newest frame does not count as new.
     """
 
-    pinned_from = 1  # guard: second-try-pinned
-    finishes = False
-    stays = False
-    max_age_ns: int | None = None
-
     def __init__(self, buffers: Buffers) -> None:
         self._buffers = buffers
+        # Not attributes of the class, which take longer to load.
+        self.pinned_from = 1  # guard: second-try-pinned
+        self.finishes = self.stays = False
+        self.max_age_ns: int | None = None
 
     def no_older_than(self, seconds: float) -> Delivery:
         """Return the same delivery, of frames that are no older than this."""
@@ -90,7 +94,7 @@ class Delivery:
     def copy(self, segment: Memory, view: View) -> npt.NDArray[Any]:
         """Return a copy of the frame, whose slot need not be pinned."""
         array: npt.NDArray[Any]
-        if view.is_small:
+        if view.is_plain:
             array = view.array.copy()
             return array
         layout = view.layout
@@ -118,12 +122,11 @@ class Into(Delivery):
         The caller's; ValueError is raised unless it has the frame's shape and dtype.
     """
 
-    finishes = True
-    pinned_from = 0  # so `out` never holds parts of a frame; guard: out-pinned-at-once
-
     def __init__(self, buffers: Buffers, out: npt.NDArray[Any]) -> None:
         super().__init__(buffers)
         self._out = out
+        self.pinned_from = 0  # so `out` never holds parts of a frame; guard: out-pinned-at-once
+        self.finishes = True
 
     def deliver(self, segment: Memory, view: View) -> npt.NDArray[Any]:
         """Copy straight into `out`."""
@@ -149,9 +152,10 @@ class Into(Delivery):
 class InPlace(Delivery):
     """Deliver a frame in place: a read-only array over shared memory."""
 
-    finishes = True
-    pinned_from = 0
-    stays = True
+    def __init__(self, buffers: Buffers) -> None:
+        super().__init__(buffers)
+        self.pinned_from = 0
+        self.finishes = self.stays = True
 
     def deliver(self, segment: Memory, view: View) -> npt.NDArray[Any]:
         """Return a new array over the slot, read-only as the memory is."""

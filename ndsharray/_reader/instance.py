@@ -6,12 +6,19 @@ here: which frame is next (``cursor``), nor the order of the loads (``reading``)
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy.typing as npt
 
 from .._protocol import format
-from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, ControlHeader, Table
+from .._protocol.format import (
+    HEADER_WORD,
+    PAYLOAD_WORD,
+    RECORD_BYTE,
+    TIME_WORD,
+    ControlHeader,
+    Table,
+)
 from .._protocol.layout import Layout, decode_layout, uuid_bytes
 from .._protocol.memory import Fences, Memory, make_fences
 from .._protocol.reading import ReadSide
@@ -29,17 +36,39 @@ LOOKS = 100
 _LAYOUTS = 64  # decoded layouts that are remembered
 
 
-class View(NamedTuple):
-    """A slot decoded: its layout and uuid, an array over the payload, the payload's bytes."""
+class View:
+    """A slot decoded.
 
-    words: tuple[int, int]  # the uuid
-    layout: Layout
-    array: npt.NDArray[Any]
-    payload: memoryview
-    is_small: bool  # and has no field names: a plain copy is enough
+    Attributes
+    ----------
+    words : tuple of int
+        The uuid of its layout.
+    layout : Layout
+        Its layout.
+    array : numpy.ndarray
+        An array over its payload.
+    payload : memoryview
+        The bytes of the payload.
+    is_plain : bool
+        Whether ``array.copy()`` is all that a copy takes: the array is small and has no field
+        names.
+    """
+
+    __slots__ = ("array", "is_plain", "layout", "payload", "words")
+
+    def __init__(self, layout: Layout, array: npt.NDArray[Any], payload: memoryview) -> None:
+        self.words, self.layout = layout.words, layout
+        self.array, self.payload = array, payload
+        self.is_plain = layout.nbytes < SMALLEST and layout.dtype.names is None
 
 
-_NO_VIEW: Any = ((),)  # of a slot that was not decoded: no uuid equals this one
+class _NoView:
+    """Stands for a slot that was not decoded."""
+
+    words = ()  # no uuid equals this one
+
+
+_NO_VIEW: Any = _NoView()
 
 
 class Instance:
@@ -141,7 +170,7 @@ class Instance:
         """Return the age in ns of a position's frame; 0: its slot does not hold it any more."""
         head = self.side.head(position)
         whole = self.side.confirm(position)
-        return clock.now_ns() - head[1] if head is not None and whole else 0
+        return clock.now_ns() - head[TIME_WORD] if head is not None and whole else 0
 
     def decode(self, index: int, uuid: tuple[int, int]) -> View:
         """Return the layout in a slot and an array over its payload.
@@ -165,9 +194,8 @@ class Instance:
         if layout is None or (len(layout.header), layout.nbytes) != (header, payload):
             encoded = segment.group(record, record + header).tobytes()
             layout = decode_layout(uuid_bytes(uuid), encoded, payload)
-        start, small = record + header, payload < SMALLEST and layout.dtype.names is None
-        bytes_ = segment.bytes[start : start + payload]
-        return View(layout.words, layout, layout.view(segment, record), bytes_, small)
+        bytes_ = segment.bytes[record + header : record + header + payload]
+        return View(layout, layout.view(segment, record), bytes_)
 
     def decode_whole(self, position: int, index: int, uuid: tuple[int, int]) -> View | None:
         """Return what `decode` does; None: the slot does not hold the position's frame any more.

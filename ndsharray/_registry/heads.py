@@ -124,7 +124,10 @@ class Heads:
         found = self.side.head(position)
         if found is None or not self.side.confirm(position):  # guard: head-confirmed
             return None
-        return Head(found[0], found[1], found[2], self.instance)
+        frame_id, written, stamp = (
+            found[word] for word in (format.FRAME_WORD, format.TIME_WORD, format.STAMP_WORD)
+        )
+        return Head(frame_id, written, stamp, self.instance)
 
     def layout(self) -> Layout | None:
         """Return the layout of the newest frame that was found; None: it was overwritten.
@@ -138,10 +141,9 @@ class Heads:
         found = side.head(position) if position else None
         if found is None or side.segment is None:
             return None
-        _, _, _, uuid, index = found
-        stride, words = side.table.stride, side.segment.words
-        at, record = index * stride // 8, index * stride + format.RECORD_BYTE
-        header, payload = words[at + format.HEADER_WORD], words[at + format.PAYLOAD_WORD]
+        _, _, _, header, payload, *uuid_words, _ = found
+        uuid, stride = (uuid_words[0], uuid_words[1]), side.table.stride
+        record = position % side.table.slots * stride + format.RECORD_BYTE
         # Never more than the slot has: perhaps these are lengths of a frame that is being written.
         encoded = side.segment.group(record, record + min(header, MAX_HEADER)).tobytes()
         if not side.confirm(position):  # guard: header-confirmed

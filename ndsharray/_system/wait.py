@@ -7,7 +7,9 @@ costs a look, and a lost one costs the rest of the time.
 
 * Linux: a *futex*. FUTEX_WAIT re-checks the word atomically before sleeping, so no store with its
   wake-up falls in between. If the last wait was shorter than 0.3 ms, the caller first spins for
-  0.1 ms: it meets a partner that answers at once awake.
+  0.1 ms: it meets a partner that answers at once awake. After a spin in vain it does without for
+  1, 3, 7 ... waits: where other work wants the same CPU, each turn that a spin gives away may go to
+  that work, for milliseconds, and a sleeper that is woken comes first.
 * Elsewhere, where a sandbox forbids futexes, and where greenlets have to run meanwhile (gevent's
   and eventlet's ``time.sleep`` lets them): polling. The pauses grow with the time waited, to an
   eighth of it, and are 0.05 to 5 ms long: a frame is noticed that late (Windows before Python 3.11:
@@ -34,6 +36,7 @@ __all__ = ["LONGEST_PAUSE", "Waiter", "pause"]
 LONGEST_PAUSE = 0.005  # seconds
 _SHORTEST_PAUSE = 0.00005
 _QUICK, _SPIN = 0.0003, 0.0001  # seconds: a wait that counts as short, and for how long to spin
+_LONGEST_REST = 1023  # waits in a row without a spin
 # Not time.sleep(0): that is a sleep of 85 us on Linux since Python 3.11 (cpython gh-125997).
 _yield = getattr(os, "sched_yield", None)
 
@@ -170,13 +173,15 @@ class Waiter:
             self._address = futex.long(self.address)
             self._timespec = futex.timespec()  # seconds and nanoseconds
         self._began, self._quick = 0.0, False  # when the last wait began; whether it was short
+        # How many waits do without a spin after one in vain, and how many of them are left.
+        self._rest = self._left = 0
 
     @property
     def sleeps(self) -> bool:
         return self._futex is not None and not in_greenlets()
 
     def spin(self, value: int) -> bool:
-        """Spin for a moment, if the last wait was a short one.
+        """Spin for a moment, if the last wait was a short one and spins are not in vain.
 
         A partner that answers at once is met awake, in half the time that sleeping and waking
         takes; a reader that waits for the next picture of a camera never spins.
@@ -189,11 +194,16 @@ class Waiter:
         self._began = time.perf_counter()
         if not self._quick or _yield is None or in_greenlets():
             return False
+        if self._left:
+            self._left -= 1
+            return False
         low, end = value & 0xFFFFFFFF, self._began + _SPIN
         while self._halves[self._low] == low:
             _yield()
             if time.perf_counter() > end:
+                self._left = self._rest = min(2 * self._rest + 1, _LONGEST_REST)
                 return False
+        self._rest >>= 1  # not to 0: where most are in vain, a few are not
         return True
 
     def sleep(self, value: int, seconds: float) -> None:

@@ -6,7 +6,7 @@ The writer's lock file has to be held. Not here: what its owner does with it (``
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import time
 
 from .._protocol import format
@@ -87,8 +87,12 @@ def _make_anew(address: Address, fences: Fences, lock_file: LockFile) -> Control
         segment = address.transport.open(address.control_name, writable=True)
         if segment.size < format.CONTROL_SIZE:
             raise
-        first = secrets.randbits(40)  # guard: other-positions-in-place
+        first = _random(5)  # guard: other-positions-in-place
     return _make(address, fences, lock_file, segment, first)
+
+
+def _random(nbytes: int) -> int:
+    return int.from_bytes(os.urandom(nbytes), "little")  # as secrets, whose import takes 2 ms
 
 
 def _make(
@@ -98,7 +102,7 @@ def _make(
     memory = Memory(segment.buf)
     refuse_in_child(lock_file)
     memory.words[format.READY_WORD] = 0
-    instance = secrets.randbits(64) or 1
+    instance = _random(8) or 1
     format.store_control(
         memory,
         format.ControlHeader(

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import base64
 import errno
-import hashlib
 import os
 import stat
 import sys
 from abc import ABC, abstractmethod
 from typing import Any, final
+
+try:  # hashlib's own source of it: hashlib itself loads OpenSSL, which takes 3 ms
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 __all__ = ["NO_ROOM", "Segment", "Transport", "check_name", "control_name", "frame_name"]
 
@@ -145,7 +149,7 @@ def control_name(root: str, name: str) -> str:
     A digest, so that no path escapes the root and case, length and reserved words of a file
     system do not matter. The true name stands inside the segment.
     """
-    digest = hashlib.blake2b(digest_size=8)
+    digest = blake2b(digest_size=8)
     digest.update(root.encode("utf8", "surrogateescape") + b"\0" + name.encode("utf8"))
     return "nd" + digest.hexdigest()
 

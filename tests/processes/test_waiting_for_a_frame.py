@@ -310,6 +310,10 @@ def test_a_partner_that_answers_at_once_is_met_awake(name: str, transport: str) 
     assert not waiter.spin(1)
     if hasattr(os, "sched_yield"):
         assert time.perf_counter() - begin >= 0.0001
+    waiter = Waiter(memoryview(memory))  # one that has not spun in vain
+    waiter.spin(0)
+    waiter.sleep(0, 1.0)  # a short one
+    assert waiter.spin(0)
     waiter.sleep(1, 0.01)  # a long one
     durations = []
     for _ in range(20):  # of which one at least is not held up by the machine
@@ -317,6 +321,38 @@ def test_a_partner_that_answers_at_once_is_met_awake(name: str, transport: str) 
         assert not waiter.spin(1)
         durations.append(time.perf_counter() - begin)
     assert min(durations) < 0.0001 or not LINUX
+
+
+def test_after_spins_in_vain_more_and_more_waits_do_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # On a CPU that other work wants too, each of them costs milliseconds.
+    memory = bytearray(8)
+    waiter, word = Waiter(memoryview(memory)), memoryview(memory).cast("Q")
+    spun = False
+
+    def give_way() -> None:
+        nonlocal spun
+        spun = True
+        until = time.perf_counter() + 0.0002
+        while time.perf_counter() < until:
+            pass
+
+    monkeypatch.setattr(ndsharray._system.wait, "_yield", give_way)
+
+    def spins() -> bool:
+        nonlocal spun
+        spun = False
+        waiter.spin(word[0])
+        waiter.sleep(word[0] + 1, 1.0)  # a short one
+        waiter._quick = True  # also if the machine held it up
+        return spun
+
+    waiter._quick = True
+    assert [call for call in range(64) if spins()] == [0, 2, 6, 14, 30, 62]
+    waiter._left = 0
+    assert waiter.spin(word[0] + 1)  # met awake: a shorter rest after the next one
+    assert [call for call in range(66) if spins()] == [0, 64]
 
 
 # --- Ctrl-C, closing, threads

@@ -38,13 +38,23 @@ _CONTROL_WORDS |= {format.OWNERS_WORD + entry: "owner" for entry in range(format
 _SLOT_WORDS = ["seq", "frame", "time", "header_length", "payload_bytes", "uuid", "uuid2", "stamp"]
 
 
+def head(slot: int) -> list[str]:
+    """Return the lines of a load of a slot's whole head."""
+    return [f"load slot{slot}.{word}" for word in _SLOT_WORDS]
+
+
 class _Words:
     def __init__(self, words: Any, log: list[str], name: Any) -> None:
         self.words, self.log, self.name = words, log, name
 
-    def __getitem__(self, index: int) -> int:
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return _Words(self.words[index], self.log, lambda at: self.name(index.start + at))
         self.log.append(f"load {self.name(index)}")
         return int(self.words[index])
+
+    def tolist(self) -> list[int]:
+        return [self[index] for index in range(len(self.words))]
 
     def __setitem__(self, index: int, value: int) -> None:
         shown = f" = {value}" if self.name(index).endswith(("seq", "newest")) else ""

@@ -535,9 +535,12 @@ class Slots(Memory):
             def __init__(self, words: Any) -> None:
                 self.words = words
 
-            def __getitem__(self, index: int) -> int:
-                loaded.append(8 * index)
-                return int(self.words[index])
+            def __getitem__(self, index: Any) -> Any:
+                if isinstance(index, slice):
+                    loaded.extend(range(8 * index.start, 8 * index.stop))
+                else:
+                    loaded.append(8 * index)
+                return self.words[index]
 
         self.words = Words(self.words)
 
