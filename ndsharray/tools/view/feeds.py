@@ -61,11 +61,16 @@ class Feed:
     async def newer(self, after: int) -> Frame | None:
         """Return a frame that is not the one with that serial number; None if none comes."""
         self.asked = time.monotonic()
-        if self._end.is_set():
-            return None
-        if not self._is_new(after) or self._coming is None:
-            await asyncio.shield(self._read(0.0 if self._is_new(after) else PATIENCE))
-        return self.last if self._is_new(after) else None
+        until = self.asked + PATIENCE
+        # Again and again: the read that is under way may be one that another page began earlier.
+        while not self._end.is_set():
+            if not self._is_new(after) or self._coming is None:
+                await asyncio.shield(self._read(0.0 if self._is_new(after) else PATIENCE))
+            if self._is_new(after):
+                return self.last
+            if time.monotonic() >= until:
+                break
+        return None
 
     def _is_new(self, after: int) -> bool:
         return self.last is not None and self.last.serial != after
