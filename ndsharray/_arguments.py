@@ -19,14 +19,16 @@ from ._protocol.format import MAX_SLOTS, MIN_SLOTS
 
 __all__ = [
     "as_shape",
+    "check_interval",
     "check_max_age",
     "check_names",
     "check_out",
-    "check_seconds",
     "check_slots",
     "check_stamp",
     "check_timeout",
 ]
+
+_LONGEST = 9e9  # seconds of an interval: no two stamps are further apart
 
 
 def check_slots(slots: int) -> None:
@@ -61,7 +63,7 @@ def _seconds(what: str, given: float) -> float:
     return seconds
 
 
-def check_seconds(what: str, seconds: float) -> float:
+def _finite(what: str, seconds: float) -> float:
     """Return a finite number of seconds as a float."""
     try:
         if isinstance(seconds, (str, bytes, bytearray)):
@@ -74,9 +76,17 @@ def check_seconds(what: str, seconds: float) -> float:
     return checked
 
 
+def check_interval(what: str, seconds: float) -> int:
+    """Return a number of seconds as whole nanoseconds, so that times stay exact."""
+    checked = _finite(what, seconds)
+    if abs(checked) > _LONGEST:
+        raise ValueError(f"{what} is at most {_LONGEST:.0e} seconds, not {seconds!r}")
+    return round(checked * 1e9)
+
+
 def check_names(names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     """Return the names of arrays by the names that a set has for them."""
-    if isinstance(names, (str, bytes)):
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise TypeError(f"names is a list of names, or a mapping, not {names!r}")
     pairs = list(names.items() if isinstance(names, Mapping) else ((name, name) for name in names))
     for alias, _ in pairs:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Sequence
 from itertools import compress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
@@ -25,7 +24,7 @@ from ._arguments import (
     check_timeout,
 )
 from ._protocol.dtypes import check_array, check_dtype, supported_types
-from ._protocol.format import Layout
+from ._protocol.layout import Layout
 from ._protocol.memory import require_whole_words
 from ._reader.delivery import Delivery
 from ._reader.frames import Frames
@@ -556,12 +555,7 @@ class NdShArray:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
-from ._arguments import check_names, check_seconds, check_timeout
+from ._arguments import check_interval, check_names, check_timeout
 from ._reader.frame_set import Counts, FrameSet
 from ._reader.joiner import POLICIES, Joiner
 from ._reader.matching import Nearest
@@ -20,6 +19,7 @@ from ._reader.member import Member, WallClock
 from ._reader.sets import Sets
 from ._reader.wait_many import wait_many
 from ._system import clock
+from ._system.foreign import require_asyncio
 from ._system.guard import refuse_nested, refuse_thread
 from ._system.wait import pause
 from .backends.base import Transport
@@ -47,7 +47,7 @@ class ReadSet:
         ``nearest``: to each frame of the slowest array the nearest one of each other array.
         ``exact``: frames with equal stamps; unless all writers give stamps (``time_ns``), frames
         with equal numbers. ``latest``: the newest frame of each, whenever one of them is new; the
-        others repeat.
+        others repeat, as the same arrays as before.
     offsets : mapping of str to float, optional
         Seconds to add to the times of an array before they are compared, by its name in the set:
         -0.004 for a sensor whose stamps are 4 ms late.
@@ -92,18 +92,18 @@ class ReadSet:
             raise ValueError(f"policy is one of {', '.join(POLICIES)}, not {policy!r}")
         if tolerance is None and policy == "nearest":
             raise ValueError("policy 'nearest' needs a tolerance, in seconds")
-        within = math.inf if tolerance is None else check_seconds("tolerance", tolerance) * 1e9
+        within = math.inf if tolerance is None else check_interval("tolerance", tolerance)
         if within < 0:
             raise ValueError(f"tolerance must be 0 or more seconds, not {tolerance!r}")
+        if not isinstance(offsets or {}, Mapping):
+            raise TypeError(f"offsets is a mapping from names to seconds, not {offsets!r}")
         shifts = dict(offsets or {})
         if pivot is not None and policy != "nearest":
             raise ValueError(f"policy {policy!r} has no pivot")
         for name in [*shifts, *([] if pivot is None else [pivot])]:
             if name not in by_name:
                 raise ValueError(f"the set has no array {name!r}, it has {', '.join(by_name)}")
-        shifts_ns = {
-            name: round(check_seconds("an offset", shift) * 1e9) for name, shift in shifts.items()
-        }
+        shifts_ns = {name: check_interval("an offset", shift) for name, shift in shifts.items()}
         self._readers: list[NdShArray] = []
         try:
             for name in by_name.values():
@@ -209,6 +209,7 @@ class ReadSet:
         """
         import asyncio  # slow, and not for everybody
 
+        require_asyncio()
         end = _end(check_timeout(timeout))
         began, waited = time.monotonic(), 0.0
         while True:
@@ -278,12 +279,7 @@ class ReadSet:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -10,9 +10,18 @@ import contextlib
 import sys
 import time
 
-from sources import open_source
+from sources import Frames, open_source
 
 from ndsharray import NdShArray
+
+
+def again_and_again(frames: Frames, source: str | None) -> Frames:
+    first = next(frames, None)
+    while first is not None:
+        yield first
+        yield from frames
+        frames, _ = open_source(source)
+        first = next(frames, None)
 
 
 def main() -> None:
@@ -23,6 +32,7 @@ def main() -> None:
         help="a video, a photograph, a folder of photographs or a camera's number"
         " (default: a 720p clip)",
     )
+    parser.add_argument("--loop", action="store_true", help="play it again and again")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long")
     parser.add_argument(
         "--linger",
@@ -36,6 +46,8 @@ def main() -> None:
     args = parser.parse_args()
 
     frames, rate = open_source(args.source)
+    if args.loop:
+        frames = again_and_again(frames, args.source)
     count = 0
     with NdShArray(args.name, r_w="w", transport=args.transport) as writer:
         print(f"playing {args.source or 'the default clip'} as '{args.name}'")

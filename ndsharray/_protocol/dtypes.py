@@ -48,7 +48,7 @@ def check_array(array: npt.NDArray[Any]) -> None:
         For objects, text and user-defined dtypes.
     """
     if not isinstance(array, np.ndarray):
-        hint = " (one of an array's elements: use array[i : i + 1])"
+        hint = " (a scalar: use np.asarray(value), or array[i : i + 1] of an array)"
         raise TypeError(
             f"array must be a numpy.ndarray, not {type(array).__name__}"
             + (hint if isinstance(array, np.generic) else "")

@@ -25,7 +25,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import FormatError
-from .layout import Layout, decode_layout, uuid_bytes
 from .memory import Memory
 from .npy import MAX_HEADER
 
@@ -42,9 +41,7 @@ __all__ = [
     "OWNERS_WORD",
     "PINS_PER_ENTRY",
     "ControlHeader",
-    "Layout",
     "Table",
-    "decode_layout",
     "foreign_version",
     "load_header",
     "load_table",
@@ -52,7 +49,6 @@ __all__ = [
     "store_control",
     "store_table",
     "stride_for",
-    "uuid_bytes",
 ]
 
 CONTROL_SIZE = 4096

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._protocol.dtypes import own_dtype
-from .._protocol.format import Layout
+from .._protocol.layout import Layout
 from .._protocol.memory import Memory
 from .buffers import SMALLEST, Buffers
 from .instance import View

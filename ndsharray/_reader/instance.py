@@ -11,14 +11,8 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from .._protocol import format
-from .._protocol.format import (
-    HEADER_WORD,
-    PAYLOAD_WORD,
-    RECORD_BYTE,
-    ControlHeader,
-    Layout,
-    Table,
-)
+from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, ControlHeader, Table
+from .._protocol.layout import Layout, decode_layout, uuid_bytes
 from .._protocol.memory import Fences, Memory, make_fences
 from .._protocol.reading import ReadSide
 from .._registry.names import Address
@@ -55,7 +49,7 @@ class Instance:
     ----------
     memory : Memory
         Its control segment.
-    instance : int
+    instance_id : int
         Its instance id.
     side : ReadSide
         The steps of reading it.
@@ -68,7 +62,7 @@ class Instance:
     ) -> None:
         self._segment = segment  # keeps the mapping
         self.memory = memory
-        self.instance = header.instance
+        self.instance_id = header.instance
         self._made = header.clock_ns, header.wall_ns
         self.side = ReadSide(memory, fences)
         self.views: list[View] = []
@@ -94,7 +88,8 @@ class Instance:
         overwritten with another one (Windows, where a mapped name cannot be removed).
         """
         made = header.clock_ns, header.wall_ns
-        return header.instance == self.instance or made == self._made  # guard: instance-made-anew
+        # guard: instance-made-anew
+        return header.instance == self.instance_id or made == self._made
 
     def table(self) -> tuple[int, Table] | None:
         """Return the newest word and the table that it names; None: newest moved, look again.
@@ -123,7 +118,7 @@ class Instance:
         if side.segment is not None and table[:3] == side.table[:3]:
             side.follow(side.segment, table, table_index)
             return True
-        name = address.frames(self.instance, table.segment)
+        name = address.frames(self.instance_id, table.segment)
         try:
             segment = address.transport.open(name, writable=False)
         except FileNotFoundError:
@@ -169,7 +164,7 @@ class Instance:
         layout = self._layouts.get(uuid)
         if layout is None or (len(layout.header), layout.nbytes) != (header, payload):
             encoded = segment.group(record, record + header).tobytes()
-            layout = format.decode_layout(format.uuid_bytes(uuid), encoded, payload)
+            layout = decode_layout(uuid_bytes(uuid), encoded, payload)
         start, small = record + header, payload < SMALLEST and layout.dtype.names is None
         bytes_ = segment.bytes[start : start + payload]
         return View(layout.words, layout, layout.view(segment, record), bytes_, small)

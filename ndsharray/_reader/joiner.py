@@ -144,11 +144,14 @@ class Joiner:
         if isinstance(self.policy, Exact):
             return "no frames of all arrays have equal stamps, or equal numbers"
         pivot = self.policy.pivot if isinstance(self.policy, Nearest) else 0
-        lag, member = max(((abs(self._lag(m, pivot)), m) for m in self.members), key=_first)
-        order = "before" if self._lag(member, pivot) < 0 else "after"
+        others = (m for m in self.members if m is not self.members[pivot])
+        member = max(others, key=lambda m: abs(self._lag(m, pivot)), default=None)
+        if member is None:
+            return "no frame could be used"
+        lag = self._lag(member, pivot)
         return (
-            f"the newest frame of {member.name!r} is {lag / 1e6:.1f} ms {order} that of "
-            f"{self.members[pivot].name!r}"
+            f"the newest frame of {member.name!r} is {abs(lag) / 1e6:.1f} ms "
+            f"{'before' if lag < 0 else 'after'} that of {self.members[pivot].name!r}"
         )
 
     def _lag(self, member: Member, pivot: int) -> int:
@@ -165,7 +168,3 @@ class Joiner:
             return None
         member = self.members[self.policy.pivot]
         return None if member.track.period == UNKNOWN else member.name
-
-
-def _first(pair: tuple[int, Member]) -> int:
-    return pair[0]

@@ -10,6 +10,7 @@ another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from .tracks import Frame, Track
@@ -52,8 +53,8 @@ class Policy:
     ----------
     tracks : sequence of Track
         The arrays.
-    tolerance : float
-        How far apart frames of one set may be, at most.
+    tolerance : int or float
+        How far apart frames of one set may be, at most; a float only if it is infinite.
 
     Attributes
     ----------
@@ -101,6 +102,10 @@ class Nearest(Policy):
     of an array is known once the array has a frame that is not older than the pivot's; or, if it
     has one within the tolerance, once the pivot's frame is known for as long as the tolerance.
 
+    A frame that is nearer to the pivot's next frame is left to that one, which is waited for where
+    it may be so, for as long as the tolerance. Else, if the tolerance is longer than a period, one
+    lost frame would shift all sets after it.
+
     Parameters
     ----------
     tracks, tolerance
@@ -118,12 +123,13 @@ class Nearest(Policy):
         """Return what is known of the set of the pivot's oldest frame that can have one."""
         if not self._fixed:
             self._choose_pivot()
-        waiting = self.tracks[self.pivot].waiting
+        track = self.tracks[self.pivot]
+        waiting = track.waiting
         while waiting:
             choice = self._match(waiting[0], now)
             if choice is not None:
                 return choice
-            self.tracks[self.pivot].pass_over(1)
+            track.pass_over(1)
         return Choice([None] * len(self.tracks))
 
     def _choose_pivot(self) -> None:
@@ -133,7 +139,8 @@ class Nearest(Policy):
             self.pivot = periods.index(slowest)
 
     def _match(self, pivot: Frame, now: int) -> Choice | None:
-        """Return what is known of the set of one pivot's frame; None: it can have none."""
+        """Return what is known of the set of the pivot's oldest frame; None: it can have none."""
+        latest, likely = self._reach(self.tracks[self.pivot])
         best: list[Frame | None] = []
         final: list[bool] = []
         for index, track in enumerate(self.tracks):
@@ -141,25 +148,37 @@ class Nearest(Policy):
                 best.append(pivot)
                 final.append(True)
                 continue
-            best.append(self._nearest(track, pivot.time))
+            best.append(self._nearest(track, pivot.time, latest))
             newest = track.newest
             final.append(track.ended or (newest is not None and newest.time >= pivot.time))
             if final[-1] and best[-1] is None:
                 return None
         again = pivot.seen + int(self.tolerance)
-        if None not in best and (all(final) or now >= again):
+        sure = all(final) and all(frame.time - pivot.time <= likely for frame in best if frame)
+        if None not in best and (sure or now >= again):
             return Choice(best, ready=True)
-        known = [frame if sure else None for frame, sure in zip(best, final, strict=True)]
+        known = [frame if known else None for frame, known in zip(best, final, strict=True)]
         return Choice(known, again=again if None not in best else None)
 
-    def _nearest(self, track: Track, time: int) -> Frame | None:
-        """Return the nearest frame of a track within the tolerance, after dropping older ones."""
-        waiting, earliest = track.waiting, time - self.tolerance
-        while waiting and waiting[0].time < earliest:
+    def _reach(self, pivot: Track) -> tuple[float, float]:
+        """Return how much later than the pivot's frame its partners may be, and how much surely."""
+        waiting = pivot.waiting
+        if len(waiting) > 1:
+            half = (waiting[1].time - waiting[0].time) / 2
+            return min(self.tolerance, half), half
+        return self.tolerance, math.inf if pivot.ended else pivot.period / 2
+
+    def _nearest(self, track: Track, time: int, latest: float) -> Frame | None:
+        """Return the nearest frame of a track, after dropping those that are too old.
+
+        It is not older than the tolerance allows, and later than `time` by `latest` at most.
+        """
+        waiting = track.waiting
+        while waiting and time - waiting[0].time > self.tolerance:
             track.pass_over(1)
         best = None
         for frame in waiting:
-            if frame.time > time + self.tolerance:
+            if frame.time - time > latest:  # not a float of 2**60, which has steps of 256 ns
                 break
             if best is None or abs(frame.time - time) < abs(best.time - time):
                 best = frame
@@ -179,16 +198,16 @@ class Exact(Policy):
             return Choice([None] * len(tracks))
         by_time = all(frame is not None and frame.stamped for frame in newest)
         while True:
-            heads = [track.waiting[0] if track.waiting else None for track in tracks]
-            keys = [_key(head, by_time) for head in heads if head is not None]
+            firsts = [track.waiting[0] if track.waiting else None for track in tracks]
+            keys = [_key(first, by_time) for first in firsts if first is not None]
             last = max(keys, default=0)
             if all(key == last for key in keys):
-                choice = Choice(heads, ready=None not in heads)
+                choice = Choice(firsts, ready=None not in firsts)
                 if not choice.ready or choice.spread <= self.tolerance:
                     return choice
                 last += 1
-            for track, head in zip(tracks, heads, strict=True):
-                if head is not None and _key(head, by_time) < last:
+            for track, first in zip(tracks, firsts, strict=True):
+                if first is not None and _key(first, by_time) < last:
                     track.pass_over(1)
 
 

@@ -154,7 +154,9 @@ class Member:
         """Return the array of a frame that is held: the user's own, or one in place."""
         array: npt.NDArray[Any] = frame.array
         if not copy:
-            array.flags.writeable = False
+            if array.flags.writeable:  # a set before this one may have had it, as a copy
+                array = array.view()
+                array.flags.writeable = False
         elif not array.flags.writeable:
             if array.nbytes < SMALLEST:
                 array = array.copy()

@@ -166,7 +166,7 @@ class Source:
 
     def _attach(self, instance: Instance) -> Cursor:
         cursor = self.cursor = Cursor(self._address, instance, self._entry, self.last)
-        log.debug("%r attached: instance %016x", self._address.name, instance.instance)
+        log.debug("%r attached: instance %016x", self._address.name, instance.instance_id)
         return cursor
 
     def settle(self) -> None:

@@ -22,7 +22,7 @@ from ..backends.base import Segment, Transport, check_root
 from ..errors import ClosedError
 from . import entries
 from .lookup import State, look
-from .names import Address, parse_lock
+from .names import Address, parse_locks
 
 __all__ = ["refuse_in_child", "remove_array", "remove_stale", "stale", "sweep", "unlink"]
 
@@ -151,8 +151,7 @@ def sweep(root: str, transport_of: Callable[[str], Transport | None]) -> None:
         files = os.listdir(root)
     except OSError:
         return
-    lock_files = {lock_file[:2] for lock_file in map(parse_lock, files) if lock_file}
-    for control, name in sorted(lock_files):
+    for control, name in sorted({lock_file[:2] for lock_file in parse_locks(files)}):
         transport = transport_of(name)
         if transport is not None:
             try:
@@ -173,7 +172,7 @@ def stale(transport: Transport) -> list[Address]:
     OSError
         If the root cannot be listed.
     """
-    lock_files = [each for each in map(parse_lock, os.listdir(transport.root)) if each]
+    lock_files = parse_locks(os.listdir(transport.root))
     controls = {control for control, name, _ in lock_files if name == transport.name}
     found = [Address(transport, "", control) for control in sorted(controls)]
     return [each for each in found if not _is_used(each) and look(each).state is not State.FOREIGN]

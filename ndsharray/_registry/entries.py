@@ -21,7 +21,7 @@ from .._protocol.memory import Memory
 from .._protocol.seqlock import clear_owner, set_owner
 from .._system import lockfile
 from .._system.held import is_held
-from .names import Address, parse_lock
+from .names import Address, parse_locks
 
 __all__ = [
     "Entry",
@@ -157,9 +157,8 @@ def _entries_on_file(address: Address) -> list[int]:
         files = os.listdir(address.transport.root)
     except FileNotFoundError:
         return []
-    found = [parse_lock(file) for file in files]
     here = (address.control_name, address.transport.name)
-    roles = [lock_file[2] for lock_file in found if lock_file and lock_file[:2] == here]
+    roles = {lock_file[2] for lock_file in parse_locks(files) if lock_file[:2] == here}
     return [entry for entry in range(ENTRIES) if f"r{entry:02}" in roles]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .._protocol import format
-from .._protocol.format import Layout, Table, decode_layout, uuid_bytes
+from .._protocol.format import Table
+from .._protocol.layout import Layout, decode_layout, uuid_bytes
 from .._protocol.memory import Fences, Memory
 from .._protocol.npy import MAX_HEADER
 from .._protocol.reading import ReadSide

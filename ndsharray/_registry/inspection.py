@@ -105,11 +105,7 @@ def transports(
 
     Parameters and errors are those of `arrays`.
     """
-    if isinstance(transport, Transport):
-        if directory is not None and os.path.realpath(directory) != transport.root:
-            raise ValueError(f"directory= does not go with {transport!r}, which has its own")
-        candidates = [transport]
-    elif transport is not None:
+    if transport is not None:
         candidates = [backends.at(transport, directory)]
     else:
         candidates = list(_all_of(directory))

@@ -21,7 +21,7 @@ from .._system import clock, lockfile
 from .._system.held import is_held
 from ..backends.base import Segment, Transport
 from ..errors import FormatError, WriterExistsError
-from .names import Address, address_of, parse_lock
+from .names import Address, address_of, parse_locks
 
 __all__ = [
     "Found",
@@ -186,7 +186,7 @@ def controls(transport: Transport) -> list[str]:
         If the root cannot be listed.
     """
     files = os.listdir(transport.root)
-    lock_files = [lock_file for lock_file in map(parse_lock, files) if lock_file]
+    lock_files = parse_locks(files)
     own = {control for control, name, _ in lock_files if name == transport.name}
     others = {control for control, _, _ in lock_files} - own
     return sorted(own | {file for file in files if _CONTROL.fullmatch(file)} - others)

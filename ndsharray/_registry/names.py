@@ -1,6 +1,6 @@
 """Where the parts of one array are found: names of segments and of lock files.
 
-Names only; nothing is opened here.
+Names only; nothing is opened or listed here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..backends import base
 
-__all__ = ["Address", "address_of", "alike", "parse_lock"]
+__all__ = ["Address", "address_of", "alike", "parse_locks"]
 
 _ALIKE = 5  # names that are told at most
 
@@ -61,10 +61,9 @@ def address_of(transport: base.Transport, name: str) -> Address:
     return Address(transport, name, base.control_name(transport.root, name))
 
 
-def parse_lock(file: str) -> tuple[str, str, str] | None:
-    """Return control segment, transport and role (``"w"``, ``"r07"``) of a lock file's name."""
-    found = _LOCK.fullmatch(file)
-    return None if found is None else (found[1], found[2], found[3])
+def parse_locks(files: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return control segment, transport and role (``"w"``, ``"r07"``) of each lock file there."""
+    return [(found[1], found[2], found[3]) for found in map(_LOCK.fullmatch, files) if found]
 
 
 def alike(name: str, names: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from .._protocol import format
 from .._protocol.dtypes import own_dtype
-from .._protocol.format import Layout
+from .._protocol.layout import Layout
 from .._protocol.memory import make_fences
 from .._system import clock
 from .._system.held import is_held

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from .._protocol.format import MAX_SLOTS, MIN_SLOTS, Layout
+from .._protocol.format import MAX_SLOTS, MIN_SLOTS
+from .._protocol.layout import Layout
 from .holding import Holding
 from .segment import FrameSegment
 from .sizing import Need

@@ -13,7 +13,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from .._protocol.format import Layout, stride_for
+from .._protocol.format import stride_for
+from .._protocol.layout import Layout
 from .._protocol.memory import make_fences
 from .._protocol.writing import Record
 from .._registry import entries

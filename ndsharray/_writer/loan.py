@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .._arguments import check_stamp
 from .._protocol.dtypes import own_dtype
-from .._protocol.format import Layout
+from .._protocol.layout import Layout
 from .control import ControlSegment
 from .segment import FrameSegment
 

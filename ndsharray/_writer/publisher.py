@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._protocol.dtypes import check_dtype
-from .._protocol.format import Layout
+from .._protocol.layout import Layout
 from .._system import clock
 from ..errors import ClosedError
 from .growth import Growth

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, UUID_WORD, Layout, Table
+from .._protocol.format import HEADER_WORD, PAYLOAD_WORD, RECORD_BYTE, UUID_WORD, Table
+from .._protocol.layout import Layout
 from .._protocol.memory import Fences, Memory
 from .._protocol.writing import Record, WriteSide
 from .._system.fork import SIDES, detach_in_child

@@ -11,7 +11,8 @@ asked for, because memory was short. So memory is freed five to ten seconds afte
 
 from __future__ import annotations
 
-from .._protocol.format import Layout, Table, stride_for
+from .._protocol.format import Table, stride_for
+from .._protocol.layout import Layout
 
 __all__ = ["Need"]
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy.typing as npt
 
-from .._protocol.format import Layout
+from .._protocol.layout import Layout
 from .._registry.names import Address
 from .._system import at_exit, clock
 from .._system.fork import SIDES, detach_in_child

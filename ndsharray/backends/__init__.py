@@ -48,21 +48,26 @@ def beside(own: Transport, name: str) -> Transport | None:
         return None
 
 
-def at(choice: str, directory: str | os.PathLike[str] | None) -> Transport:
+def at(choice: str | Transport | None, directory: str | os.PathLike[str] | None) -> Transport:
     """Return the transport that `resolve` does, with a root at `directory` if that is given.
 
     Raises
     ------
-    UnknownTransportError
-        If there is no such transport, or this Python lacks what it needs.
+    UnknownTransportError, TypeError
+        As `resolve`.
     ValueError
-        If a directory is given for a transport that is not a known one.
+        If a directory is given for a transport that has another one, or is not a known one.
     """
     if directory is None:
         return resolve(choice)
+    if isinstance(choice, Transport):
+        if os.path.realpath(directory) != choice.root:
+            raise ValueError(f"directory= does not go with {choice!r}, which has its own")
+        return choice
+    choice = choice or _default()
     if choice not in _KNOWN:
         raise ValueError(f"directory= goes with {', '.join(map(repr, _KNOWN))}, not {choice!r}")
-    made: Transport = _known(choice)(directory=directory)
+    made: Transport = _class_of(choice)(directory=directory)
     return made
 
 
@@ -95,9 +100,9 @@ def resolve(choice: str | Transport | None = None) -> Transport:
         If `choice`, or what ``package.module:Class`` makes, is not a transport.
     """
     if choice is None:
-        choice = os.environ.get(TRANSPORT_VARIABLE, "").strip() or DEFAULT
+        choice = _default()
     if isinstance(choice, str):
-        found = _known(choice)() if choice in _KNOWN else _imported(choice)
+        found = _class_of(choice)() if choice in _KNOWN else _imported(choice)
     else:
         found = choice
     if not isinstance(found, Transport):
@@ -107,7 +112,11 @@ def resolve(choice: str | Transport | None = None) -> Transport:
     return found
 
 
-def _known(name: str) -> Any:
+def _default() -> str:
+    return os.environ.get(TRANSPORT_VARIABLE, "").strip() or DEFAULT
+
+
+def _class_of(name: str) -> Any:
     try:
         return _load(name)
     except ImportError as error:
@@ -119,7 +128,10 @@ def _imported(choice: str) -> object:
     try:
         if not (module and cls) or module.startswith("."):
             raise ImportError("neither a known name nor 'package.module:Class'")
-        return getattr(importlib.import_module(module), cls)()
+        made = getattr(importlib.import_module(module), cls)
+        if not callable(made):
+            raise ImportError(f"{cls!r} is not a class")
+        return made()
     except (ImportError, AttributeError) as error:
         raise UnknownTransportError(
             choice,

@@ -7,7 +7,7 @@ from typing import Any
 
 from .common import bytes_of, common, emit, hertz, rate
 from .meters import Metered, arguments_of_reports, reports
-from .terminal import aligned, shown
+from .terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -32,8 +32,7 @@ def run(options: argparse.Namespace) -> int:
             for record in records:
                 emit(record)
         else:
-            for line in aligned([_cells(record) for record in records]):
-                print(line, flush=True)
+            print_rows([_cells(record) for record in records], drop=(2,))
     return 0
 
 
@@ -52,5 +51,5 @@ def record_of(each: Metered) -> dict[str, Any]:
 def _cells(record: dict[str, Any]) -> list[str]:
     per_second, size = record["bytes_per_second"], record["frame_bytes"]
     if per_second is None:
-        return [shown(record["name"]), "-", ""]
+        return [shown(record["name"]), "no rate yet"]
     return [shown(record["name"]), rate(per_second), f"{size:,} bytes x {hertz(record['hz'])}"]

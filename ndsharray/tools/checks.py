@@ -32,6 +32,10 @@ _EXTRAS = {
     "record": ("mcap",),
     "bridge": ("zenoh",),
 }
+_ADVICE = {
+    "damaged": "end its writer; then 'ndsharray clean --yes' removes it",
+    "foreign version": "end its writer, or update the library on both sides",
+}
 _FRAME = (512, 2048)  # 1 MiB of uint8
 
 
@@ -276,9 +280,8 @@ def what_is_there(transport: str | None, directory: str | None) -> Iterator[Chec
     live = sum(info.state == "live" for info in infos)
     yield Check("arrays", "ok", f"{plural(live, 'living writer')}")
     for info in infos:
-        if info.state in ("damaged", "foreign version"):
-            advice = "end its writer, or update the library on both sides"
-            yield Check("arrays", "warn", f"{info.name!r}: {info.problem}", advice)
+        if info.state in _ADVICE:
+            yield Check("arrays", "warn", f"{info.name!r}: {info.problem}", _ADVICE[info.state])
     if left:
         found = f"{plural(len(left), 'array')} that killed writers left"
         yield Check("arrays", "warn", found, "ndsharray clean --yes")

@@ -11,8 +11,8 @@ from .._registry.cleanup import remove_stale, stale
 from .._registry.inspection import transports
 from .._registry.names import Address
 from .._registry.probe import Probe
-from .common import ToolError, common, duration, emit, human, matches, plural, select
-from .terminal import aligned, shown
+from .common import ToolError, common, duration, emit, human, listed, matches, plural, select
+from .terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -20,6 +20,7 @@ HELP = (
     "Tell what killed writers left, and with --yes remove it: arrays that have no living writer "
     "and no living reader. (The next writer in the same directory does so, too.)"
 )
+_DROP = (2, 4, 3)  # which columns a narrow terminal can do without
 EXAMPLE = "ndsharray clean --yes"
 
 
@@ -51,9 +52,9 @@ def run(options: argparse.Namespace) -> int:
         for info, gone in zip(infos, removed):
             emit({**info.as_dict(), "removed": gone})
     else:
-        for line in aligned([_cells(i, r, options.yes) for i, r in zip(infos, removed)]):
-            print(line)
+        print_rows([_cells(i, r, options.yes) for i, r in zip(infos, removed)], _DROP)
         print(_sum(infos, removed, options.yes))
+        _tell_of_the_others(infos, options)
     return 1 if options.yes and not all(removed) else 0
 
 
@@ -71,6 +72,18 @@ def _left(options: argparse.Namespace) -> list[_Left]:
             if not options.names or any(matches(info.name, name) for name in options.names):
                 found.append(_Left(address, info))
     return sorted(found, key=lambda each: each.info.name)
+
+
+def _tell_of_the_others(left: list[ArrayInfo], options: argparse.Namespace) -> None:
+    known = {(info.name, info.transport) for info in left}
+    used = [
+        info
+        for info in listed(options)
+        if info.state == "killed" and (info.name, info.transport) not in known and info.readers
+    ]
+    if used and not options.names:
+        stay = "stays, as readers have it" if len(used) == 1 else "stay, as readers have them"
+        print(f"{plural(len(used), 'array')} of killed writers {stay}")
 
 
 def _remove(each: _Left) -> bool:

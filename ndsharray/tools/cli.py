@@ -90,20 +90,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _in_a_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        file = error.filename
+        return error.strerror if file is None else f"{os.fsdecode(file)}: {error.strerror}"
     if isinstance(error, (NdShArrayError, OSError, ValueError)):
         return str(error)
     return f"{type(error).__name__}: {error} ({DEBUG_VARIABLE}=1 shows where)"
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
     command = arguments[0] if arguments else "--help"
     if command.startswith("-"):
         _main_parser().parse_args(arguments or ["--help"])  # it prints, and ends
     if command not in COMMANDS:
         close = alike(command, COMMANDS)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see 'ndsharray --help'"
+        hint = (
+            f"did you mean {' or '.join(map(repr, close))}?" if close else "see 'ndsharray --help'"
+        )
         raise ToolError(f"no command {command!r}; {hint}", _USAGE)
     module = _module(command)
     return int(module.run(parser_of(command, module).parse_args(arguments[1:])))

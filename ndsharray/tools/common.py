@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import ArrayInfo, NdShArray, Transport, arrays
+from .. import ArrayInfo, NdShArray, NoArrayError, Transport, arrays, info
 from .._registry.inspection import transports
 from .._registry.names import alike
+from ..backends.base import resolve_root
 from .stopping import Stop, stop_on_signals
 from .units import (
     bytes_of,
@@ -34,6 +35,7 @@ from .units import (
 __all__ = [
     "Stop",
     "ToolError",
+    "as_json",
     "bytes_of",
     "common",
     "count_of",
@@ -46,6 +48,7 @@ __all__ = [
     "listed",
     "matches",
     "milliseconds",
+    "nothing_there",
     "plural",
     "rate",
     "reader_of",
@@ -81,10 +84,15 @@ class ToolError(Exception):
 # --- options
 
 
+def as_json(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
+
+
 def common(parser: argparse.ArgumentParser, *, wait: bool = True) -> None:
-    """Add the options of every command; ``--wait`` only where there is something to wait for."""
+    """Add the options of commands that look at arrays; ``--wait`` only where they can wait."""
     group = parser.add_argument_group("which arrays, and how to print")
-    group.add_argument("--json", action="store_true", help="print JSON, an object a line")
+    as_json(group)
     group.add_argument(
         "--transport",
         metavar="NAME",
@@ -130,8 +138,16 @@ def select(
     found = [info for info in there if _is_chosen(info, patterns, dead)]
     for pattern in patterns:
         if not _any_match(pattern, found):
-            raise ToolError(_not_found(pattern, there))
+            found.append(_without_its_name(pattern, there, options))
     return found
+
+
+def _without_its_name(name: str, there: list[ArrayInfo], options: argparse.Namespace) -> ArrayInfo:
+    """Return an array by the place that follows from its name: damage may have taken the name."""
+    try:
+        return info(name, transport=options.transport, directory=options.root)
+    except (NoArrayError, ValueError):
+        raise ToolError(_not_found(name, there, options)) from None
 
 
 def _awaited(patterns: list[str], options: argparse.Namespace) -> list[ArrayInfo]:
@@ -152,14 +168,19 @@ def select_one(name: str, options: argparse.Namespace) -> ArrayInfo:
     Raises
     ------
     ToolError
-        With code 1 as `select`; with code 2, if there are several.
+        With code 1 as `select`, or if the array cannot be read; with code 2, if there are several.
     """
     found = select([name], options)
     if len(found) > 1:
         found = [info for info in found if info.state == "live"] or found
+    names = sorted({info.name for info in found})
+    if len(names) > 1:
+        raise ToolError(f"one array at a time, and {name!r} fits {_some(names)}", 2)
     if len(found) > 1:
-        names = " and ".join(f"{info.name!r} on {info.transport}" for info in found[:_NAMED])
-        raise ToolError(f"one array at a time, and there are {names} (--transport chooses)", 2)
+        places = " and ".join(info.transport for info in found)
+        raise ToolError(f"{names[0]!r} is on {places}: --transport chooses", 2)
+    if found[0].problem is not None:
+        raise ToolError(f"array {found[0].name!r} is {found[0].state}: {found[0].problem}")
     return found[0]
 
 
@@ -183,15 +204,27 @@ def matches(name: str, pattern: str) -> bool:
     return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
-def _not_found(name: str, there: list[ArrayInfo]) -> str:
+def _not_found(name: str, there: list[ArrayInfo], options: argparse.Namespace) -> str:
     names = sorted({info.name for info in there})
     close = alike(name, names)
     if close:
         return f"no array {name!r}; did you mean {' or '.join(map(repr, close))}?"
     if not names:
-        return f"no array {name!r}; there is none at all ('ndsharray doctor' looks for the reason)"
+        return f"no array {name!r}; {nothing_there(options)} (has its writer started?)"
+    return f"no array {name!r}; there {'is only' if len(names) == 1 else 'are'} {_some(names)}"
+
+
+def _some(names: list[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"no array {name!r}; there are {', '.join(map(repr, names[:_NAMED]))}{more}"
+    return f"{', '.join(map(repr, names[:_NAMED]))}{more}"
+
+
+def nothing_there(options: argparse.Namespace) -> str:
+    """Return in words that there are no arrays, and where that was seen."""
+    roots = {each.root for each in transports(options.transport, options.root)}
+    if roots:
+        return f"no arrays in {' and '.join(sorted(roots))}"
+    return f"no arrays, and no directory {resolve_root(options.root)}: the first writer makes it"
 
 
 def transport_of(info: ArrayInfo, options: argparse.Namespace) -> Transport:
@@ -224,22 +257,26 @@ def require(extra: str, module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ToolError(f'needs {module}: pip install "ndsharray[{extra}]" ({error})', 2) from None
+        absent = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
+        reason = "" if absent else f" ({error})"
+        raise ToolError(f'needs {module}: pip install "ndsharray[{extra}]"{reason}', 2) from None
 
 
 def count_of(text: str) -> int:
     """Return a number of things from 1, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"1 or more, not {text}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
+    return int(text)
 
 
 def seconds_of(text: str) -> float:
     """Return a time in seconds above 0, for argparse."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"seconds above 0, not {text}")
+        raise argparse.ArgumentTypeError(f"seconds above 0, not {text!r}")
     return value
 
 

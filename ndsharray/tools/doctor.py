@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 
 from . import checks
@@ -17,6 +18,7 @@ HELP = (
     "through each transport. Each line says ok, warn or fail, and what to do."
 )
 EXAMPLE = "ndsharray doctor --root /dev/shm/team"
+_MARGIN = 22  # columns of verdict and title
 _COLOURS = {"ok": 32, "warn": 33, "fail": 31}
 
 
@@ -42,6 +44,15 @@ def _lines(check: Check, screen: Terminal) -> Iterator[str]:
     verdict = f"{check.verdict:4}"
     if screen.colours:
         verdict = f"\x1b[{_COLOURS[check.verdict]}m{verdict}\x1b[0m"
-    yield f"{verdict}  {check.what:14}  {check.found}"
-    if check.advice:
-        yield f"{'':22}{check.advice}"
+    margin = " " * _MARGIN
+    first, *rest = _wrapped(check.found, screen)
+    yield f"{verdict}  {check.what:14}  {first}"
+    for line in [*rest, *(_wrapped(check.advice, screen) if check.advice else ())]:
+        yield margin + line
+
+
+def _wrapped(text: str, screen: Terminal) -> list[str]:
+    if not screen.tty:
+        return [text]
+    width = max(screen.columns - _MARGIN, _MARGIN)
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]

@@ -7,7 +7,7 @@ from typing import Any
 
 from .common import common, duration, emit, hertz, milliseconds
 from .meters import Metered, arguments_of_reports, reports
-from .terminal import aligned, shown
+from .terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -16,6 +16,7 @@ HELP = (
     "intervals between frames, the longest one, and how many were gaps: longer than twice the "
     "median."
 )
+_DROP = (3, 2, 4)  # which columns a narrow terminal can do without
 EXAMPLE = "ndsharray hz 'cam*' --window 5"
 
 
@@ -32,8 +33,7 @@ def run(options: argparse.Namespace) -> int:
             for each in arrays:
                 emit(record_of(each))
         else:
-            for line in aligned([_cells(each) for each in arrays]):
-                print(line, flush=True)
+            print_rows([_cells(each) for each in arrays], _DROP)
     return 0
 
 
@@ -45,9 +45,11 @@ def record_of(each: Metered) -> dict[str, Any]:
 def _cells(each: Metered) -> list[str]:
     rate, info = each.rate(), each.info
     state: str = "" if info.state == "live" else info.state
-    if info.problem or info.age is None or rate.hz is None:
+    if info.problem:
+        return [shown(info.name), f"{info.state}: {shown(info.problem)}"]
+    if info.age is None or rate.hz is None:
         waits = "no frame yet" if not info.frame_id else "a single frame"
-        return [shown(info.name), info.problem or waits, "", "", "", state]
+        return [shown(info.name), f"{waits}, {state}" if state else waits]
     if info.state != "live":
         state += f", last frame {duration(info.age)} ago"
     jitter = "" if rate.jitter_ms is None else f"jitter sd {milliseconds(rate.jitter_ms)}"

@@ -7,7 +7,17 @@ import dataclasses
 import time
 
 from .. import ArrayInfo
-from .common import common, describe, duration, emit, hertz, human, select
+from .common import (
+    ToolError,
+    common,
+    describe,
+    duration,
+    emit,
+    hertz,
+    human,
+    nothing_there,
+    select,
+)
 from .rates import rate_of
 from .terminal import aligned, shown
 
@@ -19,14 +29,17 @@ EXAMPLE = "ndsharray info camera --slots"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="names or globs")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names or globs (default: all)")
     parser.add_argument("--slots", action="store_true", help="also each slot's state and pins")
     common(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a paragraph for each array."""
-    for index, info in enumerate(select(options.names, options)):
+    found = select(options.names, options, dead=True)
+    if not found:
+        raise ToolError(nothing_there(options))
+    for index, info in enumerate(found):
         if options.json:
             slots = [dataclasses.asdict(slot) for slot in info.slot_list]
             emit({**info.as_dict(), **({"slot_list": slots} if options.slots else {})})
@@ -51,6 +64,7 @@ def _facts(info: ArrayInfo) -> list[tuple[str, str]]:
         ("writer", "" if info.pid is None else f"pid {info.pid}{since}"),
         ("where", f"{info.transport}, {info.root}"),
         ("frame", describe(info.shape, info.dtype)),
+        ("fields", _fields(info)),
         ("number", str(info.frame_id or "no frame yet")),
         ("written", "" if info.write_time_ns is None else _with_age(info, info.write_time_ns)),
         ("captured", _captured(info)),
@@ -59,6 +73,17 @@ def _facts(info: ArrayInfo) -> list[tuple[str, str]]:
         ("readers", str(info.readers)),
         ("memory", human(info.nbytes)),
     ]
+
+
+def _fields(info: ArrayInfo) -> str:
+    fields = info.dtype.fields if info.dtype is not None else None
+    if not fields:
+        return ""
+    parts = {name: kind[0] for name, kind in fields.items()}
+    return ", ".join(
+        f"{shown(str(name))} {describe(part.shape, part.base)}".replace(" scalar ", " ")
+        for name, part in parts.items()
+    )
 
 
 def _moment(unix_ns: int) -> str:

@@ -18,6 +18,7 @@ from .common import (
     select_one,
     stop_on_signals,
 )
+from .terminal import print_rows
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -81,7 +82,6 @@ def _print(options: argparse.Namespace, record: dict[str, Any]) -> None:
     elif record["p50_ms"] is None:
         print("no new frame yet", flush=True)
     else:
-        times = "  ".join(
-            f"{key} {milliseconds(record[key + '_ms'])}" for key in ("p50", "p99", "max")
-        )
-        print(f"{times}  frames {record['frames']}  missed {record['missed']}", flush=True)
+        times = [f"{key} {milliseconds(record[key + '_ms'])}" for key in ("p50", "p99", "max")]
+        counts = [f"{key} {record[key]}" for key in ("frames", "missed")]
+        print_rows([[*times, *counts]], drop=(3, 2, 4))

@@ -6,9 +6,20 @@ import argparse
 import sys
 
 from .. import ArrayInfo
-from .common import common, describe, duration, emit, hertz, human, is_left, plural, select
+from .common import (
+    common,
+    describe,
+    duration,
+    emit,
+    hertz,
+    human,
+    is_left,
+    nothing_there,
+    plural,
+    select,
+)
 from .rates import rate_of
-from .terminal import aligned, shown, terminal
+from .terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -17,7 +28,8 @@ HELP = (
     "frame, the writer's process, how many readers live, and bytes of shared memory."
 )
 EXAMPLE = "ndsharray list 'cam*'"
-_DROP = (6, 7, 5, 4)  # which columns a narrow terminal can do without
+_DROP = (6, 7, 4, 8, 5, 2)  # which columns a narrow terminal can do without
+_RIGHT = (3, 4, 5, 7, 8)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,21 +51,17 @@ def run(options: argparse.Namespace) -> int:
         for info in shown_ones:
             print(shown(info.name))
     else:
-        screen = terminal()
-        for line in aligned(
-            [_cells(info) for info in shown_ones], screen.columns if screen.tty else 0, _DROP
-        ):
-            print(line)
+        print_rows([_cells(info) for info in shown_ones], _DROP, _RIGHT)
         if not shown_ones:
             more = f"; 'list --all' shows what {len(found)} left" if found else ""
-            print(f"no arrays{more}", file=sys.stderr)
+            print(f"{nothing_there(options)}{more}", file=sys.stderr)
     return 0 if shown_ones else 1
 
 
 def _cells(info: ArrayInfo) -> list[str]:
     hz = rate_of(info).hz
     if info.problem is not None and info.shape is None:
-        return [shown(info.name), info.state, shown(info.problem), *[""] * 6]
+        return [shown(info.name), info.state, shown(info.problem)]
     return [
         shown(info.name),
         info.state,

@@ -142,7 +142,9 @@ def arguments_of_reports(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def metering(options: argparse.Namespace, *, dead: bool = False) -> Iterator[tuple[Meters, Stop]]:
+def metering(
+    options: argparse.Namespace, *, dead: bool = False, empty: bool = False
+) -> Iterator[tuple[Meters, Stop]]:
     """Give the meters of the arrays that the user named, until a signal comes.
 
     Parameters
@@ -150,15 +152,20 @@ def metering(options: argparse.Namespace, *, dead: bool = False) -> Iterator[tup
     options : argparse.Namespace
         With those of `arguments_of_reports` and `common`.
     dead : bool
-        Whether all includes those whose writer was killed. Then there may be none at first.
+        Whether all includes those whose writer was killed.
+    empty : bool
+        Whether there may be none at first.
 
     Raises
     ------
     ToolError
         With code 1, if there is no such array.
     """
-    if not select(options.names, options) and not dead:
+    found = select(options.names, options, dead=dead)
+    if not empty and all(map(is_left, found)):
         raise ToolError("no array has a living writer ('--wait' waits for one)")
+    if not empty and all(info.problem is not None for info in found):
+        raise ToolError(f"array {found[0].name!r} is {found[0].state}: {found[0].problem}")
     meters = Meters(options, dead=dead)
     try:
         with stop_on_signals() as stop:
@@ -167,12 +174,14 @@ def metering(options: argparse.Namespace, *, dead: bool = False) -> Iterator[tup
         meters.close()
 
 
-def reports(options: argparse.Namespace) -> Iterator[list[Metered]]:
+def reports(options: argparse.Namespace, *, dead: bool = False) -> Iterator[list[Metered]]:
     """Yield the arrays once a second, ``options.count`` times, until a signal comes.
+
+    `dead` and errors are those of `metering`.
 
     The first report waits until each array that gets frames has two, for the window at most.
     """
-    with metering(options) as (meters, stop):
+    with metering(options, dead=dead) as (meters, stop):
         arrays, began = meters.update(), time.monotonic()
         due, count = began + REPORT, 0
         while not stop.wait(min(meters.pause(), max(0.0, due - time.monotonic()))):

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from .common import ToolError, common, emit, require
+from .common import ToolError, as_json, emit, require
 from .terminal import shown
 
 if TYPE_CHECKING:
@@ -27,17 +27,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the recording")
     parser.add_argument("-o", "--output", metavar="FILE", help="default: FILE-recovered.mcap")
     parser.add_argument("--force", action="store_true", help="replace what is there")
-    common(parser)
+    as_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Recover a file; return 1 if nothing in it is whole."""
     require("record", "mcap")
-    output = options.output or f"{options.file.removesuffix(_SUFFIX)}-recovered{_SUFFIX}"
+    stem = os.path.normpath(options.file).removesuffix(_SUFFIX)
+    output = options.output or f"{stem}-recovered{_SUFFIX}"
     try:
         account = recover(options.file, output, options.force)
     except FileExistsError:
-        raise ToolError(f"{output!r} is there already; --force replaces it", _USAGE) from None
+        hint = (
+            "is the recording itself" if options.force else "is there already; --force replaces it"
+        )
+        raise ToolError(f"{output!r} {hint}", _USAGE) from None
     except ValueError as error:
         raise ToolError(str(error), _NOTHING) from None
     if options.json:
@@ -55,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def recover(path: str, output: str, force: bool = False) -> Account:
-    """Write the whole messages of a file to another one.
+    """Write what is whole in a file (messages, metadata, attachments) to another one.
 
     Parameters
     ----------
@@ -92,15 +96,19 @@ def recover(path: str, output: str, force: bool = False) -> Account:
         first = next(raws, None)
         if first is None:
             raise ValueError(f"{path!r} holds no whole frame")
-        file = FileWriter(Output(output, force), None, library())
+        new = Output(output, force)
         try:
+            file = FileWriter(new, None, library())
             _add(file, first)
             for raw in raws:
                 _add(file, raw)
-            metadata = source.files[0].catalogue.metadata
+            for damaged in source.files:
+                for attachment in damaged.attachments(source.account.note):
+                    file.add_attachment(attachment)
+            metadata = [each for one in source.files for each in one.catalogue.metadata]
             file.close((each.name, each.metadata) for each in metadata)
         except BaseException:
-            file.abandon()
+            new.abandon()
             raise
     finally:
         source.close()

@@ -33,7 +33,8 @@ def draw(lines: Sequence[str]) -> None:
 def whole_screen() -> Iterator[Key]:
     """Take the whole terminal, as long as the block lasts.
 
-    Gives a function that waits for a key, for some seconds at most, and returns it ("": none).
+    Gives a function that waits for a key, for some seconds at most, and returns it ("": none); an
+    arrow as the sequence that it sends.
     """
     with _single_keys() as key, _stoppable():
         _write(_ENTER)
@@ -61,7 +62,9 @@ if sys.platform == "win32":
                 if time.monotonic() >= end:
                     return ""
                 time.sleep(0.01)
-            return msvcrt.getwch()
+            pressed = msvcrt.getwch()
+            # An arrow comes as two characters, the first of which is one of these.
+            return "\xe0" + msvcrt.getwch() if pressed in ("\0", "\xe0") else pressed
 
         yield key
 
@@ -74,6 +77,8 @@ else:
     import termios
     import tty
 
+    _SEQUENCE = 0.02  # seconds in which the rest of a key's sequence follows its first byte, Esc
+
     @contextmanager
     def _single_keys() -> Iterator[Key]:
         if not sys.stdin.isatty():
@@ -83,14 +88,21 @@ else:
         before = termios.tcgetattr(fd)
 
         def key(seconds: float) -> str:
-            ready, _, _ = select.select([fd], [], [], seconds)
-            return os.read(fd, 1).decode("ascii", "replace") if ready else ""
+            if not _has_input(fd, seconds):
+                return ""
+            pressed = os.read(fd, 1)
+            if pressed == b"\x1b" and _has_input(fd, _SEQUENCE):
+                pressed += os.read(fd, 7)
+            return pressed.decode("ascii", "replace")
 
         try:
             tty.setcbreak(fd)
             yield key
         finally:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+    def _has_input(fd: int, seconds: float) -> bool:
+        return bool(select.select([fd], [], [], seconds)[0])
 
     def _no_key(seconds: float) -> str:
         time.sleep(seconds)

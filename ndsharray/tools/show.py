@@ -162,6 +162,9 @@ def save(frame: npt.NDArray[Any], path: str, bgr: bool, force: bool) -> None:
         )
     if not force and os.path.exists(path):
         raise ToolError(f"{path!r} exists ('--force' overwrites it)", _USAGE)
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ToolError(f"{path!r}: there is no folder {folder!r}")
     beside = f"{path}.{os.getpid()}.{time.monotonic_ns()}"
     try:
         with open(beside, "xb") as file:

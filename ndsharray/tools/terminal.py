@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, TextIO
 
-__all__ = ["Terminal", "aligned", "clipped", "shown", "terminal", "width_of"]
+__all__ = ["Terminal", "aligned", "clipped", "print_rows", "shown", "terminal", "width_of"]
 
 _SMALLEST = (20, 6)  # columns and lines that a picture needs
 TRUE_COLOURS = 2**24
@@ -110,7 +110,8 @@ def aligned(
     Parameters
     ----------
     rows : sequence of sequences of str
-        All of one length; a column that is empty in all of them is left out.
+        A column that is empty in all of them is left out. The last text of a row that is shorter
+        than the longest takes the rest of its line, and makes no column wider.
     columns : int
         How long a line may be; 0: as long as it is.
     drop : sequence of int
@@ -118,19 +119,36 @@ def aligned(
     right : collection of int
         Which columns are aligned on the right.
     """
-    count = len(rows[0]) if rows else 0
-    widths = {i: max(width_of(row[i]) for row in rows) for i in range(count)}
+    count = max(map(len, rows), default=0)
+    cells_of = [row if len(row) == count else row[:-1] for row in rows]
+    widths = {i: max(width_of(row[i]) for row in cells_of if i < len(row)) for i in range(count)}
     kept = [i for i in range(count) if widths[i]]
     for column in drop:
         if not columns or sum(widths[i] + 2 for i in kept) - 2 <= columns:
             break
         kept = [i for i in kept if i != column]
     lines = []
-    for row in rows:
+    for row, columns_of in zip(rows, cells_of):
         cells = []
         for i in kept:
-            space = " " * (widths[i] - width_of(row[i]))
-            cells.append(space + row[i] if i in right else row[i] + space)
-        line = "  ".join(cells).rstrip()
+            if i < len(columns_of):
+                space = " " * (widths[i] - width_of(row[i]))
+                cells.append(space + row[i] if i in right else row[i] + space)
+        line = "  ".join([*cells, *row[len(columns_of) :]]).rstrip()
         lines.append(clipped(line, columns) if columns else line)
     return lines
+
+
+def print_rows(
+    rows: Sequence[Sequence[str]], drop: Sequence[int] = (), right: Collection[int] = ()
+) -> None:
+    """Print rows of texts, each on one line of a terminal; in a pipe as long as they are.
+
+    Parameters
+    ----------
+    rows, drop, right
+        As for `aligned`.
+    """
+    screen = terminal()
+    for line in aligned(rows, screen.columns if screen.tty else 0, drop, right):
+        print(line, flush=True)

@@ -61,7 +61,9 @@ def hertz(hz: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Return milliseconds with two digits or more: ``0.42 ms``, ``41 ms``."""
+    """Return milliseconds with two digits or more: ``0.42 ms``, ``41 ms``; from 1000 in seconds."""
+    if value >= 1000:
+        return duration(value / 1e3)
     return (
         f"{value:.2f} ms" if value < 1 else f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
     )

@@ -128,6 +128,22 @@ def test_names_can_be_a_list(name: str, transport: str) -> None:
         assert {key: len(array) for key, array in found.items()} == {f"{name} a": 3, f"{name} b": 4}
 
 
+@pytest.mark.parametrize("tolerance_ns", [0, 50])
+def test_the_tolerance_is_exact(
+    source: Maker, together: Callable[..., ReadSet], tolerance_ns: int
+) -> None:
+    """A float holds Unix time in steps of 256 ns only."""
+    left, right = source("left"), source("right")
+    with together("left", "right", tolerance=tolerance_ns / 1e9, pivot="left") as readers:
+        for late in (0, 1):
+            for step in range(8):
+                stamp = START + (100 * late + step) * MS + 33 * step
+                left.writer.write(np.zeros(LARGE, np.uint16), time_ns=stamp)
+                stamp += tolerance_ns + late
+                right.writer.write(np.zeros(LARGE, np.uint16), time_ns=stamp)
+                assert (readers.read() is None) == bool(late)
+
+
 def test_without_stamps_the_times_of_the_writes_count(
     source: Maker, together: Callable[..., ReadSet]
 ) -> None:
@@ -368,6 +384,11 @@ def test_latest_gives_the_newest_of_each(source: Maker, together: Callable[..., 
         assert second is not None
         assert second.left is first.left
         assert readers.counts == {"left": (1, 1, 0), "imu": (2, 2, 0)}
+        imu.write(5)
+        third = readers.read(copy=False)
+        assert third is not None
+        assert not third.left.flags.writeable
+        assert second.left.flags.writeable  # the user's own
 
 
 # --- ends, timeouts, restarts
@@ -434,6 +455,16 @@ def test_a_timeout_tells_how_far_apart_the_frames_are(
         told = readers._joiner.fault(began, 1.0)
         text = "no set for 1.0 s: the newest frame of 'imu' is 40.0 ms before that of 'left'"
         assert told == text
+
+
+def test_a_timeout_of_one_array_compares_it_with_no_other(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left = source("left")
+    with together("left") as readers:
+        left.write(100)
+        assert values(readers.read()) == [100]
+        assert readers._joiner.fault(0, 1.0) == "no set for 1.0 s: no frame could be used"
 
 
 def test_an_iterator_goes_on_after_a_timeout(
@@ -578,6 +609,11 @@ def test_sets_in_an_event_loop(source: Maker, together: Callable[..., ReadSet]) 
         assert readers.ended == "left"
 
 
+def test_read_async_needs_an_event_loop_of_asyncio(together: Callable[..., ReadSet]) -> None:
+    with together("left") as readers, pytest.raises(RuntimeError, match="asyncio event loop"):
+        readers.read_async().send(None)
+
+
 def test_a_timeout_and_a_cancellation_in_an_event_loop(
     source: Maker, together: Callable[..., ReadSet]
 ) -> None:
@@ -610,12 +646,16 @@ def test_a_timeout_and_a_cancellation_in_an_event_loop(
         ({"tolerance": -1}, "0 or more"),
         ({"tolerance": float("nan")}, "finite"),
         ({"tolerance": "1"}, "number of seconds"),
+        ({"tolerance": 1e300}, "at most 9e\\+09 seconds"),
         ({"tolerance": 1, "policy": "first"}, "policy is one of nearest, exact, latest"),
         ({"tolerance": 1, "pivot": "c"}, "no array 'c', it has a, b"),
         ({"tolerance": 1, "offsets": {"c": 1}}, "no array 'c', it has a, b"),
         ({"tolerance": 1, "offsets": {"a": None}}, "number of seconds"),
+        ({"tolerance": 1, "offsets": {"a": 1e300}}, "at most 9e\\+09 seconds"),
+        ({"tolerance": 1, "offsets": [1]}, "offsets is a mapping"),
         ({"policy": "latest", "pivot": "a"}, "has no pivot"),
         ({"policy": "latest", "names": "ab"}, "a list of names"),
+        ({"policy": "latest", "names": 5}, "a list of names"),
         ({"policy": "latest", "names": []}, "at least one"),
         ({"policy": "latest", "names": ["a", "a"]}, "twice"),
         ({"policy": "latest", "names": ["a", 5]}, "a name is a str"),

@@ -36,6 +36,8 @@ with Recorder(["a", "b"], sys.argv[1]) as recorder:
     print("ready", flush=True)
     recorder.wait()
 """
+LOST_SECONDS = 0.1
+_PAUSE = 0.002  # seconds between two frames
 _LARGE = 100_000  # items of eight bytes
 
 
@@ -51,7 +53,7 @@ def test_a_killed_recorder_loses_the_last_moment_alone(
     tails: list[float] = []
     with NdShArray("a", small, "w", slots=200) as a, NdShArray("b", large, "w", slots=20) as b:
         for _ in range(times):
-            killed_ns, written = _record_and_kill(path, a, b, chance.uniform(0.05, 0.6))
+            killed_ns, held_up, written = _record_and_kill(path, a, b, chance.uniform(0.05, 0.6))
             code = cli.main(["recover", str(path), "-o", str(recovered), "--force"])
             for name, frames in written.items():
                 messages = judged(recovered).get(name, []) if code == 0 else []
@@ -59,27 +61,29 @@ def test_a_killed_recorder_loses_the_last_moment_alone(
                 lost = [at for frame_id, at in frames if frame_id not in found]
                 kept = [at for frame_id, at in frames if frame_id in found]
                 assert max(kept, default=0) < min(lost, default=killed_ns), "a gap, not a tail"
-                tails.append((killed_ns - min(lost, default=killed_ns)) / 1e9)
+                tails.append((killed_ns - min(lost, default=killed_ns)) / 1e9 - held_up)
             path.unlink()
             recovered.unlink(missing_ok=True)
-    # The recorder's part; what a machine adds that does other things has a wide bound.
+    # A chunk's age and the way to it, without what the machine held this process up meanwhile.
     assert statistics.median(tails) <= CHUNK_SECONDS
-    assert max(tails) <= CHUNK_SECONDS + 1.0
+    assert sorted(tails)[(len(tails) - 1) * 19 // 20] <= LOST_SECONDS
+    assert max(tails) <= LOST_SECONDS + 1.0
     account("recorders killed, each file recovered", times)
 
 
 def _record_and_kill(
     path: Path, a: NdShArray, b: NdShArray, seconds: float
-) -> tuple[int, dict[str, list[tuple[int, int]]]]:
-    """Return when the recorder was killed, and each array's frames with their times."""
+) -> tuple[int, float, dict[str, list[tuple[int, int]]]]:
+    """Return when the recorder was killed, the longest delay here, and the frames' times."""
     written: dict[str, list[tuple[int, int]]] = {"a": [], "b": []}
     command = [sys.executable, "-c", RECORDER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         small, large = np.zeros(100), np.zeros(_LARGE)
-        count, begun = 0, time.time_ns()
+        count, held_up, begun = 0, 0.0, time.time_ns()
         while time.time_ns() - begun < seconds * 1e9:
+            before = time.monotonic()
             count += 1
             small[0] = large[0] = count
             a.write(small)
@@ -87,10 +91,11 @@ def _record_and_kill(
             if count % 10 == 0:
                 b.write(large)
                 written["b"].append((b.frame_id, time.time_ns()))
-            time.sleep(0.002)
+            time.sleep(_PAUSE)
+            held_up = max(held_up, time.monotonic() - before - _PAUSE)
         killed_ns = time.time_ns()
         process.send_signal(signal.SIGKILL)
-    return killed_ns, written
+    return killed_ns, held_up, written
 
 
 @pytest.mark.times(100, 1000)

@@ -12,6 +12,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import ndsharray
+from ndsharray import NdShArray
 
 pytestmark = pytest.mark.alternately
 
@@ -55,9 +59,10 @@ def lines_of(side: str, output: str) -> list[str]:
 class Terminal:
     """A script that runs while the test goes on."""
 
-    def __init__(self, script: str, *arguments: object) -> None:
+    def __init__(self, script: str, *arguments: object, alone: bool = False) -> None:
         self.process = subprocess.Popen(
             command(script, *arguments),
+            start_new_session=alone,  # so that a signal can be sent to its whole group
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -406,7 +411,76 @@ def test_the_consoles_wait_for_enter(transport: str, tag: str, terminals: list[T
     ended_well(first)
 
 
+# The robot, whose supervisor restarts what dies
+
+
+def start_robot(
+    terminals: list[Terminal], tag: str, log: Path, transport: str
+) -> tuple[Terminal, dict[str, int]]:
+    """Start the robot; return it once its parts work, with their process ids."""
+    arguments = (f"--name={tag}", f"--log={log}", f"--transport={transport}")
+    terminals.append(robot := Terminal("robot", *arguments, alone=True))
+    robot.wait_for_line(" 0 lost")
+    told = re.findall(r"^supervisor \| (\w+) is process (\d+)$", robot.output, re.MULTILINE)
+    pids = {part: int(pid) for part, pid in told}
+    assert sorted(pids) == ["camera", "detector", "logger"]
+    return robot, pids
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@both_transports
+@pytest.mark.parametrize("killed", ["camera", "detector", "logger"])
+def test_the_robot_survives_the_death_of_a_part(
+    killed: str,
+    transport: str,
+    tag: str,
+    tmp_path: Path,
+    clip: None,
+    terminals: list[Terminal],
+) -> None:
+    log = tmp_path / "robot.csv"
+    robot, pids = start_robot(terminals, tag, log, transport)
+    with NdShArray(f"{tag}_drawn", r_w="r", transport=transport) as reader:
+        assert reader.read(timeout=TIMEOUT)[0]
+        os.kill(pids[killed], signal.SIGKILL)
+        robot.wait_for_line(f"supervisor | {killed} was killed by signal 9; next try in")
+        robot.wait_for_line(f"supervisor | {killed} is process")
+        # A picture that was taken after the restart comes through, and its boxes to the file.
+        restarted = time.time_ns()
+        while reader.time_ns < restarted:
+            assert reader.read(timeout=TIMEOUT)[0]
+    robot.wait_for_line("logger | ")
+    robot.wait_for_line("detector | ")
+    os.killpg(robot.process.pid, signal.SIGINT)  # as a terminal does at Ctrl-C
+    output = ended_well(robot)
+    assert output.count(" is process ") == 4
+    assert re.search(r"logger \| \d+ tables are in .*, 0 lost\n", output)
+    rows = [line.split(",") for line in log.read_text(encoding="utf-8").splitlines()]
+    assert {len(row) for row in rows} == {6}
+    assert [array for array in ndsharray.arrays() if array.name.startswith(tag)] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@both_transports
+def test_no_part_of_the_robot_outlives_its_supervisor(
+    transport: str, tag: str, tmp_path: Path, clip: None, terminals: list[Terminal]
+) -> None:
+    robot, _ = start_robot(terminals, tag, tmp_path / "robot.csv", transport)
+    robot.process.kill()
+    # The pipe of the errors ends when the last part has.
+    assert robot.process.stderr is not None
+    assert set(robot.process.stderr.read().splitlines()) == {"the supervisor is gone"}
+
+
 # Other sources
+
+
+def test_a_source_plays_again_and_again_if_told(tag: str, photographs: list[Path]) -> None:
+    result = run(
+        "video", photographs[0], "--loop", "--seconds=1.2", "--linger=1", f"--name={tag}"
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    assert "played 3 frames" in "\n".join(lines_of("producer", result.stdout))
 
 
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "one photograph"])

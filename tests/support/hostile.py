@@ -25,6 +25,7 @@ import numpy as np
 
 from ndsharray import FormatError, NdShArray, NdShArrayError
 from ndsharray._protocol import format
+from ndsharray._protocol.layout import Layout, decode_layout
 from ndsharray._protocol.memory import Memory
 from ndsharray._registry.names import address_of
 from ndsharray.backends import resolve
@@ -267,7 +268,7 @@ def judge(header: bytes, payload: int = 0) -> bool:
     """
     for _ in range(2):
         try:
-            layout = format.decode_layout(bytes(16), header, payload)
+            layout = decode_layout(bytes(16), header, payload)
         except FormatError as error:
             if "Unable to allocate" in str(error):
                 raise
@@ -281,7 +282,7 @@ def judge(header: bytes, payload: int = 0) -> bool:
     return False
 
 
-def _agree_with_numpy(layout: format.Layout, header: bytes, payload: int) -> None:
+def _agree_with_numpy(layout: Layout, header: bytes, payload: int) -> None:
     dtype = layout.dtype
     assert layout.nbytes == payload == dtype.itemsize * math.prod(layout.shape)
     assert dtype.itemsize > 0
@@ -489,7 +490,7 @@ class Quiet:
 
 def _told(header: bytes) -> str:
     try:
-        format.decode_layout(bytes(16), header, 2**64)
+        decode_layout(bytes(16), header, 2**64)
     except FormatError as error:
         return str(error)
     return ""

@@ -18,6 +18,7 @@ import doctest
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -129,13 +130,15 @@ def runs_of(page: str) -> list[frozenset[str]]:
 
 @cache
 def missing(need: str) -> bool:
-    """Tell whether something that a block needs is not here: a system, or a module."""
+    """Tell whether something that a block needs is not here: a system, a program, a module."""
     if need == "Linux":
         return not sys.platform.startswith("linux")
     if need == "POSIX":
         return os.name != "posix"
     if need == "fork":
         return not hasattr(os, "fork")
+    if "-" in need:
+        return shutil.which(need) is None
     if need == "display":
         return sys.platform.startswith("linux") and "DISPLAY" not in os.environ
     # Not by looking for it: what is installed may lack a library of the system.

@@ -139,7 +139,7 @@ class Reading(Process):
     def check(self, reader: NdShArray, frame: npt.NDArray[Any]) -> None:
         number = reader.frame_id
         inner: Any = reader
-        instance = inner._reader._source.cursor.instance.instance
+        instance = inner._reader._source.cursor.instance.instance_id
         if not is_whole(frame, number):
             self.wrong(f"frame {number} is not whole: {frame!r}")
         if instance == self.last[0] and number <= self.last[1]:

@@ -86,7 +86,7 @@ def test_a_name_that_is_not_there_gets_those_that_look_alike(
         out, err = capsys.readouterr()
         assert (out, err) == ("", "ndsharray: no array 'camrea'; did you mean 'camera'?\n")
     assert cli.main(["list", "x*"]) == 1
-    assert "there are 'camera'" in capsys.readouterr().err
+    assert "there is only 'camera'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["list", "hz", "bw", "watch"])
@@ -210,7 +210,7 @@ def test_of_two_arrays_of_one_name_the_living_one_is_meant(capsys: Any) -> None:
     assert not lines_of(capsys)[0].endswith("killed")
     with NdShArray("camera", np.arange(3), "w", transport="mmap"):
         assert cli.main(["show", "camera"]) == 2
-        assert "(--transport chooses)" in capsys.readouterr().err
+        assert "on mmap and posix_shm: --transport chooses" in capsys.readouterr().err
         assert cli.main(["show", "camera", "--transport", "mmap"]) == 0
     writer.close()
 
@@ -395,7 +395,10 @@ def test_clean_leaves_what_a_reader_uses(transport: str, capsys: Any) -> None:
         reader.read()
         kill_writer(writer)
         assert cli.main(["clean", "--yes"]) == 0
-        assert lines_of(capsys) == ["nothing to remove"]
+        assert lines_of(capsys) == [
+            "nothing to remove",
+            "1 array of killed writers stays, as readers have it",
+        ]
         assert cli.main(["clean", "camera", "--yes"]) == 1
         assert "is in use: it stays" in capsys.readouterr().err
     assert cli.main(["clean", "--yes"]) == 0
@@ -424,15 +427,25 @@ def test_help_names_every_command(capsys: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["lsit"], "ndsharray: no command 'lsit'; did you mean list?"),
+        (["lsit"], "ndsharray: no command 'lsit'; did you mean 'list'?"),
         (["xyz"], "ndsharray: no command 'xyz'; see 'ndsharray --help'"),
         (["--nothing"], "ndsharray: error: unrecognized arguments: --nothing"),
         (["list", "--nothing"], "ndsharray list: error: unrecognized arguments: --nothing"),
-        (["info"], "ndsharray info: error: the following arguments are required: NAME"),
-        (["hz", "--count", "0"], "ndsharray hz: error: argument --count: 1 or more, not 0"),
+        (["show"], "ndsharray show: error: the following arguments are required: NAME"),
+        *(
+            (
+                ["hz", "--count", text],
+                f"ndsharray hz: error: argument --count: a whole number from 1, not '{text}'",
+            )
+            for text in ("0", "x", "1.5")
+        ),
+        (
+            ["bw", "--window", "x"],
+            "ndsharray bw: error: argument --window: seconds above 0, not 'x'",
+        ),
         (
             ["hz", "--window", "-1"],
-            "ndsharray hz: error: argument --window: seconds above 0, not -1",
+            "ndsharray hz: error: argument --window: seconds above 0, not '-1'",
         ),
         (["show", "x", "--save", "x.gif"], "ndsharray: --save writes .png and .npy, not 'x.gif'"),
     ],

@@ -17,7 +17,7 @@ pytest.importorskip("mcap")
 from commands import kill_writer
 from recordings import judged, metadata, read_recording, same, some_frames
 
-from ndsharray import NdShArray
+from ndsharray import MmapTransport, NdShArray
 from ndsharray.tools import cli
 from ndsharray.tools.record import Recorder, files
 from ndsharray.tools.recording import output
@@ -138,6 +138,23 @@ def test_an_array_that_comes_later_is_taken_up(tmp_path: Path) -> None:
         with NdShArray("cam x", np.zeros(3), "w"), NdShArray("cam 1", np.ones(3), "w"):
             assert recorder.wait(TIMEOUT)
     assert judged(path).keys() == {"cam 1"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the modes of directories")
+@pytest.mark.parametrize("given", ["transport", "directory"])
+def test_an_array_that_a_group_shares_is_recorded(tmp_path: Path, given: str) -> None:
+    root = tmp_path / "team"
+    root.mkdir()
+    root.chmod(0o770)
+    team = MmapTransport(directory=root, mode=0o660)
+    where: dict[str, Any] = {"transport": team} if given == "transport" else {"directory": root}
+    path = tmp_path / "run.mcap"
+    with NdShArray("a", np.arange(4.0), "w", transport=team):
+        with Recorder(["a", "later"], path, **where) as recorder:
+            _wait_for_frames(recorder, "a", 1)
+            with NdShArray("later", np.arange(4.0), "w", transport=team):
+                _wait_for_frames(recorder, "later", 1)
+        assert recorder.error is None
 
 
 def test_files_are_split_without_losing_a_frame_and_the_oldest_go(tmp_path: Path) -> None:

@@ -204,17 +204,17 @@ def test_files_of_other_writers_are_read(tmp_path: Path) -> None:
             assert source.account.is_clean()
 
 
-def test_a_chunk_is_written_when_it_is_100_ms_old(tmp_path: Path) -> None:
+def test_a_chunk_is_written_when_it_is_50_ms_old(tmp_path: Path) -> None:
     path = tmp_path / "open.mcap"
     file = FileWriter(Output(str(path), False), None, "test")
     begun = time.monotonic()
     add_frames(file, [("a", np.zeros(3)), ("a", np.ones(3))])
     ended = time.monotonic()
-    assert 0 < file.flush_old(begun + 0.099) <= 0.1
+    assert 0 < file.flush_old(begun + 0.049) <= 0.05
     assert read_recording(path)[0] == []
-    file.flush_old(ended + 0.1)
+    file.flush_old(ended + 0.05)
     assert len(read_recording(path)[0]) == 2
-    assert file.flush_old(ended) == 0.1
+    assert file.flush_old(ended) == 0.05
     file.close()
     assert len(judged(path)["a"]) == 2
 

@@ -20,6 +20,8 @@ from recordings import BEGIN, SECOND, read_recording, same, some_frames, write_r
 from ndsharray import NdShArray, WriterExistsError
 from ndsharray.tools import cli
 from ndsharray.tools.record import Recorder
+from ndsharray.tools.recording import protobuf
+from ndsharray.tools.recording.messages import ARRAY, encode
 from ndsharray.tools.replay import Player, player
 from ndsharray.tools.replay.clock import PlayClock
 
@@ -129,6 +131,10 @@ def test_a_part_is_played(tmp_path: Path) -> None:
     for wrong in ({"start": -1.0}, {"start": 2.0, "end": 1.0}, {"rate": 0.0}):
         with pytest.raises(ValueError, match=r"rate|nothing from"):
             Player(path, **wrong)
+    with pytest.raises(ValueError, match="nothing to play"):
+        Player([])
+    with pytest.raises(LookupError, match="'camera' to be renamed"):
+        Player(path, rename={"camera": "other"})
     with pytest.raises(LookupError, match="no array 'b'"):
         Player(path, only=["b"])
 
@@ -149,7 +155,7 @@ def test_a_pause_and_steps(tmp_path: Path) -> None:
             for number in range(3):
                 replay.step()
                 assert reader.read(TIMEOUT)[1][0] == number
-            assert replay.status().frames == 3
+            _wait_for(lambda: replay.status().frames == 3)  # counted once it can be read
             assert replay.status().is_paused
             assert not reader.read(0.02)[0]
             replay.resume()
@@ -208,6 +214,51 @@ def test_messages_that_hold_no_array_are_passed_over(tmp_path: Path, capsys: Any
         writer.finish()
     assert cli.main(["replay", str(path)]) == 1
     assert "'/tf': a message of the schema ''" in capsys.readouterr().err
+
+
+def test_other_topics_get_no_array_and_hinder_none(tmp_path: Path) -> None:
+    """Their names may be none of an array's, or those of living ones."""
+    from mcap.writer import Writer
+
+    path = tmp_path / "other.mcap"
+    with path.open("wb") as stream:
+        writer = Writer(stream)
+        writer.start()
+        schema = writer.register_schema(ARRAY, "protobuf", protobuf.ARRAY_SCHEMA)
+        message = encode("a", np.ones(3), ARRAY, "rgb8", 1, BEGIN, BEGIN)
+        data = message.head + bytes(message.payload)
+        writer.add_message(writer.register_channel("a", "protobuf", schema), BEGIN, data, BEGIN)
+        for topic in ("", "x\0y", "living"):
+            writer.add_message(writer.register_channel(topic, "json", 0), BEGIN, b"{}", BEGIN)
+        writer.finish()
+    with NdShArray("living", np.zeros(2), "w") as living:
+        with Player(path) as replay, NdShArray("a", r_w="r") as reader:
+            replay.run()
+            assert reader.read()[1].tolist() == [1, 1, 1]
+        assert not living.closed
+    assert replay.status().skipped == 3
+
+
+def test_a_player_is_closed_in_the_middle_of_a_frame(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    write_recording(path, numbered(300))
+    for _ in range(20):
+        errors: list[BaseException] = []
+        replay = Player(path, rate=math.inf)
+
+        def run() -> None:
+            try:
+                replay.run()  # noqa: B023
+            except BaseException as error:
+                errors.append(error)  # noqa: B023
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        _wait_for(lambda: replay.status().frames > 5)  # noqa: B023
+        replay.close()
+        thread.join(TIMEOUT)
+        assert errors == []
+        assert all(writer.closed for writer in replay._writers.values())
 
 
 def test_a_player_that_falls_behind_slips_and_says_so(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_show_saves_and_overwrites_only_if_told(
         assert cli.main(["show", "camera", "--save", str(tmp_path / "x.png")]) == 2
         assert "is no picture: save it as .npy" in capsys.readouterr().err
         assert cli.main(["show", "camera", "--save", str(tmp_path / "no" / "x.npy")]) == 1
-        assert "No such file" in capsys.readouterr().err
+        assert "there is no folder" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["frame.npy", "frame.png"]
 
 

@@ -147,6 +147,21 @@ def test_a_page_may_ask_for_many_arrays_with_long_names() -> None:
 # --- frames
 
 
+def test_a_frame_is_waited_for_after_a_read_of_another_page_that_brought_none(name: str) -> None:
+    async def main() -> None:
+        feed = feeds.Feed(lambda: NdShArray(name, r_w="r"), 100.0)
+        other = asyncio.ensure_future(feed._read(0.05))
+        newer = asyncio.ensure_future(feed.newer(0))
+        await other
+        writer.write(np.arange(3))
+        frame = await asyncio.wait_for(newer, 20)
+        assert frame is not None
+        feed.close()
+
+    with NdShArray(name, r_w="w") as writer:
+        asyncio.run(main())
+
+
 def test_a_page_gets_the_frame_after_the_one_it_has(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,28 +179,6 @@ def test_a_page_gets_the_frame_after_the_one_it_has(
         assert time.monotonic() - begin < 5  # it came by itself, not at the end of the wait
         assert (newer["frame"], newer["missed"]) == (facts["frame"] + 1, 0)
         assert np.asarray(Image.open(io.BytesIO(data)))[100, 150] > 190
-
-
-def test_a_wait_outlasts_the_read_that_it_found_under_way(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main(writer: NdShArray) -> None:
-        feed = feeds.Feed(lambda: NdShArray(name, r_w="r"), 1000.0)
-        first = await feed.newer(0)
-        assert first is not None
-        earlier = asyncio.ensure_future(feed.newer(first.serial))
-        await asyncio.sleep(0)  # its read is under way
-        be_patient(monkeypatch, 10.0)
-        later = asyncio.ensure_future(feed.newer(first.serial))
-        assert await earlier is None
-        writer.write(np.ones(3))
-        newer = await later
-        assert newer is not None
-        assert newer.array.tolist() == [1, 1, 1]
-        feed.close()
-
-    with NdShArray(name, np.zeros(3), "w") as writer:
-        asyncio.run(main(writer))
 
 
 def test_one_rendering_serves_all_pages_with_the_same_look(

@@ -18,13 +18,13 @@ from ndsharray.tools.watch import _page
 SCREEN = Terminal(80, 24, 256, unicode=True, tty=True, cursor=True)
 
 
-def page_of(screen: Terminal) -> list[str]:
+def page_of(screen: Terminal, first: int = 0) -> list[str]:
     options = argparse.Namespace(
         names=[], transport=None, root=None, wait=False, json=False, window=5.0, count=None
     )
     meters = Meters(options, dead=True)
     try:
-        return _page(meters.update(), screen)
+        return _page(meters.update(), screen, first)
     finally:
         meters.close()
 
@@ -48,13 +48,24 @@ def test_what_does_not_fit_is_counted() -> None:
     writers = [NdShArray(f"camera {i:02}", np.zeros(3), "w") for i in range(30)]
     page = page_of(SCREEN._replace(columns=40, lines=12))
     assert len(page) == 12
-    assert page[-1] == "... 22 more"
+    assert page[-1] == "1 to 8 of 30: arrow keys"
+    assert page[3].startswith("camera 00")
+    page = page_of(SCREEN._replace(columns=40, lines=12, colours=0), first=99)
+    assert page[-1] == "23 to 30 of 30: arrow keys"
+    assert page[-2].split()[:2] == ["camera", "29"]
     assert max(width_of(re.sub(r"\x1b\[\d+m", "", line)) for line in page) <= 40
     for writer in writers:
         writer.close()
 
 
-def test_without_arrays_the_table_is_empty() -> None:
-    title, _, head = page_of(SCREEN)
+def test_without_arrays_the_page_says_so() -> None:
+    title, _, text = page_of(SCREEN._replace(colours=0))
     assert title.startswith("ndsharray  0 arrays")
-    assert "NAME" in head
+    assert text == "no arrays yet"
+
+
+def test_a_narrow_screen_keeps_name_state_and_rate() -> None:
+    with NdShArray("camera", np.zeros((720, 1280, 3), np.uint8), "w", slots=3) as camera:
+        camera.write(np.zeros((720, 1280, 3), np.uint8))
+        head = page_of(SCREEN._replace(columns=40, colours=0))[2]
+    assert head.split()[:3] == ["NAME", "STATE", "RATE"]

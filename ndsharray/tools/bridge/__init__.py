@@ -80,7 +80,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             metavar="MIB",
             help=f"of frames that wait, for each array (default: {MAX_MEMORY >> 20})",
         )
-        common(each)
+        common(each, wait=False)
 
 
 def run(options: argparse.Namespace) -> int:

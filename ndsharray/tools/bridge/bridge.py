@@ -6,7 +6,6 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ... import Transport, backends
@@ -92,7 +91,7 @@ class Bridge:
             raise ValueError("a bridge needs names to export or to import")
         self._engine = engine
         self.id = uuid.uuid4().hex[:16]
-        where = _one(transport, directory)
+        where = backends.at(transport, directory)
         lines = Lines(report or logging.getLogger("ndsharray.bridge").warning)
         self._mark = Mark(self.id, where)
 
@@ -121,18 +120,5 @@ class Bridge:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _one(transport: Transport | str | None, directory: str | os.PathLike[str] | None) -> Transport:
-    """Return the transport on which arrays are made."""
-    if isinstance(transport, Transport):
-        return transport
-    chosen = os.environ.get(backends.TRANSPORT_VARIABLE, "").strip()
-    return backends.at(transport or chosen or backends.DEFAULT, directory)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 
-from ..common import ToolError, common, emit, require
+from ..common import ToolError, as_json, emit, require
 from ..recording.typed import seconds
 from ..terminal import shown
 
@@ -31,8 +32,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--only", action="append", default=[], metavar="NAME", help="only this name or glob")
     add("--start", type=seconds, default=0.0, metavar="TIME", help="begin there: 90, 10min")
     add("--end", type=seconds, metavar="TIME", help="end there")
-    add("--fps", type=float, help="mp4: frames a second (default: as recorded)")
-    common(parser)
+    add("--fps", type=_per_second, help="mp4: frames a second (default: as recorded)")
+    as_json(parser)
+
+
+def _per_second(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import zipfile
+from contextlib import ExitStack
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .takes import Layout, Takes, file_name, stem_of
+from .takes import TIMES, Layout, Takes, file_names, stem_of
 
 __all__ = ["to_npy", "to_npz"]
 
+_OPEN = 100  # files that are written at once; systems allow some hundreds
 Written = list[tuple[str, int]]
 
 
@@ -27,14 +29,15 @@ def to_npz(takes: Takes, options: argparse.Namespace) -> Written:
     try:
         with zipfile.ZipFile(path, "w" if options.force else "x", allowZip64=True) as archive:
             for topic, layouts in takes.layouts.items():
+                key = _free_key(topic.replace("\0", "_"), archive)
                 if len(layouts) == 1:
                     layout = next(iter(layouts))
-                    with archive.open(f"{topic}.npy", "w", force_zip64=True) as member:
+                    with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
                         times = _stack(takes, topic, layout, layouts[layout], member)
                 else:
-                    times = _each(takes, topic, archive)
+                    times = _each(takes, topic, key, archive)
                 for name, values in zip(("time_ns", "log_time_ns"), times):
-                    with archive.open(f"{topic}.{name}.npy", "w") as member:
+                    with archive.open(f"{key}.{name}.npy", "w") as member:
                         _save(member, np.array(values, np.int64))
                 count += len(times[0])
     except FileExistsError:
@@ -43,6 +46,16 @@ def to_npz(takes: Takes, options: argparse.Namespace) -> Written:
         _remove(path)
         raise
     return [(path, count)]
+
+
+def _free_key(key: str, archive: zipfile.ZipFile) -> str:
+    """Return a name, or one like it, whose members no other array has."""
+    taken, free, count = set(archive.namelist()), key, 1
+    ends = ("", TIMES, ".log_time_ns", "/000000")
+    while any(f"{free}{end}.npy" in taken for end in ends):
+        count += 1
+        free = f"{key}-{count}"
+    return free
 
 
 def to_npy(takes: Takes, options: argparse.Namespace) -> Written:
@@ -58,23 +71,39 @@ def to_npy(takes: Takes, options: argparse.Namespace) -> Written:
             raise ValueError(f"{topic!r} changes its shape or dtype: --to npz holds such frames")
     folder = options.output or stem_of(options.paths[0])
     os.makedirs(folder, exist_ok=True)
-    written: Written = []
-    for topic, layouts in takes.layouts.items():
-        (layout, count), *_ = layouts.items()
-        path = os.path.join(folder, file_name(topic) + ".npy")
-        try:
-            with open(path, "wb" if options.force else "xb") as file:
-                times = _stack(takes, topic, layout, count, file)
-        except FileExistsError:
-            raise
-        except BaseException:
+    names = file_names(takes.layouts)
+    paths = {topic: os.path.join(folder, name + ".npy") for topic, name in names.items()}
+    topics = list(paths)
+    made: list[str] = []
+    try:
+        for first in range(0, len(topics), _OPEN):
+            some = {topic: paths[topic] for topic in topics[first : first + _OPEN]}
+            _write_some(takes, some, "wb" if options.force else "xb", made)
+    except BaseException:
+        for path in made:
             _remove(path)
-            raise
-        stamps = os.path.join(folder, file_name(topic) + ".time_ns.npy")
-        with open(stamps, "wb" if options.force else "xb") as file:
-            _save(file, np.array(times[0], np.int64))
-        written.append((path, count))
-    return written
+        raise
+    return [(path, sum(takes.layouts[topic].values())) for topic, path in paths.items()]
+
+
+def _write_some(takes: Takes, paths: dict[str, str], mode: str, made: list[str]) -> None:
+    """Write the files of some arrays, in one pass over the recording."""
+    own: dict[str, list[int]] = {topic: [] for topic in paths}
+    with ExitStack() as stack:
+        files: dict[str, IO[bytes]] = {}
+        for topic, path in paths.items():
+            files[topic] = stack.enter_context(open(path, mode))
+            made.append(path)
+            ((dtype, shape), count), *_ = takes.layouts[topic].items()
+            _header(files[topic], dtype, (count, *shape))
+        for frame in takes.frames(paths):
+            files[frame.topic].write(frame.values.payload)
+            own[frame.topic].append(frame.publish_time)
+    for topic, path in paths.items():
+        stamps = f"{path.removesuffix('.npy')}{TIMES}.npy"
+        with open(stamps, mode) as file:
+            made.append(stamps)
+            _save(file, np.array(own[topic], np.int64))
 
 
 def _stack(
@@ -84,18 +113,20 @@ def _stack(
     dtype, shape = layout
     _header(file, dtype, (count, *shape))
     own, logged = [], []
-    for frame in takes.frames(topic):
+    for frame in takes.frames([topic]):
         file.write(frame.values.payload)
         own.append(frame.publish_time)
         logged.append(frame.log_time)
     return own, logged
 
 
-def _each(takes: Takes, topic: str, archive: zipfile.ZipFile) -> tuple[list[int], list[int]]:
+def _each(
+    takes: Takes, topic: str, key: str, archive: zipfile.ZipFile
+) -> tuple[list[int], list[int]]:
     own: list[int] = []
     logged: list[int] = []
-    for frame in takes.frames(topic):
-        name = f"{topic}/{len(own):06}.npy"
+    for frame in takes.frames([topic]):
+        name = f"{key}/{len(own):06}.npy"
         with archive.open(name, "w", force_zip64=True) as member:
             _header(member, frame.values.dtype, frame.values.shape)
             member.write(frame.values.payload)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from types import TracebackType
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,10 @@ from ..recording.source import Source
 from ..recording.targets import fits
 from ..replay.feed import Frame, frames_of
 
-__all__ = ["Layout", "Takes", "file_name", "stem_of"]
+__all__ = ["TIMES", "Layout", "Takes", "file_names", "stem_of"]
+
+TIMES = ".time_ns"  # what an array's name gets that of its times by
+_LONGEST = 60  # characters of a file's name, before what is added
 
 Layout = tuple[np.dtype[Any], tuple[int, ...]]
 
@@ -52,12 +54,12 @@ class Takes:
             begun = self.times.get(frame.topic, (frame.log_time, 0))[0]
             self.times[frame.topic] = (begun, frame.log_time)
 
-    def frames(self, topic: str | None = None) -> Iterator[Frame]:
-        """Iterate over the frames of one array, or of all."""
+    def frames(self, topics: Collection[str] | None = None) -> Iterator[Frame]:
+        """Iterate over the frames of some arrays, or of all."""
 
         def wanted(name: str) -> bool:
-            if topic is not None:
-                return name == topic
+            if topics is not None:
+                return name in topics
             return not self._only or fits(name, self._only)
 
         raws = self._source.frames(self._from, self._to, wanted)
@@ -75,19 +77,23 @@ class Takes:
     def __enter__(self) -> Takes:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._source.close()
 
 
-def file_name(topic: str) -> str:
-    """Return an array's name as the name of a file: letters, digits, what is harmless."""
-    plain = re.sub(r"[^\w.+-]+", "_", topic).strip("._")
-    return plain or "array"
+def file_names(topics: Iterable[str]) -> dict[str, str]:
+    """Return each array's name as the name of a file: harmless, and no two the same."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()  # as systems see them that know no case
+    for topic in topics:
+        plain = re.sub(r"[^\w.+-]+", "_", topic).strip("._")[:_LONGEST] or "array"
+        name, count = plain, 1
+        while taken & {name.casefold(), f"{name}{TIMES}".casefold()}:
+            count += 1
+            name = f"{plain}-{count}"
+        taken |= {name.casefold(), f"{name}{TIMES}".casefold()}
+        names[topic] = name
+    return names
 
 
 def stem_of(path: str) -> str:

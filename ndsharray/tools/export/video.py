@@ -10,7 +10,7 @@ import subprocess
 
 from ..common import ToolError
 from ..recording.messages import picture_of
-from .takes import Layout, Takes, file_name, stem_of
+from .takes import Layout, Takes, file_names, stem_of
 
 __all__ = ["to_mp4"]
 
@@ -51,8 +51,9 @@ def to_mp4(takes: Takes, options: argparse.Namespace) -> list[tuple[str, int]]:
     folder = options.output or stem_of(options.paths[0])
     os.makedirs(folder, exist_ok=True)
     written = []
+    names = file_names(videos)
     for topic, (layout, pixels) in videos.items():
-        path = os.path.join(folder, file_name(topic) + ".mp4")
+        path = os.path.join(folder, names[topic] + ".mp4")
         if os.path.exists(path) and not options.force:
             raise FileExistsError(17, "is there already", path)
         fps = options.fps or _fps(takes, topic)
@@ -88,7 +89,7 @@ def _encode(takes: Takes, topic: str, command: list[str]) -> None:
         assert process.stdin is not None
         assert process.stderr is not None
         try:
-            for frame in takes.frames(topic):
+            for frame in takes.frames([topic]):
                 process.stdin.write(frame.values.payload)
             process.stdin.close()
         except BrokenPipeError:

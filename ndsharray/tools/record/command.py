@@ -14,6 +14,8 @@ from ..common import ToolError, duration, human, rate, select, stop_on_signals
 from ..recording.keyboard import listen
 from ..recording.progress import Progress
 from ..recording.source import SUFFIX
+from ..terminal import aligned, shown
+from .files import Limit
 from .recorder import Recorder, Statistics
 
 __all__ = ["record"]
@@ -32,17 +34,21 @@ def record(options: argparse.Namespace) -> int:
             recorder = _recorder(names, options)
         except (ValueError, FileExistsError) as error:
             raise ToolError(str(error), 2) from None
+        except Limit as error:
+            raise ToolError(str(error), _LOST) from None
         with recorder:
-            shown = _Shown(recorder, progress, options.newest)
-            with _snapshots(recorder, progress, options.snapshot):
-                end = time.monotonic() + (options.duration or float("inf"))
+            report = _Shown(recorder, progress, options.newest)
+            with _snapshots(recorder, progress, options.snapshot) as failed:
+                past = float("inf") if options.duration is None else options.duration
+                end = time.monotonic() + past
                 while not stop.wait(min(_POLL, end - time.monotonic())):
                     if recorder.wait(0) or time.monotonic() >= end:
                         break
                     if progress.is_due():
-                        shown.show()
-        shown.show()
-    return _finish(recorder, progress, options)
+                        report.show()
+        report.show()
+    code = _finish(recorder, progress, options)
+    return _LOST if failed else code
 
 
 def _recorder(names: list[str], options: argparse.Namespace) -> Recorder:
@@ -84,11 +90,18 @@ class _Shown:
                 self._warned.add(each.name)
                 self._progress.note(f"{each.name}: {each.warning}")
         was = {each.name: each.nbytes for each in before.arrays}
-        lines = [
-            f"{each.name}  in {rate((each.nbytes - was.get(each.name, 0)) / past)}"
-            f"  frames {each.frames}  {self._lost} {each.lost}"
-            for each in now.arrays
-        ]
+        lines = aligned(
+            [
+                [
+                    shown(each.name),
+                    f"in {rate((each.nbytes - was.get(each.name, 0)) / past)}",
+                    f"frames {each.frames}",
+                    f"{self._lost} {each.lost}",
+                ]
+                for each in now.arrays
+            ],
+            right=(1, 2, 3),
+        )
         speed_in = (now.nbytes - before.nbytes) / past
         speed_out = max(now.written - before.written, 0) / past
         held = now.held_seconds
@@ -103,10 +116,13 @@ class _Shown:
 
 
 @contextmanager
-def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) -> Iterator[None]:
-    """Write a snapshot at each SIGUSR1 and each Enter, as long as the block lasts."""
+def _snapshots(
+    recorder: Recorder, progress: Progress, seconds: float | None
+) -> Iterator[list[Exception]]:
+    """Write a snapshot at each SIGUSR1 and each Enter; yield a list of what went wrong."""
+    failed: list[Exception] = []
     if seconds is None:
-        yield
+        yield failed
         return
     wishes: queue.SimpleQueue[bool] = queue.SimpleQueue()  # whose put a signal handler may call
 
@@ -114,8 +130,11 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
         while wishes.get():
             try:
                 progress.note(f"wrote {recorder.snapshot()}")
-            except (OSError, LookupError) as error:
+            except LookupError as error:
                 progress.note(f"no snapshot: {error}")
+            except Exception as error:  # a full disk, mostly; the next one may have room
+                failed.append(error)
+                progress.note(f"no whole snapshot: {error}")
 
     number, before = getattr(signal, "SIGUSR1", None), None  # Windows has none
     if number is not None:
@@ -129,7 +148,7 @@ def _snapshots(recorder: Recorder, progress: Progress, seconds: float | None) ->
 
     listen(obey)
     try:
-        yield
+        yield failed
     finally:
         if number is not None:
             signal.signal(number, before)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ..common import human
 from ..recording.messages import Message
 from ..recording.output import FULL, Output, Reserve
 from ..recording.source import SUFFIX
@@ -71,6 +75,8 @@ class Files:
     ------
     FileExistsError
         If there is something, and `force` does not allow to replace it.
+    Limit
+        If the disk is full already.
     """
 
     def __init__(
@@ -90,24 +96,30 @@ class Files:
         self._count = self._events = 0
         self._lost_before: dict[str, int] = {}
         self._begun = 0  # log time of the file's first message
-        self._checked_at, self._checked_size = 0.0, 0
+        self._checked_at, self._checked_size, self._allowed = 0.0, 0, 0
         if limits.splits:
             self._take_folder()
-        self._file = self._open()
+        with self._full_is_a_limit():
+            self._file = self._open()
 
     def _take_folder(self) -> None:
+        if os.path.exists(self._folder) and not os.path.isdir(self._folder):
+            raise FileExistsError(f"{self._folder!r} is no folder, which several files need")
         os.makedirs(self._folder, exist_ok=True)
-        there = sorted(name for name in os.listdir(self._folder) if name.endswith(SUFFIX))
+        there = [name for name in os.listdir(self._folder) if name.endswith(SUFFIX)]
         if there and not self._force:
             raise FileExistsError(f"{self._folder!r} has recordings already; --force replaces them")
-        for name in there:
+        ours = re.compile(re.escape(self._stem()) + r"-\d{5,}" + re.escape(SUFFIX))
+        for name in filter(ours.fullmatch, there):  # others may have been put there
             os.unlink(os.path.join(self._folder, name))
+
+    def _stem(self) -> str:
+        return os.path.basename(os.path.abspath(self._folder))
 
     def _open(self) -> FileWriter:
         path = self._path
         if self._limits.splits:
-            base = os.path.basename(os.path.abspath(self._folder))
-            path = os.path.join(self._folder, f"{base}-{self._count:05}{SUFFIX}")
+            path = os.path.join(self._folder, f"{self._stem()}-{self._count:05}{SUFFIX}")
             self._count += 1
         try:
             output = Output(path, self._force)
@@ -119,7 +131,7 @@ class Files:
             file = FileWriter(output, reserve, library())
             file.add_metadata("ndsharray.recording", self._about)
         except BaseException:
-            output.close()
+            output.abandon()
             if reserve is not None:
                 reserve.release()
             raise
@@ -148,7 +160,7 @@ class Files:
         OSError
             If the disk fails.
         """
-        try:
+        with self._full_is_a_limit():
             if isinstance(item, Event):
                 self._events += 1  # a name of its own: some readers join records of one name
                 self._file.add_metadata(f"ndsharray.event {self._events}", _text_of(item))
@@ -159,15 +171,16 @@ class Files:
             if not self._begun:
                 self._begun = item.log_time
             self._file.add(item, topic_of(item))
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            raise Limit(f"the disk is full: {self._folder!r} ({error.strerror})") from None
 
     def flush_old(self) -> float:
         """Write what is old enough; return the seconds until there is more."""
-        try:
+        with self._full_is_a_limit():
             return self._file.flush_old(time.monotonic())
+
+    @contextmanager
+    def _full_is_a_limit(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -188,18 +201,19 @@ class Files:
             os.unlink(self._names.popleft())
 
     def _check_room(self, size: int) -> None:
-        if not self._limits.min_free:
+        """Look at the free room, before what was there at the last look can be used up."""
+        least = self._limits.min_free
+        if not least:
             return
         now = time.monotonic()
         grown = self.size + size - self._checked_size
-        if grown < _CHECK_BYTES and now < self._checked_at + _CHECK_SECONDS:
+        if grown < self._allowed and now < self._checked_at + _CHECK_SECONDS:
             return
+        free = _free(self._folder) - self._file.pending
+        if free - size < least:
+            raise Limit(f"{human(free)} are left on the disk, and --min-free keeps {human(least)}")
         self._checked_at, self._checked_size = now, self.size
-        free = _free(self._folder)
-        if free - size < self._limits.min_free:
-            raise Limit(
-                f"the disk has {free:,} bytes left, and --min-free keeps {self._limits.min_free:,}"
-            )
+        self._allowed = min(free - least, _CHECK_BYTES)
 
     def _finish(self) -> None:
         """Close the file, with its account."""
@@ -224,10 +238,13 @@ class Files:
 
         Raises
         ------
+        Limit
+            If its last frames have no room.
         OSError
             If its end cannot be written.
         """
-        self._finish()
+        with self._full_is_a_limit():
+            self._finish()
 
 
 def _text_of(event: Event) -> dict[str, str]:
@@ -240,6 +257,4 @@ def _text_of(event: Event) -> dict[str, str]:
 
 
 def _free(folder: str) -> int:
-    import shutil
-
     return shutil.disk_usage(folder).free

@@ -113,6 +113,11 @@ class Intake:
         return self._thread.is_alive()
 
     @property
+    def is_awaiting(self) -> bool:
+        """Whether its array has not come yet."""
+        return self._state == "absent" and self._reader.writer_state == "absent"
+
+    @property
     def slots(self) -> int:
         """How many frames the writer keeps."""
         return info(self._name, transport=self._transport).slots

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
-from types import TracebackType
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ... import Transport, arrays
+from ... import Transport, arrays, backends
+from ..._registry.inspection import transports
 from ..recording.budget import Budget
 from ..recording.messages import ENCODINGS
-from ..recording.targets import fits, is_glob, transport_by_default, transport_of
+from ..recording.targets import fits, is_glob
 from .files import Files, Limits
 from .intake import Intake
 from .sink import Sink
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ArrayStatistics", "Recorder", "Statistics"]
 
 _SCAN = 0.5  # seconds between two looks for arrays that have come
+_LOOK = 0.1  # and for the end
 
 
 class Recorder:
@@ -63,7 +64,7 @@ class Recorder:
         Replace what is there.
     transport : Transport or str, optional
         Where the arrays are; default: all known transports.
-    directory : str, optional
+    directory : str or path, optional
         The root of the arrays.
 
     Raises
@@ -100,11 +101,13 @@ class Recorder:
         encoding: str = "rgb8",
         force: bool = False,
         transport: Transport | str | None = None,
-        directory: str | None = None,
+        directory: str | os.PathLike[str] | None = None,
     ) -> None:
         self._patterns, self._exclude = list(names), list(exclude)
         limits = Limits(split_size, split_seconds, keep, min_free)
         _check(self._patterns, encoding, limits, snapshot)
+        if max_memory < 1 or (frames is not None and frames < 1):
+            raise ValueError("max_memory and frames are 1 or more")
         self._newest, self._most, self._colours = newest, frames, encoding
         self._transport, self._directory = transport, directory
         self._budget = Budget(max_memory)
@@ -119,8 +122,8 @@ class Recorder:
             "begun_ns": str(self._begun_ns),
         }
 
-        def open_files(at: str) -> Files:
-            return Files(at, limits, self._losses, about, force)
+        def open_files(at: str, losses: Callable[[], Mapping[str, int]] = self._losses) -> Files:
+            return Files(at, limits, losses, about, force)
 
         self._sink = Sink(os.fspath(path), open_files, self._budget, snapshot)
         try:
@@ -135,24 +138,25 @@ class Recorder:
     # --- arrays that come
 
     def _watch(self) -> None:
-        while not self._over.wait(_SCAN if self._globs() else 0.1):
-            if self._globs():
+        due = time.monotonic() + _SCAN
+        while not self._over.wait(_LOOK):
+            if time.monotonic() >= due:
                 self._scan()
+                due = time.monotonic() + _SCAN
             if self._sink.error is not None or self._all_have_ended():
                 self._over.set()
 
-    def _globs(self) -> list[str]:
-        return [pattern for pattern in self._patterns if is_glob(pattern)]
-
     def _scan(self) -> None:
-        there = arrays(transport=self._transport, directory=self._directory)
-        for info in there:
-            if info.state in ("live", "killed") and self._is_wanted(info.name):
-                self._add(info.name, transport_of(info, self._transport))
+        places = {(t.name, t.root): t for t in transports(self._transport, self._directory)}
+        for place in places.values():
+            for info in arrays(transport=place):
+                if info.state in ("live", "killed") and self._is_wanted(info.name):
+                    self._add(info.name, place)
         known = {name for name, _, _ in self._intakes}
         for name in self._patterns:  # a reader may come before its writer
-            if name not in self._globs() and name not in known:
-                self._add(name, transport_by_default(self._transport, self._directory))
+            if not is_glob(name) and name not in known and self._is_wanted(name):
+                place = backends.at(self._transport, self._directory)
+                self._add(name, places.get((place.name, place.root), place))
 
     def _is_wanted(self, name: str) -> bool:
         return fits(name, self._patterns) and not fits(name, self._exclude)
@@ -162,6 +166,7 @@ class Recorder:
         with self._lock:
             if key in self._intakes or self._over.is_set():
                 return
+            self._give_up_waiting(name)
             names = {intake.topic for intake in self._intakes.values()}
             topic = name if name not in names else f"{name} ({transport.name})"
             intake = Intake(
@@ -177,6 +182,14 @@ class Recorder:
             )
             self._intakes[key] = intake
         intake.start()
+
+    def _give_up_waiting(self, name: str) -> None:
+        """Let go of a name that was awaited, as its array has come on another transport."""
+        for key, intake in list(self._intakes.items()):
+            if key[0] == name and intake.is_awaiting:
+                intake.stop(0)
+                intake.join()
+                del self._intakes[key]
 
     def _all_have_ended(self) -> bool:
         intakes = list(self._intakes.values())
@@ -255,12 +268,7 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 from ..recording.budget import Budget
 from ..recording.messages import Message
+from .intake import Event
 
 __all__ = ["Ring"]
 
+_MOST_EVENTS = 1000
 _SHARE = 0.75  # of the memory; the rest is for what comes while a file is written
 
 
@@ -26,10 +28,17 @@ class Ring:
     def __init__(self, seconds: float, budget: Budget) -> None:
         self._seconds, self._budget = seconds, budget
         self._messages: deque[Message] = deque()
+        self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self._nbytes = 0
 
-    def put(self, message: Message) -> None:
-        """Keep a frame, and let the oldest ones go."""
+    def put(self, item: Message | Event) -> None:
+        """Keep a frame or an event, and let the oldest ones go."""
+        if isinstance(item, Event):
+            self._events.append(item)
+        else:
+            self._keep(item)
+
+    def _keep(self, message: Message) -> None:
         self._messages.append(message)
         self._nbytes += message.nbytes
         since = message.log_time - int(self._seconds * 1e9)
@@ -46,6 +55,22 @@ class Ring:
             return 0.0
         return (self._messages[-1].log_time - self._messages[0].log_time) / 1e9
 
-    def messages(self) -> list[Message]:
-        """Return what it holds, the oldest first."""
-        return list(self._messages)
+    def items(self) -> list[Message | Event]:
+        """Return what it holds, the oldest first; no events from before its frames."""
+        since = self._messages[0].log_time if self._messages else 0
+        events = [event for event in self._events if event.time_ns >= since]
+        return sorted([*self._messages, *events], key=_time_of)
+
+    def losses(self) -> Counter[str]:
+        """Return how many frames of each topic are missing between those that it holds."""
+        lost: Counter[str] = Counter()
+        last: dict[str, int] = {}
+        for message in self._messages:
+            gap = message.sequence - last.get(message.topic, message.sequence) - 1
+            lost[message.topic] += max(gap, 0)  # another writer begins at 1 again
+            last[message.topic] = message.sequence
+        return lost
+
+
+def _time_of(item: Message | Event) -> int:
+    return item.time_ns if isinstance(item, Event) else item.log_time

@@ -39,7 +39,7 @@ class Sink:
     path : str
         Where the recording goes; what snapshots are named after.
     open_files : callable
-        Opens the files of a recording at a path.
+        Opens the files of a recording at a path; for a snapshot it gets what its losses are.
     budget : Budget
         The memory of what waits.
     seconds : float, optional
@@ -56,7 +56,7 @@ class Sink:
     def __init__(
         self,
         path: str,
-        open_files: Callable[[str], Files],
+        open_files: Callable[..., Files],
         budget: Budget,
         seconds: float | None,
     ) -> None:
@@ -149,8 +149,7 @@ class Sink:
 
     def _take(self, item: Message | Event) -> None:
         if self._ring:
-            if isinstance(item, Message):
-                self._ring.put(item)
+            self._ring.put(item)
             return
         files = self._files
         assert files is not None
@@ -170,22 +169,24 @@ class Sink:
     def _write_snapshot(self, wish: _Snapshot) -> None:
         try:
             assert self._ring is not None
-            messages = self._ring.messages()
-            if not messages:
+            items, losses = self._ring.items(), self._ring.losses()
+            if not losses:
                 raise LookupError("there is no frame yet")
             stem = self._path.removesuffix(SUFFIX) + time.strftime("-%Y%m%d-%H%M%S")
             path, count = stem + SUFFIX, 1
             while os.path.exists(path):
                 count += 1
                 path = f"{stem}-{count}{SUFFIX}"
-            files = self._open_files(path)
+            files = self._open_files(path, lambda: losses)
             try:
-                for message in messages:
-                    files.put(message)
+                for item in items:
+                    files.put(item)
             finally:
-                files.close()
                 self._snapshots.append(path)
-                self._snapshot_bytes += files.size
+                try:
+                    files.close()
+                finally:
+                    self._snapshot_bytes += files.size
             wish.path = path
         except BaseException as error:
             wish.error = error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import NdShArrayError
+from ..common import duration, plural
 from ..recording.budget import Budget
 from .intake import Intake
 from .sink import Sink
@@ -111,13 +112,14 @@ def _warning(intake: Intake, rate: float) -> str:
     if intake.longest_gap:
         enough = slots + intake.longest_gap
         return (
-            f"lost up to {intake.longest_gap} frames in a row; slots={enough} would have kept them"
+            f"lost up to {plural(intake.longest_gap, 'frame')} in a row; "
+            f"slots={enough} would have kept them"
         )
     # Besides those that come meanwhile: the one that is read, and the one that is written.
     needed = int(rate * intake.longest_delay) + 2
     if needed <= max(slots, 3):
         return ""
     return (
-        f"its writer keeps {slots} frames, which is too few for the next such stall: a frame was "
-        f"read {intake.longest_delay:.2g} s after its write, at {rate:.3g} Hz; take slots={needed}"
+        f"a frame was read {duration(intake.longest_delay)} after its write, at {rate:.3g} Hz: "
+        f"the writer's {slots} slots do not reach over the next such stall, slots={needed} do"
     )

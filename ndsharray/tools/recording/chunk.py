@@ -5,21 +5,35 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, Metadata, Schema
-from mcap.stream_reader import get_chunk_data_stream
+from mcap.records import Channel, Metadata, Schema
 
-__all__ = ["HEAD", "MESSAGE_FIXED", "UNREADABLE", "Catalogue", "Damaged", "Raw", "unpack"]
+from .decompress import decompressed
+
+__all__ = [
+    "CHUNK_FIXED",
+    "HEAD",
+    "IN_CHUNKS",
+    "MESSAGE_FIXED",
+    "UNREADABLE",
+    "Catalogue",
+    "Damaged",
+    "Raw",
+    "count_messages",
+    "unpack",
+]
 
 HEAD = struct.Struct("<BQ")  # of a record: what it is, and its length after this
 MESSAGE_FIXED = struct.Struct("<HIQQ")
-_CHUNK_FIXED = struct.Struct("<QQQII")  # up to the length of the compression's name
-# What the mcap package, its compressors and Python make of bytes that are no record.
+CHUNK_FIXED = struct.Struct("<QQQII")  # up to the length of the compression's name
+IN_CHUNKS = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE)
+_PRIVATE = 0x80  # from here on records are of a program's own kind, and others pass them over
+# What the mcap package and Python make of bytes that are no record.
 UNREADABLE = (McapError, struct.error, ValueError, LookupError, OverflowError, MemoryError)
 
 
@@ -68,8 +82,14 @@ class Catalogue:
         elif opcode == Opcode.METADATA:
             self.metadata.append(Metadata.read(stream))
 
-    def messages(self, records: memoryview) -> Iterator[Raw]:
-        """Iterate over the messages among the records of a chunk.
+    def topics(self, schemas: Container[str]) -> set[str]:
+        """Return the topics of channels whose schema has one of these names."""
+        named = {id: schema.name for id, schema in self.schemas.items()}
+        channels = self.channels.values()
+        return {each.topic for each in channels if named.get(each.schema_id, "") in schemas}
+
+    def messages(self, records: memoryview) -> Iterator[Raw | None]:
+        """Iterate over the messages among the records of a chunk; None: of an unknown channel.
 
         Raises
         ------
@@ -81,11 +101,14 @@ class Catalogue:
                 channel_id, sequence, log_time, publish_time = MESSAGE_FIXED.unpack(
                     body[: MESSAGE_FIXED.size]
                 )
-                channel = self.channels[channel_id]
+                channel = self.channels.get(channel_id)
+                if channel is None:  # whose record is damaged
+                    yield None
+                    continue
                 schema = self.schemas.get(channel.schema_id)
                 data = body[MESSAGE_FIXED.size :]
                 yield Raw(channel, schema, sequence, log_time, publish_time, data)
-            else:
+            elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
                 self.learn(opcode, body)
 
 
@@ -99,16 +122,14 @@ def unpack(body: memoryview, is_torn: bool) -> memoryview:
     Exception
         One of `UNREADABLE`.
     """
-    start, end, size, crc, name = _CHUNK_FIXED.unpack(body[: _CHUNK_FIXED.size])
-    at = _CHUNK_FIXED.size + name
-    compression = str(body[_CHUNK_FIXED.size : at], "utf-8")
+    _, _, size, crc, name = CHUNK_FIXED.unpack(body[: CHUNK_FIXED.size])
+    at = CHUNK_FIXED.size + name
+    compression = str(body[CHUNK_FIXED.size : at], "utf-8")
     records = body[at + 8 :]
     if compression:
-        packed = Chunk(compression, bytes(records), end, start, crc, size)
-        stream, length = get_chunk_data_stream(packed)
-        records = memoryview(stream.read(length))
+        records = decompressed(compression, records, size, is_torn)
     if not is_torn and crc and zlib.crc32(records) != crc:
-        raise Damaged("its checksum differs", _count(records))
+        raise Damaged("its checksum differs", count_messages(records))
     return records
 
 
@@ -117,13 +138,13 @@ def _records(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     while at < len(data):
         opcode, length = HEAD.unpack(data[at : at + HEAD.size])
         body = data[at + HEAD.size : at + HEAD.size + length]
-        if len(body) < length or opcode not in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
+        if len(body) < length or not (opcode in IN_CHUNKS or opcode >= _PRIVATE):
             raise ValueError("a record that is not whole")
         yield opcode, body
         at += HEAD.size + length
 
 
-def _count(records: memoryview) -> int:
+def count_messages(records: memoryview) -> int:
     """Return how many messages there seem to be."""
     count = 0
     try:

@@ -1,7 +1,8 @@
 """One MCAP file, whole or not: its chunks, and the messages of each.
 
 The ``mcap`` package reads the summary of a file that was closed. A file without one is walked
-through, record by record, as far as it goes. A chunk is checked when it is read.
+through, record by record, and after a damaged one from the next chunk on. A chunk is checked when
+it is read.
 """
 
 from __future__ import annotations
@@ -10,20 +11,41 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.reader import SeekingReader
+from mcap.records import Attachment
 
-from .chunk import HEAD, MESSAGE_FIXED, UNREADABLE, Catalogue, Damaged, Raw, unpack
+from .chunk import (
+    CHUNK_FIXED,
+    HEAD,
+    IN_CHUNKS,
+    MESSAGE_FIXED,
+    UNREADABLE,
+    Catalogue,
+    Damaged,
+    Raw,
+    count_messages,
+    unpack,
+)
+from .resync import CHUNK_HEAD, is_chunk, next_chunk
 from .summary import MAGIC
 
 __all__ = ["ChunkPlace", "NotAFile", "RecordingFile"]
 
 _TIMES = struct.Struct("<QQ")
 _FOOTER = struct.Struct("<BQQQI")
-_CRC = 4  # bytes of a checksum
+_CRC = _DATA_END = 4  # bytes of a checksum, which is all of the end of the data
+_UNCOMPRESSED = HEAD.size + CHUNK_FIXED.size + 8  # bytes of a chunk before its records
+_WINDOW = 1 << 20  # bytes that are read at once, to be checked
 _LARGEST_SMALL = 1 << 26  # bytes of a record other than a chunk; more is a damaged length
+
+
+class _TooShort(Exception):
+    """The file ends before a record does."""
 
 
 class NotAFile(ValueError):
@@ -56,10 +78,10 @@ class RecordingFile:
         Its schemas, channels and metadata, as far as they are known; chunks may bring more.
     is_whole : bool
         Whether the file was closed.
-    problem : str
-        Why the file could not be read to its end; "" if it was.
-    rest : int
-        Bytes after the last record that could be read.
+    problems : list of str
+        What is not whole: a file that was not closed, records that cannot be read.
+    damaged : int
+        Messages of chunks that could not be found as such.
 
     Raises
     ------
@@ -72,7 +94,9 @@ class RecordingFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.chunks: list[ChunkPlace] = []
-        self.is_whole, self.problem, self.rest = False, "", 0
+        self.is_whole, self.damaged = False, 0
+        self.problems: list[str] = []
+        self._attachments: list[tuple[int, int]] = []
         self.catalogue = Catalogue()
         self._file = open(path, "rb", buffering=0)
         try:
@@ -109,11 +133,12 @@ class RecordingFile:
             return False  # messages outside of chunks, if any
         self.catalogue.schemas.update(summary.schemas)
         self.catalogue.channels.update(summary.channels)
-        self.catalogue.metadata, self.is_whole = found, True
+        self.catalogue.metadata = found
         for index in summary.chunk_indexes:
             times = index.message_start_time, index.message_end_time
             place = index.chunk_start_offset, index.chunk_length
             self.chunks.append(ChunkPlace(*times, *place, Opcode.CHUNK))
+        self._attachments = [(index.offset, index.length) for index in summary.attachment_indexes]
         self.chunks.sort(key=lambda chunk: chunk.offset)
         return True
 
@@ -125,52 +150,90 @@ class RecordingFile:
         opcode, _, start, _, crc = _FOOTER.unpack(tail[: _FOOTER.size])
         if opcode != Opcode.FOOTER or not 0 < start < self.size:
             return False
-        covered = self._read(start, self.size - start - len(MAGIC) - _CRC)
-        return not crc or zlib.crc32(covered) == crc
+        if not crc:
+            return True
+        found, end = 0, self.size - len(MAGIC) - _CRC
+        for at in range(start, end, _WINDOW):
+            found = zlib.crc32(self._read(at, min(_WINDOW, end - at)), found)
+        return bool(found == crc)
 
     def _walk(self) -> None:
-        """Find the records one after the other, up to the file's end or the first that is none."""
+        """Find the records one after the other; after damage, from the next chunk on."""
         at = len(MAGIC)
-        while at < self.size:
-            head = self._read(at, HEAD.size)
-            if len(head) < HEAD.size:
-                self._stop_at(at, "the file ends in the middle of a record")
-                return
-            opcode, length = HEAD.unpack(head)
-            end = at + HEAD.size + length
-            if opcode == Opcode.DATA_END:
-                self.is_whole = True
-                return
+        while at < self.size and not self.is_whole:
             try:
-                self._note(opcode, at, length)
+                at = self._note(at)
+            except _TooShort:
+                at = self._pass_over(at, "the file ends in the middle of a record")
             except UNREADABLE as error:
-                self._stop_at(at, f"a record that cannot be read ({error or type(error).__name__})")
-                return
-            if end > self.size:
-                self._stop_at(at, "the file ends in the middle of a record")
-                return
-            at = end
-        self.problem = "the file was not closed"
+                why = f"a record that cannot be read ({error or type(error).__name__})"
+                at = self._pass_over(at, why)
+        if not self.is_whole and not self.problems:
+            self.problems.append("the file was not closed")
 
-    def _stop_at(self, at: int, problem: str) -> None:
-        self.problem, self.rest = f"{problem}, at byte {at}", self.size - at
+    def _pass_over(self, at: int, problem: str) -> int:
+        """Note a record that is damaged; return where the next chunk is, or the file's end."""
+        following = next_chunk(self._read, at + 1, self.size)
+        self.problems.append(f"{problem}, at byte {at}")
+        self.damaged += self._count(at, following)
+        return following
 
-    def _note(self, opcode: int, at: int, length: int) -> None:
-        whole = HEAD.size + length
+    def _count(self, at: int, end: int) -> int:
+        """Return how many messages a damaged message or chunk seems to hold."""
+        opcode = self._read(at, 1)[:1]
+        if opcode == bytes([Opcode.MESSAGE]):
+            return 1
+        count, at = 0, at + _UNCOMPRESSED
+        while opcode == bytes([Opcode.CHUNK]) and at + HEAD.size <= end:
+            inner, length = HEAD.unpack(self._read(at, HEAD.size))
+            at += HEAD.size + length
+            if inner not in IN_CHUNKS or at > end:
+                break
+            count += inner == Opcode.MESSAGE
+        return count
+
+    def _note(self, at: int) -> int:
+        """Note a record; return where the next one begins.
+
+        Raises
+        ------
+        _TooShort
+            If the file ends before it does.
+        Exception
+            One of `UNREADABLE`, if it is none.
+        """
+        head = self._read(at, CHUNK_HEAD)
+        if len(head) < HEAD.size:
+            raise _TooShort
+        opcode, length = HEAD.unpack(head[: HEAD.size])
+        whole: int = HEAD.size + length
+        body = head[HEAD.size :]
+        is_torn = at + whole > self.size
         if opcode == Opcode.CHUNK:
-            times = _TIMES.unpack(self._read(at + HEAD.size, _TIMES.size))
-            self.chunks.append(ChunkPlace(times[0], times[1], at, whole, opcode))
+            if len(head) < CHUNK_HEAD and is_torn:
+                raise _TooShort
+            if not is_chunk(head):
+                raise ValueError("a chunk whose lengths differ")
+            start, end = _TIMES.unpack(body[: _TIMES.size])
+            self.chunks.append(ChunkPlace(start, end, at, whole, opcode))
+            if is_torn:
+                self.problems.append(f"the file ends in the middle of a record, at byte {at}")
+        elif is_torn:
+            raise _TooShort
         elif opcode == Opcode.MESSAGE:
-            fixed = self._read(at + HEAD.size, MESSAGE_FIXED.size)
-            log_time = MESSAGE_FIXED.unpack(fixed)[2]
+            log_time = MESSAGE_FIXED.unpack(body[: MESSAGE_FIXED.size])[2]
             self.chunks.append(ChunkPlace(log_time, log_time, at, whole, opcode))
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.METADATA):
             if length > _LARGEST_SMALL:
                 raise ValueError(f"{length} bytes long")
-            if at + whole <= self.size:
-                self.catalogue.learn(opcode, self._read(at + HEAD.size, length))
-        elif not (Opcode.HEADER <= opcode <= Opcode.DATA_END or opcode >= 0x80):
+            self.catalogue.learn(opcode, self._read(at + HEAD.size, length))
+        elif opcode == Opcode.ATTACHMENT:
+            self._attachments.append((at, whole))
+        elif opcode == Opcode.DATA_END and length == _DATA_END:
+            self.is_whole = True
+        elif not (Opcode.HEADER <= opcode < Opcode.DATA_END or opcode >= 0x80):
             raise ValueError(f"of the unknown kind {opcode}")
+        return min(at + whole, self.size)
 
     # --- reading chunks
 
@@ -188,8 +251,8 @@ class RecordingFile:
             at += count
         return buffer
 
-    def messages(self, place: ChunkPlace) -> tuple[list[Raw], str]:
-        """Return a chunk's messages, and what is wrong with the rest of it ("": nothing).
+    def messages(self, place: ChunkPlace) -> tuple[list[Raw], int, bool]:
+        """Return a chunk's messages, how many are of unknown channels, and whether one is torn.
 
         Raises
         ------
@@ -197,22 +260,40 @@ class RecordingFile:
             If its bytes are not those that were written.
         """
         try:
-            record = self._read(place.offset, place.length)
-            opcode, length = HEAD.unpack(record[: HEAD.size])
-            is_torn = len(record) < place.length
+            head = self._read(place.offset, HEAD.size)
+            opcode, length = HEAD.unpack(head)
             if opcode != place.opcode or (length + HEAD.size != place.length):
                 raise ValueError("something else is there")
-            body = record[HEAD.size :]
-            body = record if opcode == Opcode.MESSAGE else unpack(body, is_torn)
+            record = self._read(place.offset, place.length)
+            is_torn = len(record) < place.length
+            body = record if opcode == Opcode.MESSAGE else unpack(record[HEAD.size :], is_torn)
         except Damaged:
             raise
         except UNREADABLE as error:
             raise Damaged(str(error) or type(error).__name__, 0) from None
-        raws: list[Raw] = []
+        found: list[Raw | None] = []
+        ends_torn = False
         try:
-            raws.extend(self.catalogue.messages(body))
+            found.extend(self.catalogue.messages(body))
         except UNREADABLE as error:
             if not is_torn:
-                raise Damaged(str(error) or type(error).__name__, len(raws)) from None
-            return raws, "a frame that is not whole"
-        return raws, ""
+                why = str(error) or type(error).__name__
+                raise Damaged(why, count_messages(body)) from None
+            ends_torn = True
+        raws = [raw for raw in found if raw is not None]
+        return raws, len(found) - len(raws), ends_torn
+
+    def attachments(self, note: Callable[[str], None]) -> Iterator[Attachment]:
+        """Iterate over the attachments that are whole; `note` gets a line for each other one."""
+        for offset, length in self._attachments:
+            record = self._read(offset, length)
+            try:
+                opcode, size = HEAD.unpack(record[: HEAD.size])
+                crc = int.from_bytes(record[-_CRC:], "little")
+                body = record[HEAD.size :]
+                is_intact = not crc or zlib.crc32(body[:-_CRC]) == crc
+                if (opcode, size + HEAD.size) != (Opcode.ATTACHMENT, length) or not is_intact:
+                    raise ValueError("its checksum differs")
+                yield Attachment.read(ReadDataStream(io.BytesIO(body)))
+            except UNREADABLE as error:
+                note(f"{self.path!r}: a damaged attachment at byte {offset} ({error})")

@@ -16,12 +16,12 @@ _SMALL = 64 * 1024  # bytes; below, joining parts costs less than a part of its 
 
 
 class Output:
-    """A new file, or a pipe that is there.
+    """A new file, or a pipe or device that is there.
 
     Parameters
     ----------
     path : str
-        Of a file that does not exist, or of a FIFO.
+        Of a file that does not exist, or of a FIFO or device.
     replace : bool
         Whether a file may be there, which is then lost.
     """
@@ -29,8 +29,8 @@ class Output:
     def __init__(self, path: str, replace: bool) -> None:
         self.path = path
         flags = os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        is_there = os.path.exists(path)
-        self.is_pipe = is_there and stat.S_ISFIFO(os.stat(path).st_mode)
+        mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
+        self.is_pipe = stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
         if not self.is_pipe:
             flags |= os.O_CREAT | (os.O_TRUNC if replace else os.O_EXCL)
         self._fd = os.open(path, flags, 0o644)
@@ -60,6 +60,12 @@ class Output:
             os.ftruncate(self._fd, size)
             os.lseek(self._fd, size, os.SEEK_SET)
             self.size = size
+
+    def abandon(self) -> None:
+        """Close the file, and remove it (not a pipe, nor a device)."""
+        self.close()
+        if not self.is_pipe:
+            os.unlink(self.path)
 
     def close(self) -> None:
         """Close the file."""

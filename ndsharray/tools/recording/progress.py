@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +26,9 @@ class Progress:
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
         self._is_terminal = not as_json and terminal().cursor
-        self._shown = 0  # lines on the terminal
+        self._lines: list[str] = []  # on the terminal
+        self._below = 0  # lines that the user typed below them
+        self._lock = threading.Lock()  # notes come from other threads
         self._period = 0.2 if self._is_terminal else 1.0
         self._due = time.monotonic() + self._period
 
@@ -39,28 +42,37 @@ class Progress:
 
     def typed(self) -> None:
         """Note that the user has typed a line, which the terminal shows below."""
-        if self._shown:
-            self._shown += 1
+        with self._lock:
+            self._below += bool(self._lines)
 
     def show(self, lines: Sequence[str], record: dict[str, Any]) -> None:
         """Show lines (on a terminal all, else the last one), or a record."""
         if self._as_json:
             emit(record)
         elif self._is_terminal:
-            self._rewrite(lines)
+            with self._lock:
+                self._write(self._up(), lines)
         else:
             print(shown(lines[-1]), flush=True)
 
-    def _rewrite(self, lines: Sequence[str]) -> None:
+    def note(self, line: str) -> None:
+        """Say something that stays, above what is written over."""
+        with self._lock:
+            if self._lines:
+                sys.stdout.write(f"{self._up()}\r\x1b[J")
+                sys.stdout.flush()
+            print(f"ndsharray: {shown(line)}", file=sys.stderr, flush=True)
+            if self._lines:
+                self._write("", self._lines)
+
+    def _up(self) -> str:
+        up = len(self._lines) + self._below
+        return f"\x1b[{up}A" if up else ""
+
+    def _write(self, before: str, lines: Sequence[str]) -> None:
         size = terminal()
         lines = [clipped(shown(line), size.columns - 1) for line in lines[-(size.lines - 1) :]]
-        up = f"\x1b[{self._shown}A" if self._shown else ""
         text = "".join(f"\r\x1b[K{line}\n" for line in lines)
-        sys.stdout.write(up + text + "\x1b[J")
+        sys.stdout.write(f"{before}{text}\x1b[J")
         sys.stdout.flush()
-        self._shown = len(lines)
-
-    def note(self, line: str) -> None:
-        """Say something that stays."""
-        self._shown = 0
-        print(f"ndsharray: {shown(line)}", file=sys.stderr, flush=True)
+        self._lines, self._below = lines, 0

@@ -13,6 +13,7 @@ from .file import ChunkPlace, NotAFile, RecordingFile
 __all__ = ["Account", "Source", "recordings_in"]
 
 SUFFIX = ".mcap"
+_MOST_NOTES = 20
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Account:
     torn : int
         Files that end in the middle of a frame.
     notes : list of str
-        A line for each place that could not be read.
+        A line for each place that could not be read; of very many the first ones.
     """
 
     frames: int = 0
@@ -39,6 +40,15 @@ class Account:
     def is_clean(self) -> bool:
         """Tell whether all was read."""
         return not self.notes
+
+    def note(self, line: str) -> None:
+        """Note a place; once, however often the files are read."""
+        if line in self.notes:
+            return
+        if len(self.notes) < _MOST_NOTES:
+            self.notes.append(line)
+        elif len(self.notes) == _MOST_NOTES:
+            self.notes.append("and more")
 
 
 def recordings_in(paths: Sequence[str]) -> list[str]:
@@ -92,8 +102,11 @@ class Source:
         except BaseException:
             self.close()
             raise
-        self.account.notes += [str(error) for error in foreign]
-        self.account.notes += [f"{f.path!r}: {f.problem}" for f in self.files if f.problem]
+        for refused in foreign:
+            self.account.note(str(refused))
+        for each in self.files:
+            for problem in each.problems:
+                self.account.note(f"{each.path!r}: {problem}")
         chunks = [(place, file) for file in self.files for place in file.chunks]
         # Of equal times in the files' order: sort keeps it.
         self._chunks = sorted(chunks, key=lambda chunk: chunk[0].start)
@@ -117,7 +130,8 @@ class Source:
         chosen : callable, optional
             Tells of a topic whether its messages are wanted.
         """
-        self.account.frames = self.account.damaged = self.account.torn = 0
+        self.account.frames = self.account.torn = 0
+        self.account.damaged = sum(file.damaged for file in self.files)
         waiting: list[tuple[int, int, Raw]] = []
         count = 0
         for place, file in self._chunks:
@@ -135,18 +149,18 @@ class Source:
             yield heapq.heappop(waiting)[2]
 
     def _load(self, place: ChunkPlace, file: RecordingFile) -> list[Raw]:
+        account, where = self.account, f"at byte {place.offset}"
         try:
-            raws, problem = file.messages(place)
+            raws, orphans, is_torn = file.messages(place)
         except Damaged as error:
-            self.account.damaged += error.frames
-            self._note(f"{file.path!r}: a damaged chunk at byte {place.offset} ({error})")
+            account.damaged += error.frames
+            account.note(f"{file.path!r}: a damaged chunk {where} ({error})")
             return []
-        if problem:
-            self.account.torn += 1
-            self._note(f"{file.path!r}: ends with {problem}")
-        self.account.frames += len(raws)
+        if is_torn:
+            account.torn += 1
+            account.note(f"{file.path!r}: ends with a frame that is not whole")
+        if orphans:
+            account.damaged += orphans
+            account.note(f"{file.path!r}: frames of a channel whose record is damaged, {where}")
+        account.frames += len(raws)
         return raws
-
-    def _note(self, line: str) -> None:
-        if line not in self.account.notes:
-            self.account.notes.append(line)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from mcap.data_stream import RecordBuilder
 from mcap.opcode import Opcode
 from mcap.records import (
+    AttachmentIndex,
     Channel,
     ChunkIndex,
     DataEnd,
@@ -50,7 +51,11 @@ class Summary:
         """How much the end of the file takes, roughly."""
         return sum(map(len, self._groups.values())) + 64 * len(self.messages) + 4096
 
-    def add(self, record: Schema | Channel | ChunkIndex | MetadataIndex, opcode: Opcode) -> None:
+    def add(
+        self,
+        record: Schema | Channel | ChunkIndex | MetadataIndex | AttachmentIndex,
+        opcode: Opcode,
+    ) -> None:
         """Note a record that the summary repeats, or an index."""
         self._groups[opcode] += encoded(record)
         self._counts[opcode] += 1
@@ -78,7 +83,7 @@ class Summary:
 
     def _statistics(self) -> Statistics:
         return Statistics(
-            attachment_count=0,
+            attachment_count=self._counts[Opcode.ATTACHMENT_INDEX],
             channel_count=self._counts[Opcode.CHANNEL],
             channel_message_counts=self.messages,
             chunk_count=self._counts[Opcode.CHUNK_INDEX],

@@ -6,31 +6,33 @@ speed with 4K frames; docs/record.md). Its reader reads every file.
 
 from __future__ import annotations
 
-import os
-import struct
-import time
-import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mcap.opcode import Opcode
-from mcap.records import Channel, ChunkIndex, Header, MessageIndex, Metadata, MetadataIndex, Schema
+from mcap.records import (
+    Attachment,
+    AttachmentIndex,
+    Channel,
+    ChunkIndex,
+    Header,
+    MessageIndex,
+    Metadata,
+    MetadataIndex,
+    Schema,
+)
 
 from ... import __version__
-from .checksum import combine
+from .chunk_builder import ChunkBuilder
 from .messages import SCHEMAS, Message
 from .output import Output, Reserve
 from .summary import MAGIC, Summary, encoded
 
 __all__ = ["CHUNK_SECONDS", "FileWriter", "Topic", "library", "topic_of"]
 
-CHUNK_SECONDS = 0.1  # a chunk holds no more: what a recorder that is killed loses at most
+CHUNK_SECONDS = 0.05  # a chunk holds no more; a recorder that is killed loses 0.1 s at most
 _CHUNK_BYTES = 8 << 20  # nor much more than this
-_MESSAGE = struct.Struct("<BQHIQQ")
-_MESSAGE_FIXED = _MESSAGE.size - 9  # of its length, which counts neither opcode nor itself
-_CHUNK = struct.Struct("<BQQQQIIQ")  # of a chunk that is not compressed
-_CHUNK_FIXED = _CHUNK.size - 9
 _RESERVE = 1 << 16
 
 
@@ -73,7 +75,7 @@ class FileWriter:
         self._summary = Summary()
         self._schemas: dict[tuple[str, str, bytes], int] = {}
         self._channels: dict[Topic, int] = {}
-        self._chunk = _Chunk()
+        self._chunk = ChunkBuilder()
         self._ensure()
         self._write([MAGIC, encoded(Header("", library))])
 
@@ -86,6 +88,11 @@ class FileWriter:
     def nbytes(self) -> int:
         """The length of the file, as far as it is written, and of the chunk that is not yet."""
         return self._output.size + self._chunk.nbytes
+
+    @property
+    def pending(self) -> int:
+        """Bytes of the chunk that is not written yet."""
+        return self._chunk.nbytes
 
     @property
     def final_size(self) -> int:
@@ -145,6 +152,22 @@ class FileWriter:
         self._write([record])
         self._summary.add(MetadataIndex(offset, len(record), name), Opcode.METADATA_INDEX)
 
+    def add_attachment(self, attachment: Attachment) -> None:
+        """Add what another program has put beside the messages."""
+        self.flush()
+        record = encoded(attachment)
+        index = AttachmentIndex(
+            offset=self._output.size,
+            length=len(record),
+            log_time=attachment.log_time,
+            create_time=attachment.create_time,
+            data_size=len(attachment.data),
+            name=attachment.name,
+            media_type=attachment.media_type,
+        )
+        self._write([record])
+        self._summary.add(index, Opcode.ATTACHMENT_INDEX)
+
     def flush_old(self, now: float) -> float:
         """Write a chunk that is `CHUNK_SECONDS` old; return the seconds until the next one is."""
         if not self._chunk.count:
@@ -157,7 +180,7 @@ class FileWriter:
 
     def flush(self) -> None:
         """Write the chunk that is being filled."""
-        chunk, self._chunk = self._chunk, _Chunk()
+        chunk, self._chunk = self._chunk, ChunkBuilder()
         if not chunk.count:
             return
         self._ensure()
@@ -200,12 +223,6 @@ class FileWriter:
             self._output.cut(whole)
             raise
 
-    def abandon(self) -> None:
-        """Close the file as it is, and remove it."""
-        self._output.close()
-        if not self._output.is_pipe:
-            os.unlink(self._output.path)
-
     def close(self, account: Iterable[tuple[str, Mapping[str, str]]] = ()) -> None:
         """Write the file's end, and close it. After an error of `add`: without what did not fit.
 
@@ -232,42 +249,3 @@ class FileWriter:
                 self._output.write(self._summary.encode(self._output.size))
         finally:
             self._output.close()
-
-
-class _Chunk:
-    """The messages of a chunk that is being filled."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes | memoryview] = []
-        self.index: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        self.nbytes = self.count = self.start = self.end = self._crc = 0
-        self.begun = 0.0
-
-    def add(self, channel: int, message: Message) -> None:
-        head = _MESSAGE.pack(
-            Opcode.MESSAGE,
-            _MESSAGE_FIXED + message.nbytes,
-            channel,
-            message.sequence,
-            message.log_time,
-            message.publish_time,
-        )
-        if not self.count:
-            self.begun = time.monotonic()
-            self.start = self.end = message.log_time
-        self.start, self.end = min(self.start, message.log_time), max(self.end, message.log_time)
-        self.index[channel].append((message.log_time, self.nbytes))
-        head += message.head
-        payload, checksum = message.payload, message.checksum
-        self.parts += [head, payload]
-        self._crc = zlib.crc32(head, self._crc)
-        if checksum is None:
-            self._crc = zlib.crc32(payload, self._crc)
-        else:
-            self._crc = combine(self._crc, checksum, len(payload))
-        self.nbytes += len(head) + len(payload)
-        self.count += 1
-
-    def head(self) -> bytes:
-        size, length = self.nbytes, _CHUNK_FIXED + self.nbytes
-        return _CHUNK.pack(Opcode.CHUNK, length, self.start, self.end, size, self._crc, 0, size)

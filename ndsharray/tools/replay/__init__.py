@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--paused", action="store_true", help="begin with a pause; Enter ends and begins one")
     add("--step", action="store_true", help="a frame for each Enter")
     add("--slots", type=count, default=3, metavar="N", help="frames that each array keeps")
-    common(parser)
+    common(parser, wait=False)
 
 
 def _rate(text: str) -> float:

@@ -6,14 +6,14 @@ import math
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import NdShArray, NoArrayError, Transport, WriterExistsError, info
+from ... import NdShArray, NoArrayError, Transport, WriterExistsError, backends, info
+from ..recording.messages import SCHEMAS
 from ..recording.source import Source
-from ..recording.targets import fits, transport_by_default
+from ..recording.targets import fits
 from .clock import PlayClock
 from .feed import Feed, Frame, frames_of
 from .status import Status
@@ -56,7 +56,7 @@ class Player:
         Frames that each array keeps room for.
     transport : Transport or str, optional
         Where the arrays go.
-    directory : str, optional
+    directory : str or path, optional
         The root of the arrays.
 
     Raises
@@ -92,7 +92,7 @@ class Player:
         paused: bool = False,
         slots: int = 3,
         transport: Transport | str | None = None,
-        directory: str | None = None,
+        directory: str | os.PathLike[str] | None = None,
     ) -> None:
         if not rate > 0:
             raise ValueError(f"rate must be more than 0, not {rate!r}")
@@ -100,15 +100,17 @@ class Player:
             raise ValueError(f"there is nothing from {start!r} s to {end!r} s")
         self._loop, self._slots = loop, slots
         self._only, self._rename = list(only), dict(rename or {})
-        self._transport = transport_by_default(transport, directory)
+        self._transport = backends.at(transport, directory)
         self._clock = PlayClock(rate)
-        self._changed = threading.Condition()
+        self._changed, self._running = threading.Condition(), threading.RLock()
         self._is_stopped, self._steps = False, 0
         self._frames = self._skipped = 0
         self._behind = self._slipped = 0.0
         self._reasons: dict[str, str] = {}
         self._writers: dict[str, NdShArray] = {}
         several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+        if not several:
+            raise ValueError("nothing to play: give files")
         self._source = Source([os.fspath(path) for path in several])
         self._position = self._source.start
         self._from = self._source.start + int(start * 1e9)
@@ -122,14 +124,12 @@ class Player:
             self.pause()
 
     def _open_writers(self) -> None:
-        topics = {
-            channel.topic
-            for file in self._source.files
-            for channel in file.catalogue.channels.values()
-            if self._is_wanted(channel.topic)
-        }
+        there = (file.catalogue.topics(SCHEMAS) for file in self._source.files)
+        topics = {topic for topic in set().union(*there) if self._is_wanted(topic)}
         if self._only and not topics:
             raise LookupError(f"the recording has no array {' or '.join(map(repr, self._only))}")
+        for name in self._rename.keys() - topics:  # which might be played where it must not
+            raise LookupError(f"the recording has no array {name!r} to be renamed")
         names = [self._rename.get(topic, topic) for topic in topics]
         for name in names:
             if names.count(name) > 1:
@@ -168,16 +168,17 @@ class Player:
         OSError
             If a file cannot be read, or shared memory is full.
         """
-        while not self._is_stopped:
-            raws = self._source.frames(self._from, self._to, self._is_wanted)
-            feed = Feed(frames_of(raws, self._skip))
-            try:
-                if not self._play_all(feed) or not self._loop:
-                    break
-            finally:
-                feed.close()
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_stopped, _HOLD)
+        with self._running:
+            while not self._is_stopped:
+                raws = self._source.frames(self._from, self._to, self._is_wanted)
+                feed = Feed(frames_of(raws, self._skip))
+                try:
+                    if not self._play_all(feed) or not self._loop:
+                        break
+                finally:
+                    feed.close()
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_stopped, _HOLD)
 
     def _play_all(self, feed: Feed) -> int:
         count = 0
@@ -198,8 +199,9 @@ class Player:
             if is_first:
                 self._clock.begin(frame.log_time)
             self._wait_for(frame)  # filled before its time, published in time
-        self._frames += 1
-        self._position = frame.log_time
+            # Before the frame is published: who has it finds it counted.
+            self._frames += 1
+            self._position = frame.log_time
 
     def _wait_for(self, frame: Frame) -> None:
         with self._changed:
@@ -273,19 +275,15 @@ class Player:
         )
 
     def close(self) -> None:
-        """Close the arrays and the files."""
+        """Close the arrays and the files, as soon as `run` has ended."""
         self.stop()
-        for writer in self._writers.values():
-            writer.close()
-        self._source.close()
+        with self._running:
+            for writer in self._writers.values():
+                writer.close()
+            self._source.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()

@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="frames of each array to show in a second at most (default: %(default)g)",
     )
     parser.add_argument("--no-open", action="store_true", help="only print the address")
-    common(parser)
+    common(parser, wait=False)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -59,18 +59,14 @@ class Feed:
         return self._recent[-1] if self._recent else None
 
     async def newer(self, after: int) -> Frame | None:
-        """Return a frame that is not the one with that serial number; None if none comes."""
+        """Wait for a frame that is not the one with that serial number; None at the feed's end."""
         self.asked = time.monotonic()
-        until = self.asked + PATIENCE
-        # Again and again: the read that is under way may be one that another page began earlier.
-        while not self._end.is_set():
-            if not self._is_new(after) or self._coming is None:
-                await asyncio.shield(self._read(0.0 if self._is_new(after) else PATIENCE))
-            if self._is_new(after):
-                return self.last
-            if time.monotonic() >= until:
-                break
-        return None
+        if self._is_new(after) and self._coming is None and not self._end.is_set():
+            await asyncio.shield(self._read(0.0))
+        while not self._is_new(after) and not self._end.is_set():
+            # Again and again: a read that another page has begun may end just now.
+            await asyncio.shield(self._read(PATIENCE))
+        return None if self._end.is_set() else self.last
 
     def _is_new(self, after: int) -> bool:
         return self.last is not None and self.last.serial != after

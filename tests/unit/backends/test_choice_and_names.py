@@ -14,7 +14,7 @@ import pytest
 from inprocess import InProcessTransport
 
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport, UnknownTransportError
-from ndsharray.backends import base, beside, known, resolve
+from ndsharray.backends import at, base, beside, known, resolve
 
 
 def test_the_default_is_mmap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +51,22 @@ class Mine(InProcessTransport):
 
     def __init__(self) -> None:
         super().__init__(os.environ["NDSHARRAY_DIR"])
+
+
+def test_a_root_goes_with_any_choice_that_has_none_of_its_own(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = InProcessTransport(root)
+    assert at(None, None).name == "mmap"
+    assert at(None, tmp_path).root == os.path.realpath(tmp_path)
+    assert at(own, None) is at(own, root) is own
+    monkeypatch.setenv("NDSHARRAY_TRANSPORT", "posix_shm")
+    assert isinstance(at(None, tmp_path), PosixShmTransport)
+    with pytest.raises(ValueError, match="has its own"):
+        at(own, tmp_path)
+    monkeypatch.setenv("NDSHARRAY_TRANSPORT", f"{__name__}:Mine")
+    with pytest.raises(ValueError, match="goes with 'mmap'"):
+        at(None, tmp_path)  # no transport may ignore it
 
 
 class NotATransport:

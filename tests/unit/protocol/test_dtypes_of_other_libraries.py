@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ndsharray import NdShArray
-from ndsharray._protocol.format import Layout, decode_layout
+from ndsharray._protocol.layout import Layout, decode_layout
 
 Sides = tuple[NdShArray, NdShArray]
 

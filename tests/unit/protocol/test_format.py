@@ -16,7 +16,8 @@ from inprocess import InProcessTransport
 
 from ndsharray import FormatError
 from ndsharray._protocol import format
-from ndsharray._protocol.format import ControlHeader, Layout, Table
+from ndsharray._protocol.format import ControlHeader, Table
+from ndsharray._protocol.layout import Layout, decode_layout
 from ndsharray._protocol.memory import Memory
 from ndsharray._protocol.npy import encode_header
 from ndsharray._registry.names import address_of
@@ -56,7 +57,7 @@ def test_a_header_comes_back_and_np_load_opens_it(
     array = np.zeros(shape, dtype)
     header = encode_header(dtype, shape)
     assert len(header) % 64 == 0
-    layout = format.decode_layout(b"u" * 16, header, array.nbytes)
+    layout = decode_layout(b"u" * 16, header, array.nbytes)
     assert (layout.dtype, layout.shape, layout.nbytes) == (dtype, shape, array.nbytes)
     file = io.BytesIO(header + array.tobytes())
     if header[6] == 2:
@@ -76,7 +77,7 @@ def test_any_layout_comes_back(array: Any) -> None:
         layout = Layout.of(array)
     except NotImplementedError:
         return  # a dtype that a .npy header cannot name
-    decoded = format.decode_layout(layout.uuid, layout.header, layout.nbytes)
+    decoded = decode_layout(layout.uuid, layout.header, layout.nbytes)
     assert (decoded.dtype, decoded.shape, decoded.words) == (
         array.dtype,
         array.shape,
@@ -135,7 +136,7 @@ def header_of(text: str) -> bytes:
 )
 def test_a_damaged_header_is_a_format_error(header: bytes) -> None:
     with pytest.raises(FormatError) as caught:
-        format.decode_layout(b"u" * 16, header, 12)
+        decode_layout(b"u" * 16, header, 12)
     assert caught.value.field == ".npy header"
 
 
@@ -145,7 +146,7 @@ def test_shapes_that_numpy_cannot_make_are_a_format_error() -> None:
         body = text.replace("2**62", str(2**62)).encode().ljust(501) + b"\n"
         header = b"\x93NUMPY\1\0" + struct.pack("<H", 502) + body
         with pytest.raises(FormatError):
-            format.decode_layout(b"u" * 16, header, 0)
+            decode_layout(b"u" * 16, header, 0)
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,45 @@ def test_arrays_of_one_rate_do_not_swap_the_pivot() -> None:
     assert policy.pivot == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_lost_frame_does_not_shift_the_sets_after_it(seed: int) -> None:
+    """Even if the tolerance is longer than a period, so that each frame has several partners."""
+    random_ = random.Random(seed)
+    arrays = [ticks(random_, 30, 20, 0.1) for _ in range(3)]
+    taken = played(Nearest(new_tracks(3), 100 * MS), arrays, [2 * MS, MS, 0])
+    assert len(taken) >= 0.97 * most(arrays[0], arrays[1:], 15 * MS) > 400
+    apart = [max(abs(time - found[0]) for time in found) for _, found in taken]
+    assert sum(distance < 0.5e9 / 30 for distance in apart) > 0.99 * len(taken)
+
+
+def test_a_frame_is_left_to_the_nearest_of_the_pivots_frames() -> None:
+    slow, fast = tracks = new_tracks(2)
+    policy = Nearest(tracks, 200, 0)
+    add(slow, 0, 100)
+    add(fast, 98)
+    assert sets(policy, 200) == [(100, 98)]
+    add(slow, 200)  # the next one is expected at 300
+    add(fast, 290)
+    choice = policy.choose(199)
+    assert (choice.ready, times_of(choice), choice.again) == (False, (200, 290), 200)  # both held
+    add(slow, 300)
+    add(fast, 301)
+    assert sets(policy) == [(300, 301)]
+    assert (slow.unmatched, fast.unmatched) == (2, 1)
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_a_late_frame_is_taken_if_the_pivot_has_no_next_one(end: bool) -> None:
+    slow, fast = tracks = new_tracks(2)
+    policy = Nearest(tracks, 200, 0)
+    add(slow, 0, 100)
+    add(fast, 280)
+    assert sets(policy, 199) == []
+    if end:
+        slow.end(2)
+    assert sets(policy, 199 if end else 200) == [(100, 280)]
+
+
 def test_a_lost_frame_gives_way_to_the_next_nearest() -> None:
     slow, fast = tracks = new_tracks(2)
     policy = Nearest(tracks, 10, 0)

@@ -14,6 +14,7 @@ import pytest
 import ndsharray._registry.cleanup
 from ndsharray import FormatError, NdShArray
 from ndsharray._protocol import format
+from ndsharray._protocol.layout import decode_layout
 from ndsharray._protocol.memory import Memory
 from ndsharray._registry.names import Address, address_of
 from ndsharray.backends import Segment, resolve
@@ -313,7 +314,7 @@ def test_a_hostile_header_is_a_format_error(kind: str) -> None:
         b"\x93NUMPY\2\0" + (length - 12).to_bytes(4, "little") + text.ljust(length - 13) + b"\n"
     )
     with pytest.raises(FormatError):
-        format.decode_layout(b"u" * 16, header, 0)
+        decode_layout(b"u" * 16, header, 0)
 
 
 def test_a_header_that_no_reader_would_take_is_not_written(address: Address) -> None:

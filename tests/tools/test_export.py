@@ -1,0 +1,99 @@
+"""Exports of recordings whose arrays have names that are none of files, or many arrays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mcap")
+
+from recordings import write_recording
+
+from ndsharray.tools import cli
+from ndsharray.tools.export.takes import Takes, file_names
+from ndsharray.tools.recording.source import Source
+
+NAMES = ["cam/1", "cam_1", "CAM 1", "a", "a.time_ns", "..", "\n", "x" * 300, "a.time_ns.time_ns"]
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "run.mcap"
+    frames = [(name, np.full(3, value)) for value, name in enumerate(NAMES)]
+    write_recording(path, frames + frames)
+    return path
+
+
+def test_no_array_takes_the_file_of_another_one(recording: Path, tmp_path: Path) -> None:
+    for force in ([], ["--force"]):
+        command = ["export", str(recording), "--to", "npy", "-o", str(tmp_path / "all"), *force]
+        assert cli.main(command) == 0
+    found = os.listdir(tmp_path / "all")
+    assert len({name.casefold() for name in found}) == len(found) == 2 * len(NAMES)
+    for value, (name, file) in enumerate(file_names(NAMES).items()):
+        assert np.load(tmp_path / "all" / f"{file}.npy").tolist() == [[value] * 3] * 2, name
+        assert np.load(tmp_path / "all" / f"{file}.time_ns.npy").shape == (2,)
+
+
+def test_no_array_takes_the_member_of_another_one(recording: Path, tmp_path: Path) -> None:
+    assert cli.main(["export", str(recording)]) == 0
+    with np.load(tmp_path / "run.npz") as archive:
+        assert len(set(archive.files)) == len(archive.files) == 3 * len(NAMES)
+        values = [archive[name][0, 0] for name in archive.files if archive[name].ndim == 2]
+    assert sorted(values) == list(range(len(NAMES)))
+
+
+def test_a_failure_leaves_no_file(recording: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    folder.mkdir()
+    last = folder / f"{file_names(NAMES)[NAMES[-1]]}.npy"
+    last.write_text("mine")
+    assert cli.main(["export", str(recording), "--to", "npy", "-o", str(folder)]) == 2
+    assert [entry.name for entry in folder.iterdir()] == [last.name]
+    assert last.read_text() == "mine"
+
+
+def test_a_recording_is_read_twice_however_many_arrays_it_has(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    real = Source.frames
+
+    def frames(*arguments: Any) -> Any:
+        passes.append(1)
+        return real(*arguments)
+
+    monkeypatch.setattr(Source, "frames", frames)
+    assert cli.main(["export", str(recording), "--to", "npy", "-o", str(tmp_path / "all")]) == 0
+    assert len(passes) == 2
+
+
+@pytest.mark.parametrize("fps", ["0", "-1", "nan", "soon"])
+def test_frames_a_second_are_a_number_above_0(
+    fps: str, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["export", str(recording), "--to", "mp4", "--fps", fps]) == 2
+    assert "--fps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5, 1), (7, 1, 3), (1, 301, 4)])
+def test_videos_of_odd_shapes(shape: tuple[int, ...], tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    write_recording(path, [("cam", np.full(shape, n * 20, np.uint8)) for n in range(5)])
+    with Takes([str(path)], 0.0, None, []) as takes:
+        assert takes.layouts["cam"] == {(np.dtype("u1"), shape): 5}
+    if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
+        pytest.skip("no ffmpeg here")
+    assert cli.main(["export", str(path), "--to", "mp4"]) == 0
+    probe = ["ffprobe", "-v", "error", "-count_frames", "-show_entries"]
+    probe += ["stream=nb_read_frames,width,height", "-of", "csv=p=0"]
+    video = tmp_path / "run" / "cam.mp4"
+    out = subprocess.run([*probe, video], capture_output=True, text=True, check=True).stdout
+    height, width = (length + length % 2 for length in shape[:2])
+    assert out.strip() == f"{width},{height},5"
