@@ -292,7 +292,7 @@ def emit(record: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.longdouble):
+    if isinstance(value, np.floating):
         value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
