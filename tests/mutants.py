@@ -104,7 +104,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "view-own-pages": FALSE,
     "view-token": FALSE,
     "view-looks-only": FALSE,
-    "view-token-in-no-command-line": ("Path(path).as_uri()", "url"),
+    "view-token-in-no-command-line": (r"Path\(path\)\.as_uri\(\)", "url"),
     "view-pins-nothing": ("patience", "patience, copy=False"),
 }
 # name: what stands in one line of the package, what stands there without the fence
