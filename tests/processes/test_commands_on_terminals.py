@@ -43,12 +43,15 @@ def test_watch_leaves_the_screen_while_it_is_stopped(camera: NdShArray) -> None:
     watch.end()
 
 
-@pytest.mark.parametrize(("term", "size"), [("dumb", "80x24"), ("xterm", "15x24")])
+@pytest.mark.parametrize(
+    ("term", "size", "line"),
+    [("dumb", "80x24", "48x64 uint8"), ("xterm", "15x24", "camera  live\r\n")],
+)
 def test_on_a_dumb_or_tiny_terminal_watch_prints_lines(
-    camera: NdShArray, term: str, size: str
+    camera: NdShArray, term: str, size: str, line: str
 ) -> None:
     watch = OnTerminal("watch", "--count", "1", term=term, size=size)
-    text = watch.until("48x64 uint8")
+    text = watch.until(line)
     assert watch.process.wait(PATIENCE) == 0
     assert "\x1b" not in text
     watch.close()
