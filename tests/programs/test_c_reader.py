@@ -123,7 +123,7 @@ def test_any_name_is_found(name: str, transport: str, start: Callable[..., Any])
         assert line_of(start(name)) == told(1, np.arange(3))
 
 
-@pytest.mark.parametrize("given", [" ~/root ", "~/root/../root/", "  {0}/root\n"])
+@pytest.mark.parametrize("given", [" ~/there ", "~/there/../there/", "  {0}/there\n"])
 def test_the_root_is_found_as_python_finds_it(
     name: str,
     root: Path,
@@ -135,9 +135,9 @@ def test_the_root_is_found_as_python_finds_it(
     monkeypatch.setenv("HOME", str(root))
     monkeypatch.setenv("NDSHARRAY_DIR", given.format(root))
     with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
-        assert writer.transport.root == str(root / "root")
+        assert writer.transport.root == str(root / "there")
         assert line_of(start(name)) == told(1, np.arange(3))
-    (root / "root").rmdir()
+    (root / "there").rmdir()
 
 
 def test_the_home_of_a_user_is_found(

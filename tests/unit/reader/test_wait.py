@@ -60,8 +60,8 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def waiting(writer: NdShArray) -> bool:
-    cells = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
-    return any(cells[WAITING_BYTE:PINS_BYTE])
+    control_bytes = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
+    return any(control_bytes[WAITING_BYTE:PINS_BYTE])
 
 
 def until(condition: Callable[[], object]) -> None:
