@@ -150,8 +150,8 @@ class Files:
         """Bytes written, in all files."""
         return self.nbytes + (self._file.nbytes if self._is_open else 0)
 
-    def put(self, item: Message | Event) -> None:
-        """Write a frame or an event.
+    def put(self, item: Message | Event, is_behind: bool = False) -> None:
+        """Write a frame or an event; `is_behind` if more waits than the disk takes.
 
         Raises
         ------
@@ -170,6 +170,7 @@ class Files:
                 self._next()
             if not self._begun:
                 self._begun = item.log_time
+            self._file.is_behind = is_behind
             self._file.add(item, topic_of(item))
 
     def flush_old(self) -> float:

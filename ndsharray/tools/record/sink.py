@@ -153,7 +153,7 @@ class Sink:
             return
         files = self._files
         assert files is not None
-        self._try(lambda: files.put(item))
+        self._try(lambda: files.put(item, self._budget.is_half_used))
         if isinstance(item, Message):
             self._budget.release(item.nbytes)
 

@@ -23,6 +23,11 @@ class Budget:
         self.limit, self.used, self.peak = limit, 0, 0
         self._changed = threading.Condition()
 
+    @property
+    def is_half_used(self) -> bool:
+        """Whether half of the limit waits."""
+        return self.used > self.limit // 2
+
     def wait_for_room(self, timeout: float) -> bool:
         """Wait until less than the limit waits, for `timeout` seconds at most."""
         if self.used < self.limit:

@@ -32,7 +32,7 @@ HEAD = struct.Struct("<BQ")  # of a record: what it is, and its length after thi
 MESSAGE_FIXED = struct.Struct("<HIQQ")
 CHUNK_FIXED = struct.Struct("<QQQII")  # up to the length of the compression's name
 IN_CHUNKS = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE)
-_PRIVATE = 0x80  # from here on records are of a program's own kind, and others pass them over
+PRIVATE = 0x80  # from here on records are of a program's own kind, and others pass them over
 # What the mcap package and Python make of bytes that are no record.
 UNREADABLE = (McapError, struct.error, ValueError, LookupError, OverflowError, MemoryError)
 
@@ -138,7 +138,7 @@ def _records(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     while at < len(data):
         opcode, length = HEAD.unpack(data[at : at + HEAD.size])
         body = data[at + HEAD.size : at + HEAD.size + length]
-        if len(body) < length or not (opcode in IN_CHUNKS or opcode >= _PRIVATE):
+        if len(body) < length or not (opcode in IN_CHUNKS or opcode >= PRIVATE):
             raise ValueError("a record that is not whole")
         yield opcode, body
         at += HEAD.size + length

@@ -8,11 +8,14 @@ import stat
 import tempfile
 from collections.abc import Sequence
 
+from .direct import ALIGNMENT, Direct
+
 __all__ = ["FULL", "Output", "Reserve"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MOST_PARTS = 512  # in one call; Linux takes 1024
 _SMALL = 64 * 1024  # bytes; below, joining parts costs less than a part of its own
+_LARGE = 1 << 20  # bytes; below, what alignment adds is more than a hundredth
 
 
 class Output:
@@ -34,13 +37,45 @@ class Output:
         if not self.is_pipe:
             flags |= os.O_CREAT | (os.O_TRUNC if replace else os.O_EXCL)
         self._fd = os.open(path, flags, 0o644)
+        self._direct: Direct | None = None
+        self._has_direct = not self.is_pipe
         self.size = 0
+
+    def wants_alignment(self, size: int) -> bool:
+        """Tell whether so much is written faster from a multiple of `ALIGNMENT` to another one."""
+        if size < _LARGE or not self._has_direct:
+            return False
+        if self._direct is None:
+            try:
+                self._direct = Direct(self.path)
+            except (OSError, AttributeError):
+                self._has_direct = False
+        return self._has_direct
 
     def write(self, parts: Sequence[bytes | memoryview]) -> None:
         """Write all parts, one after the other; `size` grows by what was written."""
-        joined = _join_small(parts)
+        joined, size = _join_small(parts), sum(map(len, parts))
+        is_aligned = self.size % ALIGNMENT == size % ALIGNMENT == 0
+        if is_aligned and self.wants_alignment(size) and self._write_directly(joined):
+            return
         for first in range(0, len(joined), _MOST_PARTS):
             self._write_some(joined[first : first + _MOST_PARTS])
+
+    def _write_directly(self, parts: list[memoryview]) -> bool:
+        """Write past the page cache; return whether the file system takes it."""
+        assert self._direct is not None
+        whole = self.size
+        try:
+            for written in self._direct.write(parts, whole):
+                self.size += written
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self.cut(whole)  # some file systems refuse only now
+            self._has_direct = False
+            return False
+        os.lseek(self._fd, self.size, os.SEEK_SET)
+        return True
 
     def _write_some(self, parts: list[memoryview]) -> None:
         while parts:
@@ -72,6 +107,9 @@ class Output:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+        if self._direct is not None:
+            self._direct.close()
+            self._direct, self._has_direct = None, False
 
 
 def _join_small(parts: Sequence[bytes | memoryview]) -> list[memoryview]:

@@ -23,7 +23,9 @@ from mcap.records import (
     SummaryOffset,
 )
 
-__all__ = ["MAGIC", "Summary", "encoded"]
+from .chunk import HEAD, PRIVATE
+
+__all__ = ["MAGIC", "Summary", "encoded", "padding"]
 
 MAGIC = b"\x89MCAP0\r\n"
 _FOOTER_HEAD = 25  # bytes of a footer that its checksum covers: all but the checksum
@@ -35,6 +37,12 @@ def encoded(record: McapRecord) -> bytes:
     record.write(builder)
     encoded: bytes = builder.end()  # type: ignore[no-untyped-call]
     return encoded
+
+
+def padding(size: int, alignment: int) -> bytes:
+    """Return a record that all readers ignore, after which `size` bytes are a multiple."""
+    length = -(size + HEAD.size) % alignment
+    return HEAD.pack(PRIVATE, length) + bytes(length)
 
 
 class Summary:

@@ -25,9 +25,10 @@ from mcap.records import (
 
 from ... import __version__
 from .chunk_builder import ChunkBuilder
+from .direct import ALIGNMENT
 from .messages import SCHEMAS, Message
 from .output import Output, Reserve
-from .summary import MAGIC, Summary, encoded
+from .summary import MAGIC, Summary, encoded, padding
 
 __all__ = ["CHUNK_SECONDS", "FileWriter", "Topic", "library", "topic_of"]
 
@@ -67,9 +68,15 @@ class FileWriter:
         Keeps room for the file's end.
     library : str
         What wrote the file.
+
+    Attributes
+    ----------
+    is_behind : bool
+        Whether more waits than the disk takes: then the page cache takes large chunks, too.
     """
 
     def __init__(self, output: Output, reserve: Reserve | None, library: str) -> None:
+        self.is_behind = False
         self._output = output
         self._reserve = reserve
         self._summary = Summary()
@@ -184,10 +191,16 @@ class FileWriter:
         if not chunk.count:
             return
         self._ensure()
+        is_aligned = not self.is_behind and self._output.wants_alignment(chunk.nbytes)
+        if is_aligned and self._output.size % ALIGNMENT:
+            self._write([padding(self._output.size, ALIGNMENT)])
         offset = self._output.size
         head = chunk.head()
         indexes = [encoded(MessageIndex(c, r)) for c, r in chunk.index.items()]
-        self._write([head, *chunk.parts, *indexes])
+        parts = [head, *chunk.parts, *indexes]
+        if is_aligned:
+            parts.append(padding(sum(map(len, parts)), ALIGNMENT))
+        self._write(parts)
         length = len(head) + chunk.nbytes
         at, offsets = offset + length, {}
         for channel, index in zip(chunk.index, indexes):
