@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -163,6 +166,22 @@ def test_a_pause_and_steps(tmp_path: Path) -> None:
             thread.join(TIMEOUT)
         assert replay.status().frames == 30
         assert replay.status().slipped < 0.5
+
+
+@pytest.mark.parametrize("lines", [0, 3])
+def test_steps_end_with_the_input(tmp_path: Path, lines: int) -> None:
+    path = tmp_path / "run.mcap"
+    write_recording(path, numbered(30))
+    done = subprocess.run(
+        [sys.executable, "-m", "ndsharray", "replay", "--json", "--step", str(path)],
+        input="\n" * lines,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == (0 if lines else 1), done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["frames"] == lines
 
 
 def test_files_of_a_folder_follow_each_other_without_a_gap(tmp_path: Path) -> None:

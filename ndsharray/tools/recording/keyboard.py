@@ -10,15 +10,16 @@ from collections.abc import Callable
 __all__ = ["listen"]
 
 
-def listen(on_line: Callable[[str], None]) -> None:
-    """Call `on_line` in a thread for each line that comes, as long as the process lives."""
+def listen(on_line: Callable[[str], None], on_end: Callable[[], None] = lambda: None) -> None:
+    """Call `on_line` in a thread for each line that comes, and `on_end` when no more can come."""
     try:
         descriptor = sys.stdin.fileno()
     except (AttributeError, OSError, ValueError):  # there is none
+        on_end()
         return
     if os.isatty(descriptor) and not _is_in_front(descriptor):
         return  # a read would stop the process
-    threading.Thread(target=_run, args=(descriptor, on_line), daemon=True).start()
+    threading.Thread(target=_run, args=(descriptor, on_line, on_end), daemon=True).start()
 
 
 def _is_in_front(descriptor: int) -> bool:
@@ -28,7 +29,7 @@ def _is_in_front(descriptor: int) -> bool:
     return os.tcgetpgrp(descriptor) == os.getpgrp()
 
 
-def _run(descriptor: int, on_line: Callable[[str], None]) -> None:
+def _run(descriptor: int, on_line: Callable[[str], None], on_end: Callable[[], None]) -> None:
     rest = b""
     try:
         # Not by sys.stdin, whose lock a thread that waits would hold when the process ends.
@@ -38,3 +39,4 @@ def _run(descriptor: int, on_line: Callable[[str], None]) -> None:
                 on_line(line.decode(errors="replace").strip())
     except OSError:
         pass  # the terminal has gone
+    on_end()

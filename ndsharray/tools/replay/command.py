@@ -34,8 +34,9 @@ def replay(options: argparse.Namespace) -> int:
         ended = threading.Semaphore(0)
         thread = threading.Thread(target=play, name="replay: player")
         thread.start()
-        listen(lambda line: _obey(player, progress, options.step, line))
-        while not stop.asked and not ended.acquire(timeout=_POLL):
+        keys = _Keys(player, progress, options.step)
+        listen(keys.obey, keys.end)
+        while not stop.asked and not ended.acquire(timeout=_POLL) and not keys.are_done:
             if progress.is_due():
                 _show(progress, player.status(), options.rate)
         player.stop()
@@ -69,17 +70,33 @@ def _player(options: argparse.Namespace) -> Player:
         raise ToolError(str(error), _USAGE) from None
 
 
-def _obey(player: Player, progress: Progress, steps: bool, line: str) -> None:
-    """Step, or pause and go on, at each line; q ends."""
-    progress.typed()
-    if line.lower() == "q":
-        player.stop()
-    elif steps:
-        player.step()
-    elif player.status().is_paused:
-        player.resume()
-    else:
-        player.pause()
+class _Keys:
+    """Steps, or pauses and goes on, at each line; q ends."""
+
+    def __init__(self, player: Player, progress: Progress, steps: bool) -> None:
+        self._player, self._progress, self._steps = player, progress, steps
+        self._asked, self._is_over = 0, False
+
+    def obey(self, line: str) -> None:
+        self._progress.typed()
+        if line.lower() == "q":
+            self._player.stop()
+        elif self._steps:
+            self._asked += 1
+            self._player.step()
+        elif self._player.status().is_paused:
+            self._player.resume()
+        else:
+            self._player.pause()
+
+    def end(self) -> None:
+        """Note that no line comes any more."""
+        self._is_over = True
+
+    @property
+    def are_done(self) -> bool:
+        """Whether all steps were played, and nobody can ask for another one."""
+        return self._steps and self._is_over and self._player.status().frames >= self._asked
 
 
 def _show(progress: Progress, status: Status, rate: float) -> None:
