@@ -432,14 +432,15 @@ class NdShArray:
             Seconds to wait for a new frame at most; 0: not at all; None: for ever. It holds with
             no writer there, too.
         out : numpy.ndarray, optional
-            Where to copy the frame to: of its shape and dtype, writable, any strides. Nothing is
-            allocated then.
+            Where to copy the frame to: of its shape and dtype, writable, any strides. Nothing
+            large is allocated then.
         copy : bool
             False: do not copy. The array lies in shared memory, is read-only, and **cannot change
             while it or any slice of it is alive**: the writer passes its slot by. So let it go when
             you are done; somebody who holds several makes the writer take more memory. A reader
             can hold four such arrays at a time, and keeps the last one itself until the next
-            read; further ones, and all those of a 63rd reader, are private read-only copies.
+            read; further ones, all those of a 63rd reader, and frames of less than 16 KiB, whose
+            copy costs less, are private read-only copies.
         max_age : float, optional
             Seconds: a frame that was written longer ago does not count as new (what a killed writer
             left, for example). A later call without `max_age` still returns it, if it is the newest

@@ -4,8 +4,8 @@ What may live here: which position is next, the steps of reading it, when to try
 the slot, how a sleep on newest begins. Not here: which instance is read (``source``), the order of
 the loads (``reading``), what a frame becomes for the caller (``delivery``).
 
-A try fails only because the writer published meanwhile. The first try only looks; from the second
-one on the slot is pinned, so the writer cannot overrun that try as well.
+A try fails only because the writer published meanwhile. The first try of a copy only looks; from
+the second one on the slot is pinned, so the writer cannot overrun that try as well.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Cursor:
         if delivery.max_age_ns is not None:  # the age first
             return self._try(delivery, 0)
         # The short way: the segment is the one that the last frame was read from.
-        if delivery.pinned_from:
+        if self.instance.views[position % self.side.table[1]].nbytes < delivery.pins_from:
             return self._read(position, delivery, None) or self._try(delivery, 1)
         return self._read_pinned(position, delivery) or self._try(delivery, 1)
 
@@ -172,7 +172,8 @@ class Cursor:
 
     def _read_or_pin(self, position: int, delivery: Delivery) -> bool:
         """Deliver the frame of a position, with its slot pinned from the try on that needs it."""
-        if self._copied >= delivery.pinned_from:
+        view = self.instance.views[position % self.side.table[1]]
+        if self._copied or view.nbytes >= delivery.pins_from:  # guard: second-try-pinned
             return self._read_pinned(position, delivery)
         self._copied += 1
         return self._read(position, delivery, None)
@@ -189,19 +190,19 @@ class Cursor:
                 if pins.open is not None:
                     pins.settle()
         self._copied += 1
-        return self._read(position, delivery, None)
+        return self._read(position, delivery, None, may_pin=False)
 
-    def _read(self, position: int, delivery: Delivery, pins: Pins | None) -> bool:
+    def _read(
+        self, position: int, delivery: Delivery, pins: Pins | None, may_pin: bool = True
+    ) -> bool:
         """Deliver the frame of a position; False: its slot did not hold it whole all the time.
 
         Parameters
         ----------
-        position : int
-            The position.
-        delivery : Delivery
-            What the frame becomes.
         pins : Pins or None
             One of them is on the slot; None: the slot is not pinned.
+        may_pin : bool
+            Whether another try can pin it: a frame that turns out to be large waits for that.
         """
         side, instance = self.side, self.instance
         head = side.head(position)
@@ -213,6 +214,8 @@ class Cursor:
         if view.words != uuid:
             decoded = instance.decode_whole(position, index, uuid)
             if decoded is None:
+                return False
+            if pins is None and may_pin and decoded.nbytes >= delivery.pins_from:
                 return False
             view = decoded
         segment: Any = side.segment

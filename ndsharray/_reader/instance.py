@@ -49,16 +49,18 @@ class View:
         An array over its payload.
     payload : memoryview
         The bytes of the payload.
+    nbytes : int
+        How many.
     is_plain : bool
         Whether ``array.copy()`` is all that a copy takes: the array is small and has no field
         names.
     """
 
-    __slots__ = ("array", "is_plain", "layout", "payload", "words")
+    __slots__ = ("array", "is_plain", "layout", "nbytes", "payload", "words")
 
     def __init__(self, layout: Layout, array: npt.NDArray[Any], payload: memoryview) -> None:
         self.words, self.layout = layout.words, layout
-        self.array, self.payload = array, payload
+        self.array, self.payload, self.nbytes = array, payload, layout.nbytes
         self.is_plain = layout.nbytes < SMALLEST and layout.dtype.names is None
 
 
@@ -66,6 +68,7 @@ class _NoView:
     """Stands for a slot that was not decoded."""
 
     words = ()  # no uuid equals this one
+    nbytes = 1 << 62  # not known: large enough for a pin
 
 
 _NO_VIEW: Any = _NoView()

@@ -89,19 +89,19 @@ for other in (np.full((300, 500), 5, "f8"), np.full((), 6, "c16"), np.full((0, 9
     assert (last == other).all()
 held = []
 for value in range(3):  # no slot is free any more, and there is no room for a larger segment
-    writer.write(np.full(9, value))
+    writer.write(np.full(9000, value))
     held.append(reader.read(copy=False)[1])
 try:
-    writer.write(np.full(9, 9))
+    writer.write(np.full(9000, 9))
     raise SystemExit("no error")
 except OSError as error:
     assert error.errno == errno.ENOSPC, error
-assert [frame.tolist() for frame in held] == [[value] * 9 for value in range(3)]
+assert [frame.tolist() for frame in held] == [[value] * 9000 for value in range(3)]
 assert names() == before
 held.pop(0)  # one is free again
-writer.write(np.full(9, 10))
-assert reader.read()[1].tolist() == [10] * 9
-assert [frame.tolist() for frame in held] == [[value] * 9 for value in (1, 2)]
+writer.write(np.full(9000, 10))
+assert reader.read()[1].tolist() == [10] * 9000
+assert [frame.tolist() for frame in held] == [[value] * 9000 for value in (1, 2)]
 held.clear()
 writer.write(np.full(1_500_000, 4, np.uint8))
 assert reader.read()[0]

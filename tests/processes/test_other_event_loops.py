@@ -84,7 +84,7 @@ assert other.get()[0]
     "in place": """
 other = gevent.spawn(lambda: None)
 for value in range(20):
-    w.write(np.full(9, value))
+    w.write(np.full(9000, value))
     held = r.read(copy=False)[1]
     assert not held.flags.owndata and held.base is not None
     assert set(held.tolist()) == {value}

@@ -16,8 +16,14 @@ from test_access_order import BIG, BIG_STRIDE, A, Pair, attached_reader
 
 from ndsharray._protocol import format
 from ndsharray._protocol.format import Table
+from ndsharray._reader import delivery
 from ndsharray._writer.writer import Writer
 from ndsharray.errors import ClosedError
+
+
+@pytest.fixture(autouse=True)
+def small_frames_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "PINS_FROM", 0)
 
 
 @pytest.fixture

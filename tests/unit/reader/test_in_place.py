@@ -19,6 +19,8 @@ import pytest
 
 from ndsharray import NdShArray
 from ndsharray._protocol.format import ENTRIES, PINS_BYTE, PINS_END
+from ndsharray._protocol.reading import ReadSide
+from ndsharray._reader.delivery import PINS_FROM
 
 
 def control(writer: NdShArray) -> Any:
@@ -305,10 +307,48 @@ def test_the_old_array_stays_through_a_restart_of_the_writer(
         NdShArray(name, r_w="w", transport=transport).close()
 
 
+@pytest.mark.parametrize("into", [False, True])
+@pytest.mark.parametrize(("nbytes", "is_pinned"), [(PINS_FROM - 1, False), (PINS_FROM, True)])
+def test_a_small_frame_is_copied_as_that_costs_less_than_a_pin(
+    name: str,
+    transport: str,
+    nbytes: int,
+    is_pinned: bool,
+    into: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The array is read-only, and nothing changes it; whatever its slot held before."""
+    frame, out = np.zeros(nbytes, np.uint8), np.empty(nbytes, np.uint8)
+    pinned: list[int] = []
+    real = ReadSide.pin
+
+    def pin(self: ReadSide, entry: int, which: int, index: int) -> None:
+        pinned.append(index)
+        real(self, entry, which, index)
+
+    with NdShArray(name, frame, "w", transport=transport, slots=8) as writer:
+        with NdShArray(name, r_w="r", transport=transport) as reader:
+            for _ in range(8):
+                writer.write(frame[:3])
+                reader.read()
+            monkeypatch.setattr(ReadSide, "pin", pin)
+            held = []
+            for value in range(3):
+                frame[:] = value
+                writer.write(frame)
+                held.append(reader.read(out=out)[1].copy() if into else reader.read(copy=False)[1])
+            assert len(pinned) == 3 * is_pinned
+            for _ in range(9):
+                writer.write(frame)
+            assert [(int(array[0]), int(array[-1])) for array in held] == [(0, 0), (1, 1), (2, 2)]
+            assert into or not any(array.flags.writeable for array in held)
+            held.clear()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_does_not_disturb_its_parents_pins(name: str, transport: str) -> None:
-    with NdShArray(name, np.arange(4), "w", transport=transport, slots=8) as writer:
+    with NdShArray(name, np.arange(4000), "w", transport=transport, slots=8) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             array = reader.read(copy=False)[1]
             child = os.fork()
@@ -317,8 +357,8 @@ def test_a_forked_child_does_not_disturb_its_parents_pins(name: str, transport: 
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
             assert pins(writer) == 1
             for value in range(30):
-                writer.write(np.full(4, value))
-            assert (array == np.arange(4)).all()
+                writer.write(np.full(4000, value))
+            assert (array == np.arange(4000)).all()
 
 
 def in_child(reader: NdShArray, name: str, transport: str) -> int:

@@ -16,6 +16,7 @@ from leftovers import HAS_SHM, SHM
 import ndsharray._system.clock
 from ndsharray import NdShArray
 from ndsharray._protocol.format import PINS_BYTE
+from ndsharray._reader import delivery
 from ndsharray._writer.sizing import Need
 from ndsharray.backends import base
 
@@ -35,6 +36,11 @@ class Clock:
 
     def pass_by(self, seconds: float) -> None:
         self.now += int(seconds * SECOND)
+
+
+@pytest.fixture(autouse=True)
+def small_frames_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "PINS_FROM", 0)
 
 
 @pytest.fixture
