@@ -4,8 +4,8 @@ Every rival does the same work in the same run, alternately, as its own document
 run prints tables (ratios to the limits first) and which targets are met. A full run takes some 12
 minutes, with --short 2; leave the machine alone meanwhile. Made for Linux.
 
-Five options choose another kind of run, which needs nothing but this library: --quick, --against,
---sizes and --record; --bridge needs zenoh, too.
+Six options choose another kind of run, which needs nothing but this library: --quick, --against,
+--sizes, --record and --cores; --bridge needs zenoh, too.
 
 The rooms: ``scenarios/`` (what is measured), ``rivals/`` (what is compared), ``harness/`` (how a
 run goes), ``report/`` (what its figures say).
@@ -43,6 +43,10 @@ def main() -> int:
         from scenarios import sizes
 
         return sizes.run()
+    if arguments.cores:
+        from scenarios import cores
+
+        return cores.run()
     if arguments.record:
         from scenarios import record
 
@@ -75,6 +79,9 @@ def parse() -> argparse.Namespace:
         type=checkout,
         metavar="PATH",
         help="compare this checkout with another one, alternately in one run",
+    )
+    kinds.add_argument(
+        "--cores", action="store_true", help="whether this machine has two speeds, and why"
     )
     kinds.add_argument(
         "--sizes", action="store_true", help="write two sizes alternately: what becomes of segments"

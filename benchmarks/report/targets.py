@@ -42,10 +42,13 @@ def _own(scenario: str, case: str, key: str, kind: str = "") -> Figure:
 
 
 def _small() -> Iterator[Target]:
-    for key in ("write", "read"):
-        for rival, bound in (("floor", 5.0), ("iceoryx2", 0.5)):
+    for key, floor, iceoryx2 in (("write", 10.0, 0.45), ("read", 7.0, 0.6)):
+        for rival, bound in (("floor", floor), ("iceoryx2", iceoryx2)):
             value, limit = _own("small", "64 B", key), Figure("small", "64 B", rival, key)
             yield Target(f"{key} 64 B / {rival}", value, limit, bound)
+    place, copy = (_own("small", "64 B", "read", kind) for kind in (" in place", ""))
+    yield Target("read 64 B in place / by copy", place, copy, 1.2)
+    yield Target("an idle poll, us", _own("small", "64 B", "poll"), None, 1.0)
 
 
 def _large() -> Iterator[Target]:
@@ -54,7 +57,7 @@ def _large() -> Iterator[Target]:
             value, limit = _own("frames", size, key), Figure("frames", size, "copyto", key)
             yield Target(f"{key} {size} / np.copyto", value, limit, 1.10)
     read = Figure("flood", "720p", "copyto", "read")
-    yield Target("read in a flood / np.copyto in one", _own("flood", "720p", "read"), read, 1.5)
+    yield Target("read in a flood / np.copyto in one", _own("flood", "720p", "read"), read, 1.2)
     place, copy = (_own("frames", "50 MB", "read", kind) for kind in (" in place", ""))
     yield Target("read 50 MB in place / by copy", place, copy, 0.01)
 
@@ -75,8 +78,15 @@ def _rest() -> Iterator[Target]:
         yield Target(f"write {size} with 16 idle readers / with none", busy, alone, 1.2)
     for kind, text in (("", "by copy"), (" in place", "in place")):
         yield Target(f"flood: torn, {text}", _own("flood", "720p", "torn", kind), None, 0)
-    reads = Figure("flood", "720p", "iceoryx2", "reads")
-    yield Target("flood: reads / iceoryx2", _own("flood", "720p", "reads"), reads, 1.0, False)
+    for kind, bound in (("", 1.0), (" in place", 0.9)):
+        reads, theirs = _own("flood", "720p", "reads", kind), "iceoryx2" + kind
+        limit = Figure("flood", "720p", theirs, "reads")
+        yield Target(f"flood: reads{kind} / {theirs}", reads, limit, bound, False)
+    nothing = Figure("start", "from nothing", "floor", "ms")
+    ours = _own("start", "from nothing", "ms")
+    yield Target("from nothing to a frame / SharedMemory", ours, nothing, 1.15)
+    for case, bound in (("attach", 0.5), ("restart", 2.0)):
+        yield Target(f"{case}, ms", _own("start", case, "ms"), None, bound)
     p99 = Figure("camera", "720p", "pyshmem", "p99")
     yield Target("camera: p99 / pyshmem", _own("camera", "720p", "p99"), p99, 1.0)
     for key in ("changing write", "changing read"):

@@ -1,5 +1,7 @@
 """How long it takes until the first frame: of a program, of a reader, after a writer's restart.
 
+* from nothing: in a fresh interpreter, the import of numpy and of the rival, a writer, a reader and
+  the first frame; beside numpy and a `SharedMemory` that is written and read by hand;
 * first: in a fresh interpreter that has numpy, from before the import of the rival, over a writer,
   a write and a reader, to the first frame;
 * attach: a new reader, to the first frame, of a writer that writes 1000 frames/s;
@@ -8,6 +10,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from time import perf_counter_ns
 from typing import Any
@@ -24,12 +28,42 @@ from rivals.base import make_frame
 TABLE = Table(
     "start: until the first frame, 64 B",
     (Column("ms", "time", "floor"),),
-    "first: from the import, in a fresh interpreter that has numpy. attach: a new reader. "
-    "restart: a new\nwriter, the reader stays.",
+    "from nothing: with the import of numpy. first: from the import, in a fresh interpreter that "
+    "has numpy.\nattach: a new reader. restart: a new writer, the reader stays.",
 )
 SHAPE = (64,)
 TIMES = 20
 STARTS = 3
+INTERPRETERS = 20
+# Prints the milliseconds from nothing to the first frame of 64 B.
+FROM_NOTHING = {
+    "floor": """
+import time; begun = time.perf_counter()
+import os
+import numpy as np
+from multiprocessing.shared_memory import SharedMemory
+name = f"from nothing {os.getpid()}"
+one = SharedMemory(name, True, 64)
+np.ndarray(64, np.uint8, one.buf)[:] = 1
+other = SharedMemory(name)
+frame = np.ndarray(64, np.uint8, other.buf).copy()
+print((time.perf_counter() - begun) * 1e3)
+one.unlink()
+""",
+    "ndsharray": """
+import time; begun = time.perf_counter()
+import os, sys
+import numpy as np
+from ndsharray import NdShArray
+name = f"from nothing {os.getpid()}"
+writer = NdShArray(name, np.ones(64, np.uint8), "w", transport=sys.argv[1])
+reader = NdShArray(name, r_w="r", transport=sys.argv[1])
+valid, frame = reader.read()
+print((time.perf_counter() - begun) * 1e3)
+assert valid
+reader.close(); writer.close()
+""",
+}
 
 
 def first_frame(child: Child, generation: int) -> float:
@@ -111,6 +145,7 @@ def read_anew(child: Child, times: int) -> list[int]:
 
 
 def run(bench: Bench) -> None:
+    run_from_nothing(bench)
     run_first(bench)
     times = TIMES // (4 if bench.short else 1)
     for case, take in (("attach", attach), ("restart", restart)):
@@ -124,6 +159,19 @@ def run(bench: Bench) -> None:
 
         for pair in bench.alternately("start", case, pairs, block):
             bench.note("start", case, pair.rival, ms=summarize(values[pair], "ms"))
+
+
+def run_from_nothing(bench: Bench) -> None:
+    rivals = [r for r in bench.rivals if r.name in ("floor", "mmap", "posix_shm")]
+    values: dict[str, list[float]] = {rival.name: [] for rival in rivals}
+    for _ in range(INTERPRETERS // (4 if bench.short else 1)):
+        for rival in rivals:
+            script = FROM_NOTHING.get(rival.name, FROM_NOTHING["ndsharray"])
+            command = [sys.executable, "-c", script, rival.name]
+            ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            values[rival.name].append(float(ended.stdout))
+    for rival in rivals:
+        bench.note("start", "from nothing", rival, ms=summarize(values[rival.name], "ms"))
 
 
 def run_first(bench: Bench) -> None:
