@@ -43,6 +43,10 @@ def main() -> int:
         from scenarios import sizes
 
         return sizes.run()
+    if arguments.page:
+        from report import page
+
+        return page.show(arguments.page)
     if arguments.cores:
         from scenarios import cores
 
@@ -79,6 +83,9 @@ def parse() -> argparse.Namespace:
         type=checkout,
         metavar="PATH",
         help="compare this checkout with another one, alternately in one run",
+    )
+    kinds.add_argument(
+        "--page", metavar="FILE", help="print the tables of docs/performance.md from a --json file"
     )
     kinds.add_argument(
         "--cores", action="store_true", help="whether this machine has two speeds, and why"
