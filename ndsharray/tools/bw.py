@@ -12,8 +12,8 @@ from .terminal import print_rows, shown
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
 HELP = (
-    "Print once a second how many bytes a second arrays get: the rate of frames, times the bytes "
-    "of the newest one."
+    "Print once a second how many bytes a second arrays get: the rate of frames times the bytes "
+    "of the newest frame."
 )
 EXAMPLE = "ndsharray bw --count 10"
 

@@ -17,8 +17,8 @@ from .terminal import print_rows, shown
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
 HELP = (
-    "Tell what killed writers left, and with --yes remove it: arrays that have no living writer "
-    "and no living reader. (The next writer in the same directory does so, too.)"
+    "Print what killed writers left, and with --yes remove it: arrays that have no living writer "
+    "and no living reader. (The next writer in the same directory removes them, too.)"
 )
 _DROP = (2, 4, 3)  # which columns a narrow terminal can do without
 EXAMPLE = "ndsharray clean --yes"
@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or globs (default: all)")
     parser.add_argument(
-        "--yes", action="store_true", help="remove it; otherwise nothing is changed"
+        "--yes", action="store_true", help="remove it; without this option, change nothing"
     )
     common(parser, wait=False)
 

@@ -90,20 +90,20 @@ def as_json(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
 
 
-def common(parser: argparse.ArgumentParser, *, wait: bool = True) -> None:
-    """Add the options of commands that look at arrays; ``--wait`` only where they can wait."""
+def common(parser: argparse.ArgumentParser, *, wait: bool = True, where: str = "all") -> None:
+    """Add the options of commands on arrays; `where`: the default of ``--transport``, as help."""
     group = parser.add_argument_group("which arrays, and how to print")
     as_json(group)
     group.add_argument(
         "--transport",
         metavar="NAME",
-        help="mmap, posix_shm or package.module:Class (default: all that are known)",
+        help=f"mmap, posix_shm or package.module:Class (default: {where})",
     )
     group.add_argument(
-        "--root", metavar="DIR", help="the directory of the arrays (default: NDSHARRAY_DIR)"
+        "--root", metavar="DIR", help="the root directory of the arrays (default: NDSHARRAY_DIR)"
     )
     if wait:
-        group.add_argument("--wait", action="store_true", help="wait for a writer")
+        group.add_argument("--wait", action="store_true", help="wait until there is a writer")
     else:
         parser.set_defaults(wait=False)
 

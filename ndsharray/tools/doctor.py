@@ -15,7 +15,7 @@ __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
 HELP = (
     "Check the directory, memory, limits, waiting and clocks that arrays need, and send a frame "
-    "through each transport. Each line says ok, warn or fail, and what to do."
+    "through each transport. Each line says ok, warn or fail, and what you can do."
 )
 EXAMPLE = "ndsharray doctor --root /dev/shm/team"
 _MARGIN = 22  # columns of verdict and title

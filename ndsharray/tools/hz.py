@@ -12,9 +12,9 @@ from .terminal import print_rows, shown
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
 HELP = (
-    "Print once a second how many frames a second arrays get, the standard deviation (sd) of the "
-    "intervals between frames, the longest one, and how many were gaps: longer than twice the "
-    "median."
+    "Print once a second the frames per second of arrays, the standard deviation (sd) of the "
+    "intervals between frames, the longest interval, and the number of gaps: intervals longer than "
+    "twice the median."
 )
 _DROP = (3, 2, 4)  # which columns a narrow terminal can do without
 EXAMPLE = "ndsharray hz 'cam*' --window 5"

@@ -30,7 +30,9 @@ EXAMPLE = "ndsharray info camera --slots"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or globs (default: all)")
-    parser.add_argument("--slots", action="store_true", help="also each slot's state and pins")
+    parser.add_argument(
+        "--slots", action="store_true", help="also print each slot's state and pins"
+    )
     common(parser)
 
 

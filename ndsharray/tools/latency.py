@@ -24,7 +24,7 @@ __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
 HELP = (
     "Read an array as it comes, and print once a second how long it took from the end of the write "
-    "until the reader had the frame: median, 99th percentile, and the longest."
+    "until the reader had the frame: the median, the 99th percentile, and the longest time."
 )
 EXAMPLE = "ndsharray latency camera --count 1000"
 _REMEMBERED = 100_000  # frames that the percentiles are taken of, at most

@@ -25,7 +25,7 @@ __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
 HELP = (
     "Print a line for each array: name, state, shape and dtype, rate, number and age of the newest "
-    "frame, the writer's process, how many readers live, and bytes of shared memory."
+    "frame, the writer's process id, the number of living readers, and bytes of shared memory."
 )
 EXAMPLE = "ndsharray list 'cam*'"
 _DROP = (6, 7, 4, 8, 5, 2)  # which columns a narrow terminal can do without
@@ -36,9 +36,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or globs (default: all)")
     parser.add_argument(
-        "--all", action="store_true", help="also what is left of arrays, and the library's own"
+        "--all",
+        action="store_true",
+        help="also what closed arrays left, and the arrays of the library itself",
     )
-    parser.add_argument("--names", dest="names_only", action="store_true", help="only the names")
+    parser.add_argument(
+        "--names", dest="names_only", action="store_true", help="print only the names"
+    )
     common(parser)
 
 

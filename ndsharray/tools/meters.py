@@ -137,7 +137,7 @@ def arguments_of_reports(parser: argparse.ArgumentParser) -> None:
         type=seconds_of,
         default=5.0,
         metavar="S",
-        help="seconds that count (default: 5); of a slow array the last two frames always do",
+        help="seconds that count (default: 5); for a slow array the last two frames",
     )
     parser.add_argument(
         "--count", type=count_of, metavar="N", help="end after N reports (default: by Ctrl-C)"

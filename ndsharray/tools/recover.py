@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "recover", "run"]
 
-HELP = "Write what is whole in a damaged recording to a new file, which every program reads."
+HELP = "Write what is whole in a damaged recording to a new file that every MCAP reader can read."
 EXAMPLE = "ndsharray recover drive.mcap -o drive-recovered.mcap"
 
 _NOTHING, _USAGE = 1, 2
@@ -25,8 +25,10 @@ _SUFFIX = ".mcap"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("file", metavar="FILE", help="the recording")
-    parser.add_argument("-o", "--output", metavar="FILE", help="default: FILE-recovered.mcap")
-    parser.add_argument("--force", action="store_true", help="replace what is there")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the new file (default: FILE-recovered.mcap)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
     as_json(parser)
 
 

@@ -21,7 +21,7 @@ __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
 HELP = (
     "Print one frame: a picture in half blocks, a row of numbers as a line, anything else as a "
-    "table. What is not finite is marked."
+    "table. Values that are not finite are marked."
 )
 EXAMPLE = "ndsharray show camera --stats"
 _WAIT = 0.1  # seconds: how late the end is noticed
@@ -32,9 +32,11 @@ _USAGE = 2
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("name", metavar="NAME", help="the array's name")
-    parser.add_argument("--stats", action="store_true", help="least, greatest, mean, count of NaN")
+    parser.add_argument(
+        "--stats", action="store_true", help="add least, greatest and mean value, count of NaN"
+    )
     parser.add_argument("--save", metavar="FILE", help="write the frame to a .png or .npy file")
-    parser.add_argument("--force", action="store_true", help="overwrite that file")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.add_argument("--bgr", action="store_true", help="the first of three channels is blue")
     common(parser)
 

@@ -14,7 +14,7 @@ from .terminal import Terminal, aligned, clipped, print_rows, shown, terminal
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
-HELP = "Show a live table of arrays: state, frame, rate, bandwidth, age, readers. q or Ctrl-C ends."
+HELP = "Show a live table of arrays: state, frame, rate, bytes per second, age, readers. q ends it."
 EXAMPLE = "ndsharray watch"
 _REDRAW = 0.5  # seconds
 _TITLES = ["NAME", "STATE", "FRAME", "RATE", "JITTER", "DATA", "NUMBER", "AGE", "READERS", "MEMORY"]

@@ -31,7 +31,7 @@ __all__ = [
     "engines",
 ]
 
-HELP = "Share arrays with other machines: export some by name, import those of others."
+HELP = "Copy arrays to other machines: export some by name, import those of others."
 EXAMPLE = "ndsharray bridge zenoh --connect tcp/10.0.0.1:7447 --import 'cam*'"
 GROUP = "ndsharray.bridges"
 
@@ -55,7 +55,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         engine.arguments(each)
         group = each.add_argument_group("what it carries")
         group.add_argument(
-            "--export", action="append", default=[], metavar="NAME", help="a name or glob to give"
+            "--export",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="export arrays of this name or glob",
         )
         group.add_argument(
             "--import",
@@ -63,12 +67,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             default=[],
             metavar="NAME",
             dest="import_",
-            help="a name or glob to take",
+            help="import arrays of this name or glob",
         )
         group.add_argument(
             "--every",
             action="store_true",
-            help="send every frame that fits in memory, not the newest whenever the link is free",
+            help="send every frame, as far as memory reaches, not only the newest",
         )
         group.add_argument(
             "--slots", type=int, default=3, help="slots of imported arrays (default: 3)"
@@ -78,9 +82,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             type=int,
             default=MAX_MEMORY >> 20,
             metavar="MIB",
-            help=f"of frames that wait, for each array (default: {MAX_MEMORY >> 20})",
+            help=f"limit for the frames of each array that wait (default: {MAX_MEMORY >> 20})",
         )
-        common(each, wait=False)
+        common(each, wait=False, where="export: all; import: NDSHARRAY_TRANSPORT, else mmap")
 
 
 def run(options: argparse.Namespace) -> int:

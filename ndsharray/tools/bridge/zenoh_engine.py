@@ -73,7 +73,7 @@ class ZenohEngine(Engine):
         If zenoh is not installed, an endpoint or the file is wrong, or the port is taken.
     """
 
-    HELP = "carry arrays over zenoh: TCP or TLS, between two bridges or through routers"
+    HELP = "Carry arrays over zenoh: TCP or TLS, between two bridges or through routers."
 
     def __init__(
         self, listen: Sequence[str] = (), connect: Sequence[str] = (), config: str | None = None
@@ -98,13 +98,19 @@ class ZenohEngine(Engine):
             action="append",
             default=[],
             metavar="ENDPOINT",
-            help=f"wait for others at tcp/ADDRESS:PORT or tls/ADDRESS:PORT (default: {LISTEN}, "
-            "or nowhere with --connect)",
+            help="wait for other bridges at tcp/ADDRESS:PORT or tls/ADDRESS:PORT "
+            f"(default: {LISTEN}, or nowhere with --connect)",
         )
         group.add_argument(
-            "--connect", action="append", default=[], metavar="ENDPOINT", help="go to others there"
+            "--connect",
+            action="append",
+            default=[],
+            metavar="ENDPOINT",
+            help="connect to another bridge there",
         )
-        group.add_argument("--config", metavar="FILE", help="a zenoh configuration file, for TLS")
+        group.add_argument(
+            "--config", metavar="FILE", help="a configuration file of zenoh, for TLS"
+        )
 
     @classmethod
     def of_options(cls, options: argparse.Namespace) -> Engine:

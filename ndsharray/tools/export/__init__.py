@@ -11,7 +11,7 @@ from ..terminal import shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
-HELP = "Turn a recording into npz, npy or mp4 files."
+HELP = "Convert a recording to npz, npy or mp4 files."
 EXAMPLE = "ndsharray export drive.mcap --to mp4 --only camera -o drive"
 
 _NOTHING, _USAGE, _LOST = 1, 2, 3
@@ -21,18 +21,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add("paths", nargs="+", metavar="FILE", help="files, or folders of files")
-    add("--to", choices=["npz", "npy", "mp4"], default="npz", help="what to (default: npz)")
+    add(
+        "--to", choices=["npz", "npy", "mp4"], default="npz", help="the kind of file (default: npz)"
+    )
     add(
         "-o",
         "--output",
         metavar="PATH",
-        help="npz: the file; npy, mp4: the folder of a file for each array (default: after FILE)",
+        help="npz: the file; npy, mp4: the folder for a file of each array (default: after FILE)",
     )
-    add("--force", action="store_true", help="replace what is there")
+    add("--force", action="store_true", help="replace existing files")
     add("--only", action="append", default=[], metavar="NAME", help="only this name or glob")
-    add("--start", type=seconds, default=0.0, metavar="TIME", help="begin there: 90, 10min")
-    add("--end", type=seconds, metavar="TIME", help="end there")
-    add("--fps", type=_per_second, help="mp4: frames a second (default: as recorded)")
+    add("--start", type=seconds, default=0.0, metavar="TIME", help="begin at this time: 90, 10min")
+    add("--end", type=seconds, metavar="TIME", help="end at this time")
+    add("--fps", type=_per_second, help="mp4: frames per second (default: as recorded)")
     as_json(parser)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLE", "HELP", "ArrayStatistics", "Recorder", "Statistics", "arguments", "run"]
 
-HELP = "Record arrays into MCAP files, each frame with its times; count exactly what is lost."
+HELP = "Record arrays to MCAP files, each frame with its times, and count exactly what is lost."
 EXAMPLE = "ndsharray record camera 'imu*' -o drive.mcap"
 
 
@@ -29,27 +29,42 @@ def __getattr__(name: str) -> Any:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
-    add("names", nargs="*", metavar="NAME", help="names or globs; what comes later is taken up")
-    add("--all", action="store_true", help="all arrays, also those that come later")
-    add("--exclude", action="append", default=[], metavar="NAME", help="but not this name or glob")
-    add("-o", "--output", metavar="FILE", help="the file (the folder, where it is split)")
-    add("--force", action="store_true", help="replace what is there")
+    add("names", nargs="*", metavar="NAME", help="names or globs; globs include later arrays")
+    add("--all", action="store_true", help="record all arrays, also those that come later")
+    add(
+        "--exclude", action="append", default=[], metavar="NAME", help="leave out this name or glob"
+    )
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the file; for --split-size and --split-time the folder",
+    )
+    add("--force", action="store_true", help="replace an existing file")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--every", action="store_true", help="each frame, in order (the default)")
-    which.add_argument("--newest", action="store_true", help="the newest frame, if there is room")
+    which.add_argument("--every", action="store_true", help="every frame, in order (the default)")
+    which.add_argument(
+        "--newest", action="store_true", help="only the newest frame, when there is room"
+    )
     ends = parser.add_argument_group("when it ends")
-    ends.add_argument("--duration", type=seconds, metavar="TIME", help="after 90, 10min, 2h")
-    ends.add_argument("--frames", type=count, metavar="N", help="after N frames of each array")
+    ends.add_argument(
+        "--duration", type=seconds, metavar="TIME", help="end after this time: 90, 10min, 2h"
+    )
+    ends.add_argument("--frames", type=count, metavar="N", help="end after N frames of each array")
     ends.add_argument(
         "--min-free",
         type=size,
         default=64 << 20,
         metavar="SIZE",
-        help="when the disk has no more left (default: 64MiB)",
+        help="end when the disk has only this room left (default: 64MiB)",
     )
     split = parser.add_argument_group("several files")
-    split.add_argument("--split-size", type=size, metavar="SIZE", help="bytes of a file: 2G")
-    split.add_argument("--split-time", type=seconds, metavar="TIME", help="seconds of a file")
+    split.add_argument(
+        "--split-size", type=size, metavar="SIZE", help="begin a new file at this size: 2G"
+    )
+    split.add_argument(
+        "--split-time", type=seconds, metavar="TIME", help="begin a new file after this time"
+    )
     split.add_argument("--keep", type=count, metavar="N", help="keep the last N files")
     memory = parser.add_argument_group("memory")
     memory.add_argument(
@@ -57,19 +72,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=size,
         default=1 << 30,
         metavar="SIZE",
-        help="of frames that wait for the disk (default: 1GiB)",
+        help="limit for frames that wait for the disk (default: 1GiB)",
     )
     memory.add_argument(
         "--snapshot",
         type=seconds,
         metavar="TIME",
-        help="keep the last seconds in memory, and write them on Enter or SIGUSR1",
+        help="keep the frames of this time in memory, and write them at Enter or SIGUSR1",
     )
     add(
         "--encoding",
         choices=["rgb8", "bgr8"],
         default="rgb8",
-        help="what images of 3 or 4 bytes a pixel are, for other programs (default: rgb8)",
+        help="the order of colours that other programs read (default: rgb8)",
     )
     common(parser)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLE", "HELP", "Player", "Status", "arguments", "run"]
 
-HELP = "Play recordings back into arrays of the same names, each frame at its time."
+HELP = "Write the frames of recordings to arrays of the same names, each frame at its time."
 EXAMPLE = "ndsharray replay drive.mcap --rate 0.5 --rename camera=camera2"
 
 
@@ -30,10 +30,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add("paths", nargs="+", metavar="FILE", help="files, or folders of files")
-    add("--rate", type=_rate, default=1.0, help="how fast (default: 1); max: as fast as possible")
-    add("--loop", action="store_true", help="begin again at the end")
-    add("--start", type=seconds, default=0.0, metavar="TIME", help="begin there: 90, 10min")
-    add("--end", type=seconds, metavar="TIME", help="end there")
+    add(
+        "--rate",
+        type=_rate,
+        default=1.0,
+        help="0.5: half as fast (default: 1); max: as fast as possible",
+    )
+    add("--loop", action="store_true", help="at the end, begin again")
+    add("--start", type=seconds, default=0.0, metavar="TIME", help="begin at this time: 90, 10min")
+    add("--end", type=seconds, metavar="TIME", help="end at this time")
     add("--only", action="append", default=[], metavar="NAME", help="only this name or glob")
     add(
         "--rename",
@@ -41,12 +46,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_pair,
         metavar="OLD=NEW",
-        help="another name for an array",
+        help="write array OLD under the name NEW",
     )
     add("--paused", action="store_true", help="begin with a pause; Enter ends and begins one")
-    add("--step", action="store_true", help="a frame for each Enter")
-    add("--slots", type=count, default=3, metavar="N", help="frames that each array keeps")
-    common(parser, wait=False)
+    add("--step", action="store_true", help="write one frame at each Enter")
+    add("--slots", type=count, default=3, metavar="N", help="slots of each array (default: 3)")
+    common(parser, wait=False, where="NDSHARRAY_TRANSPORT, else mmap")
 
 
 def _rate(text: str) -> float:

@@ -15,7 +15,7 @@ from .opening import opened
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
-HELP = "live pictures, plots and tables in a browser"
+HELP = "Show live pictures, plots and tables of arrays in a browser."
 EXAMPLE = "ndsharray view camera 'depth*'"
 
 _FASTEST = 240.0
@@ -26,15 +26,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or globs (default: all)")
     parser.add_argument(
-        "--port", type=int, default=0, help="where the server listens on 127.0.0.1 (default: any)"
+        "--port", type=int, default=0, help="the port on 127.0.0.1 (default: any that is free)"
     )
     parser.add_argument(
         "--fps",
         type=float,
         default=30.0,
-        help="frames of each array to show in a second at most (default: %(default)g)",
+        help="the most frames per second to show of each array (default: %(default)g)",
     )
-    parser.add_argument("--no-open", action="store_true", help="only print the address")
+    parser.add_argument(
+        "--no-open", action="store_true", help="print the address and open no browser"
+    )
     common(parser, wait=False)
 
 
