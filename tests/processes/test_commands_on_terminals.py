@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from terminals import PATIENCE, OnTerminal
+from patience import PATIENCE
+from terminals import OnTerminal
 
 from ndsharray import NdShArray
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from console import Console
+from patience import until
 
 from ndsharray import NdShArray, info
 
@@ -120,14 +121,6 @@ def pixels(where: Any) -> list[list[int]]:
         }"""
     )
     return found
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-    raise AssertionError(f"never: {what}")
 
 
 def cpu_seconds(pid: int) -> float:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 
+from patience import PATIENCE
+
 COMMAND = [sys.executable, "-W", "error", "-m", "ndsharray"]
-PATIENCE = 60  # seconds
 
 
 class OnTerminal:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from terminals import COMMAND, PATIENCE, OnTerminal
+from patience import PATIENCE
+from terminals import COMMAND, OnTerminal
 
 from ndsharray import NdShArray
 from ndsharray.tools import cli, stopping
