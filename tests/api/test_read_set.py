@@ -74,6 +74,16 @@ def values(found: FrameSet | None) -> list[int]:
     return [int(array.flat[0]) for array in found.values()]
 
 
+def next_set(readers: ReadSet, time: int, *sources: Source, copy: bool = True) -> FrameSet:
+    """Write a frame of one time to each array, and return the set that they make."""
+    for each in sources:
+        each.write(time)
+    found = readers.read(copy=copy)
+    assert found is not None
+    assert values(found) == [time] * len(sources)
+    return found
+
+
 def all_sets(readers: ReadSet, **options: Any) -> list[list[int]]:
     """Return the values of all sets that are there now."""
     return [values(s) for s in iter(lambda: readers.read(**options), None)]
@@ -163,14 +173,8 @@ def test_copies_are_the_users_own_and_arrays_in_place_stay(
 ) -> None:
     left, right = source("left"), source("right")
     with together("left", "right", pivot="left") as readers:
-        left.write(10)
-        right.write(10)
-        copied = readers.read()
-        left.write(20)
-        right.write(20)
-        in_place = readers.read(copy=False)
-        assert copied is not None
-        assert in_place is not None
+        copied = next_set(readers, 10, left, right)
+        in_place = next_set(readers, 20, left, right, copy=False)
         assert all(array.flags.writeable and array.base is None for array in copied.values())
         assert not any(array.flags.writeable for array in in_place.values())
         for time in range(100, 120):
@@ -185,11 +189,7 @@ def test_large_copies_use_memory_again(source: Maker, together: Callable[..., Re
     with together("left", "right", pivot="left") as readers:
         places = []
         for time in range(0, 100, 10):
-            left.write(time)
-            right.write(time)
-            found = readers.read()
-            assert values(found) == [time, time]
-            assert found is not None
+            found = next_set(readers, time, left, right)
             assert found.left.flags.writeable
             places.append(found.left.__array_interface__["data"][0])
             del found
@@ -201,10 +201,7 @@ def test_a_copy_pins_nothing_once_it_is_there(
 ) -> None:
     left, right = source("left"), source("right")
     with together("left", "right", pivot="left") as readers:
-        left.write(10)
-        right.write(10)
-        found = readers.read()
-        assert values(found) == [10, 10]
+        next_set(readers, 10, left, right)
         for member_ in readers._joiner.members:
             pins: Any = member_.reader._source.cursor
             assert pins.pins._own.tobytes() == bytes(4)
@@ -215,12 +212,7 @@ def test_shape_and_dtype_may_change(source: Maker, together: Callable[..., ReadS
     with together("left", "right", pivot="left") as readers:
         for time, shape in enumerate([(60, 70), (300, 300), (2,), (100, 100, 3)]):
             left.shape = shape
-            left.write(100 * time)
-            right.write(100 * time)
-            found = readers.read()
-            assert values(found) == [100 * time] * 2
-            assert found is not None
-            assert found.left.shape == shape
+            assert next_set(readers, 100 * time, left, right).left.shape == shape
 
 
 def test_fields_keep_their_names(name: str, transport: str) -> None:

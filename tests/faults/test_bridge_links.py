@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bridging import Machine, free_port, listening, session, until, warm_up
+from bridging import Machine, free_port, listening, session, warm_up
 from console import Console
+from patience import until
 
 import ndsharray
 from ndsharray.tools.bridge import ZenohEngine
@@ -102,7 +103,7 @@ def gets(machine: Machine, name: str, value: int, write: Callable[[], None]) -> 
             valid, frame = reader.read(0.1)
             return valid and int(frame.flat[0]) == value
 
-        until(came, 40)
+        until(came, f"frame {value} on the other machine")
 
 
 def is_over(machine: Machine, name: str) -> bool:
@@ -134,28 +135,28 @@ def test_each_party_may_be_killed_and_comes_back(
     assert listening(out.process.pid) == {f"tcp {endpoint[4:]}"}
     assert listening(into.process.pid) == set()
     out.kill()
-    until(lambda: is_over(there, "cam"))
+    until(lambda: is_over(there, "cam"), "the far array is over")
     out = start(*exporting)
     check()
     into.kill()
     into = start(*importing)
     check()
     writer[0].close()
-    until(lambda: is_over(there, "cam"))
+    until(lambda: is_over(there, "cam"), "the far array is over")
     child = Console()
     child.run("from ndsharray.backends import at")
     child.run(f"t = at('mmap', {str(here.directory)!r})")
     child.run("w = NdShArray('cam', np.arange(3), 'w', transport=t)")
-    until(lambda: not is_over(there, "cam"))
+    until(lambda: not is_over(there, "cam"), "the far array is back")
     child.process.kill()
     child.end()
-    until(lambda: is_over(there, "cam"))
+    until(lambda: is_over(there, "cam"), "the far array is over")
     writer[0] = here.writer("cam")
     check()
     for command in (out, into):
         assert command.end() == 0
         assert command.errors == []
-    until(lambda: is_over(there, "cam"))
+    until(lambda: is_over(there, "cam"), "the far array is over")
     account("bridges and writers of bridged arrays killed", 3)
 
 
@@ -301,7 +302,7 @@ def test_a_link_of_a_tenth_drops_old_frames_and_keeps_the_newest_fresh(
     finally:
         stop()
     assert max(ages) <= 2 * 1.05 * transfer + 0.1, ages  # both ends share two busy cores
-    record = until(lambda: out.records[-1] if out.records else None)
+    record = until(lambda: out.records[-1] if out.records else None, "a line of the sending bridge")
     assert record["dropped"] > 5 * record["frames"]
     assert 0.5 * bits / 8 < record["bytes_per_s"] < 1.1 * bits / 8 or record["frames"] < 10
 
@@ -321,9 +322,9 @@ def test_a_lost_link_closes_the_array_and_comes_back(
         assert valid
         assert frame.dtype == np.dtype(">f8")
         link.set("down")
-        until(lambda: is_over(there, "cam"))
+        until(lambda: is_over(there, "cam"), "the far array is over")
         link.set("up")
-        until(lambda: not is_over(there, "cam"), 40)
+        until(lambda: not is_over(there, "cam"), "the far array is back")
         assert there.reader("cam").read(40.0)[0]
     finally:
         stop()
@@ -416,7 +417,7 @@ def test_the_far_side_of_a_full_link_does_not_stop_the_end(pair: tuple[Machine, 
             before = sent
             return full and threading.Event().wait(0.3) is False
 
-        until(is_full)
+        until(is_full, "the link is full")
         closing = threading.Thread(target=bridge.close)
         closing.start()
         closing.join(15)

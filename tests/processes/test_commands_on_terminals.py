@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from terminals import PATIENCE, OnTerminal
+from patience import PATIENCE
+from terminals import OnTerminal
 
 from ndsharray import NdShArray
 
@@ -23,24 +24,24 @@ def camera() -> Iterator[NdShArray]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_watch_gives_the_terminal_back_whatever_ends_it(camera: NdShArray, number: int) -> None:
-    watch = OnTerminal("watch")
-    watch.until("\x1b[J")
-    os.kill(watch.process.pid, number)
-    watch.end()
+    with OnTerminal("watch") as watch:
+        watch.until("\x1b[J")
+        os.kill(watch.process.pid, number)
+        watch.end()
 
 
 def test_watch_leaves_the_screen_while_it_is_stopped(camera: NdShArray) -> None:
-    watch = OnTerminal("watch")
-    watch.until("\x1b[J")
-    os.kill(watch.process.pid, signal.SIGTSTP)
-    watch.until("\x1b[?1049l")
-    assert os.WIFSTOPPED(os.waitpid(watch.process.pid, os.WUNTRACED)[1])
-    watch.text = ""
-    os.kill(watch.process.pid, signal.SIGCONT)
-    watch.until("\x1b[?1049h")
-    watch.until("\x1b[J")
-    os.write(watch.fd, b"q")
-    watch.end()
+    with OnTerminal("watch") as watch:
+        watch.until("\x1b[J")
+        os.kill(watch.process.pid, signal.SIGTSTP)
+        watch.until("\x1b[?1049l")
+        assert os.WIFSTOPPED(os.waitpid(watch.process.pid, os.WUNTRACED)[1])
+        watch.text = ""
+        os.kill(watch.process.pid, signal.SIGCONT)
+        watch.until("\x1b[?1049h")
+        watch.until("\x1b[J")
+        os.write(watch.fd, b"q")
+        watch.end()
 
 
 @pytest.mark.parametrize(
@@ -50,17 +51,15 @@ def test_watch_leaves_the_screen_while_it_is_stopped(camera: NdShArray) -> None:
 def test_on_a_dumb_or_tiny_terminal_watch_prints_lines(
     camera: NdShArray, term: str, size: str, line: str
 ) -> None:
-    watch = OnTerminal("watch", "--count", "1", term=term, size=size)
-    text = watch.until(line)
-    assert watch.process.wait(PATIENCE) == 0
-    assert "\x1b" not in text
-    watch.close()
+    with OnTerminal("watch", "--count", "1", term=term, size=size) as watch:
+        text = watch.until(line)
+        assert watch.process.wait(PATIENCE) == 0
+        assert "\x1b" not in text
 
 
 def test_show_draws_in_colours_on_a_terminal_and_not_with_no_color(
     camera: NdShArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    show = OnTerminal("show", "camera")
-    assert "\x1b[38;5;16;48;5;16m\u2580" in show.until("\x1b[0m")
-    assert show.process.wait(PATIENCE) == 0
-    show.close()
+    with OnTerminal("show", "camera") as show:
+        assert "\x1b[38;5;16;48;5;16m\u2580" in show.until("\x1b[0m")
+        assert show.process.wait(PATIENCE) == 0

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import until
 
 import ndsharray._reader.delivery
 import ndsharray._system.wait
@@ -36,10 +37,7 @@ def waiting(writer: NdShArray) -> list[int]:
 
 
 def until_somebody_waits(writer: NdShArray) -> None:
-    give_up = time.monotonic() + 20
-    while not waiting(writer):
-        assert time.monotonic() < give_up
-        threading.Event().wait(0.001)
+    until(lambda: waiting(writer), "a reader waits")
 
 
 # --- timeouts
@@ -485,10 +483,7 @@ def test_a_forked_reader_waits_with_an_entry_of_its_own(
             "return got, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])"
         )
         child.begin("both()")
-        give_up = time.monotonic() + 20
-        while LINUX and len(waiting(writer)) < 2:
-            assert time.monotonic() < give_up
-            threading.Event().wait(0.001)
+        until(lambda: not LINUX or len(waiting(writer)) >= 2, "both wait")
         writer.write(np.arange(3))
         assert child.result() == (True, 0)
 

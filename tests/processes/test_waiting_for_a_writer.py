@@ -14,12 +14,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from patience import until
 
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._reader import waiting as waiting_module
@@ -73,13 +74,6 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def until(true: Callable[[], Any]) -> None:
-    give_up = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < give_up
-        threading.Event().wait(0.001)
-
-
 def inner(reader: NdShArray) -> Any:
     return reader._reader
 
@@ -94,13 +88,9 @@ class Waiting:
         self.thread.start()
         side = inner(reader)
         if how == "read_async":
-            until(
-                lambda: (
-                    side._waiting._loop_watch is not None and side._waiting._loop_watch._sleeping
-                )
-            )
+            until(lambda: (watch := side._waiting._loop_watch) and watch._sleeping, "a task waits")
         else:
-            until(lambda: side._waiting._watch is not None and side._waiting._watch._begun)
+            until(lambda: (watch := side._waiting._watch) and watch._begun, "a thread waits")
 
     def _run(self) -> None:
         try:
@@ -157,7 +147,7 @@ def test_a_writer_that_waits_with_its_first_frame_is_followed(
     with NdShArray(name, r_w="r", transport=transport) as reader:
         waiting = Waiting(reader, "read")
         child.run(f"w = NdShArray({name!r}, r_w='w', transport={transport!r})")
-        until(lambda: inner(reader)._source.cursor)
+        until(lambda: inner(reader)._source.cursor, "the reader has found the writer")
         child.run("w.write(np.arange(4))")
         assert waiting.result() == [0, 1, 2, 3]
         child.run("w.close()")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from console import Console
+from patience import until
 
 from ndsharray import NdShArray, info
 
@@ -68,7 +69,7 @@ def viewer(root: object, _on: None) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def write() -> Iterator[Callable[..., NdShArray]]:
-    """Write frames at a rate until the test ends."""
+    """Write frames at a rate until the test ends; at the rate 0 only the test itself writes."""
     end = threading.Event()
     threads: list[threading.Thread] = []
     writers: list[NdShArray] = []
@@ -81,8 +82,9 @@ def write() -> Iterator[Callable[..., NdShArray]]:
             while not end.wait(1 / rate):  # the pace
                 writer.write(make(writer.frame_id + 1))
 
-        threads.append(threading.Thread(target=run))
-        threads[-1].start()
+        if rate:
+            threads.append(threading.Thread(target=run))
+            threads[-1].start()
         return writer
 
     yield start
@@ -93,9 +95,11 @@ def write() -> Iterator[Callable[..., NdShArray]]:
         writer.close()
 
 
-def open_page(browser: Any, url: str, errors: list[str] | None = None) -> Any:
+def open_page(browser: Any, url: str, errors: list[str] | None = None, script: str = "") -> Any:
+    """Open the viewer's page; a script runs before those of the page."""
     page = browser.new_page(viewport={"width": 1366, "height": 768})
     page.set_default_timeout(30_000)
+    page.add_init_script(script)
     if errors is not None:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
@@ -122,12 +126,8 @@ def pixels(where: Any) -> list[list[int]]:
     return found
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-    raise AssertionError(f"never: {what}")
+def is_coloured(where: Any) -> bool:
+    return any(red != blue for red, _, blue, _ in pixels(where))
 
 
 def cpu_seconds(pid: int) -> float:
@@ -271,8 +271,8 @@ def test_keys_and_mouse_work_on_the_selected_tile(
 ) -> None:
     """Pause, step, colours, log, view, zoom, help."""
     y, x = np.mgrid[:200, :300]
-    write(name, lambda i: (x + y + i).astype(np.float32), 10)
-    write(name + " 2", lambda i: np.arange(5000.0) + i, 10)
+    writer = write(name, lambda i: (x + y + i).astype(np.float32), 0)
+    beside = write(name + " 2", lambda i: np.arange(5000.0) + i, 10)
     errors: list[str] = []
     page = open_page(browser, viewer.url, errors)
     shown, other = tile(page, name), tile(page, f"{name} 2")
@@ -282,30 +282,31 @@ def test_keys_and_mouse_work_on_the_selected_tile(
         found: list[str] = shown.locator(".marks b").all_inner_texts()
         return found
 
-    def number() -> int:
-        return int(re.search(r"#(\d+)", shown.locator(".counts").inner_text())[1])
+    def number(where: Any) -> int:
+        return int(re.search(r"#(\d+)", where.locator(".counts").inner_text())[1])
 
-    def is_coloured() -> bool:
-        return any(red != blue for red, _, blue, _ in pixels(shown))
-
-    assert not is_coloured()
+    assert not is_coloured(shown)
     page.keyboard.press("c")
-    until(is_coloured, "a colour map")
+    until(lambda: is_coloured(shown), "a colour map")
     page.keyboard.press("l")
     assert "log" in marks()
     page.keyboard.press(" ")
     assert "paused" in marks()
-    page.wait_for_timeout(600)  # what was under way has come, the figures are written
-    held = number()
+    writer.write((x * 2 + y).astype(np.float32))
+    written = beside.frame_id
+    until(lambda: number(other) > written, "the other tile goes on")
+    assert number(shown) == 1
+    before = pixels(shown)
     page.keyboard.press(".")
-    until(lambda: number() > held, "a step")
+    until(lambda: number(shown) == 2, "a step")
+    until(lambda: pixels(shown) != before, "the picture of that frame")
     assert "paused" in marks()
     before = pixels(shown)
     body = shown.locator(".body").bounding_box()
     page.mouse.move(body["x"] + body["width"] / 2, body["y"] + body["height"] / 2)
     page.mouse.wheel(0, -300)
+    until(lambda: "part" in marks(), "the wheel arrives")
     until(lambda: pixels(shown) != before, "a nearer look at a paused picture")
-    assert "part" in marks()
     page.keyboard.press("v")
     until(lambda: not page.locator(".is-picture").count(), "a plot of the same")
     page.keyboard.press("f")
@@ -314,6 +315,26 @@ def test_keys_and_mouse_work_on_the_selected_tile(
     assert other.is_visible()
     page.keyboard.press("?")
     assert page.locator("#help").is_visible()
+    assert errors == []
+
+
+def test_keys_before_the_first_picture_is_decoded_do_no_harm(
+    name: str, browser: Any, viewer: Any
+) -> None:
+    held = """
+        const decode = createImageBitmap;
+        const gate = new Promise((open) => { globalThis.decodeAll = open; });
+        globalThis.createImageBitmap = (image) => gate.then(() => decode(image));
+    """
+    errors: list[str] = []
+    with NdShArray(name, np.tile(np.arange(300.0), (200, 1)), "w"):
+        page = open_page(browser, viewer.url, errors, held)
+        shown = tile(page, name)
+        page.keyboard.press("c")
+        page.set_viewport_size({"width": 1000, "height": 700})
+        page.keyboard.press("l")
+        page.evaluate("() => decodeAll()")
+        until(lambda: is_coloured(shown), "a picture in colours")
     assert errors == []
 
 

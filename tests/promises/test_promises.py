@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from console import Console, Failed
+from patience import until
 from processes import remains
 
 from ndsharray import NdShArray, NdShArrayError, WriterExistsError
@@ -134,12 +135,14 @@ def test_a_killed_reader_gives_its_slots_back(
             writer.write(np.full(9, value))
             child.run("held.append(r.read(copy=False)[1])")
         child.kill()
-        end = time.monotonic() + 10
         with NdShArray(name, r_w="r", transport=transport) as reader:
-            while time.monotonic() < end and _lock_files_of_readers(root) > 1:
+
+            def is_swept() -> bool:
                 writer.write(np.full(9, 7))
                 assert reader.read(copy=False)[1].tolist() == [7] * 9
-            assert _lock_files_of_readers(root) == 1
+                return _lock_files_of_readers(root) == 1
+
+            until(is_swept, "the killed reader's lock file is gone")
 
 
 def _lock_files_of_readers(root: Path) -> int:

@@ -7,16 +7,15 @@ import json
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from patience import until
+
 from ndsharray import NdShArray, Transport
 from ndsharray.backends import at
 from ndsharray.tools.bridge import Bridge, Engine, Offer, Outlet, Receive, Reply
-
-PATIENCE = 20.0  # seconds
 
 
 class Payload(bytes):
@@ -161,6 +160,10 @@ class Machine:
         self.bridges.append(made)
         return made
 
+    def first_line(self) -> str:
+        """Wait until a bridge reports something, and return the first line."""
+        return until(lambda: self.lines, "a line of a bridge")[0]
+
     def _keep(self, made: Any) -> Any:
         self._open.append(made)
         return made
@@ -197,7 +200,7 @@ def warm_up() -> None:
     endpoint, came = f"tcp/127.0.0.1:{free_port()}", threading.Event()
     with session(listen=[endpoint]) as one, session(endpoint) as other:
         one.declare_subscriber("warm", lambda _: came.set())
-        until(lambda: other.put("warm", b"x") or came.wait(0.05))
+        until(lambda: other.put("warm", b"x") or came.wait(0.05), "a message")
 
 
 def free_port() -> int:
@@ -235,12 +238,3 @@ def _address(text: str) -> str:
     raw = b"".join(words)
     family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
     return f"{socket.inet_ntop(family, raw)}:{int(port, 16)}"
-
-
-def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Wait until a condition holds, and return what it gave."""
-    deadline = time.monotonic() + patience
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
-    return result

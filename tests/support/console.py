@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+from patience import PATIENCE
+
 _LOOP = """
 import sys, traceback
 import numpy as np
@@ -22,8 +24,6 @@ for line in sys.stdin:
     except Exception as error:
         print("!" + repr((type(error).__name__, str(error))), flush=True)
 """
-
-_PATIENCE = 60  # seconds; emulated processes are slow
 
 
 class Failed(Exception):
@@ -76,7 +76,7 @@ class Console:
         """Let it come to its end; return its exit code, and keep what it wrote in `errors`."""
         if not self.process.stdin.closed:  # type: ignore[union-attr]
             try:
-                _, self.errors = self.process.communicate(timeout=_PATIENCE)
+                _, self.errors = self.process.communicate(timeout=PATIENCE)
             except subprocess.TimeoutExpired:  # it waits for ever, as its test failed
                 self.process.kill()
                 self.process.communicate()

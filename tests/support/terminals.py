@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 
+from patience import PATIENCE
+
 COMMAND = [sys.executable, "-W", "error", "-m", "ndsharray"]
-PATIENCE = 60  # seconds
 
 
 class OnTerminal:
-    """A command on a terminal of its own."""
+    """A command on a terminal of its own; both end with the block."""
 
     def __init__(self, *arguments: str, term: str = "xterm-256color", size: str = "80x24") -> None:
         import fcntl
@@ -54,11 +55,12 @@ class OnTerminal:
         self.until("\x1b[?25h\x1b[?1049l")
         assert self.process.wait(PATIENCE) == 0
         assert termios.tcgetattr(self.child_fd) == self.modes
-        self.close()
 
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+    def __enter__(self) -> OnTerminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()  # does nothing to one that has been waited for
+        self.process.wait()
         for fd in (self.fd, self.child_fd):
             os.close(fd)

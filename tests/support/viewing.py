@@ -11,13 +11,14 @@ import threading
 import urllib.parse
 from typing import Any
 
+from patience import PATIENCE
+
 from ndsharray.tools.view.app import Viewer
 from ndsharray.tools.view.catalogue import Catalogue
 from ndsharray.tools.view.private import Private
 from ndsharray.tools.view.server import Server, listen
 
 TOKEN = "the-token-of-the-test"
-PATIENCE = 20  # seconds
 
 
 class Viewing:

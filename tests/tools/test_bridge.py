@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from bridging import Machine, MemoryEngine, Net, Payload, until
+from bridging import Machine, MemoryEngine, Net, Payload
+from patience import until
 
 import ndsharray
 from ndsharray import NdShArray
@@ -119,8 +120,8 @@ def test_one_whose_question_was_lost_asks_again(net: Net, here: Machine, there: 
     here.bridge(net.engine(), export=["once"])
     net.broken = True
     there.bridge(net.engine(), import_=["once"])
-    assert "'once' is not sent" in until(lambda: here.lines)[0]  # it was lost, too
-    until(lambda: net.asked > 1)
+    assert "'once' is not sent" in here.first_line()  # it was lost, too
+    until(lambda: net.asked > 1, "a second question")
     net.broken = False
     assert read(there.reader("once"))[0] == 1
 
@@ -136,7 +137,7 @@ def test_one_whose_link_was_gone_for_a_moment_asks_again(
     (offer,) = net.outlets
     net.broken = True
     writer.write(np.array([2]))
-    until(lambda: here.lines)
+    here.first_line()
     net.broken = False
     for appeared, vanished in net.watchers:
         vanished(offer)
@@ -149,11 +150,11 @@ def test_two_lives_of_one_array_are_not_worth_a_line(net: Net, there: Machine) -
     there.bridge(net.engine(), import_=["*"])
     old = engine.offer(Offer("0" * 16, 7, "cam"), lambda reply: None)
     new: Any = engine.offer(Offer("0" * 16, 8, "cam"), lambda reply: None)
-    until(old.wanted.is_set)
+    until(old.wanted.is_set, "the old array is taken")
     other = engine.offer(Offer("0" * 16, 7, "other"), lambda reply: None)
-    until(other.wanted.is_set)  # it has looked at all of them
+    until(other.wanted.is_set, "the other array is taken")  # it has looked at all of them
     old.close()
-    until(new.wanted.is_set)
+    until(new.wanted.is_set, "the new array is taken")
     assert there.lines == []
     engine.close()
 
@@ -170,7 +171,7 @@ def test_the_far_array_is_closed_with_its_writer_and_comes_back(
             assert read(reader)[0] == life
             writer.write(np.array([life + 10]))  # the last frame is not lost
         assert read(reader)[0] == life + 10
-        until(lambda: state(there, "cam") in ("absent", "closed"))
+        until(lambda: state(there, "cam") in ("absent", "closed"), "the far array is closed")
 
 
 def test_a_killed_writer_closes_the_far_array(
@@ -186,7 +187,7 @@ def test_a_killed_writer_closes_the_far_array(
     assert read(reader).shape == (3,)
     child.process.kill()
     child.process.wait()
-    until(lambda: state(there, "cam") in ("absent", "closed"))
+    until(lambda: state(there, "cam") in ("absent", "closed"), "the far array is closed")
     here.writer("cam").write(np.arange(4))  # it takes over
     assert read(reader).shape == (4,)
 
@@ -199,7 +200,7 @@ def test_the_far_array_is_closed_with_the_bridge(net: Net, here: Machine, there:
         bridge = here.bridge(net.engine(), export=["cam"])
         assert read(reader)[0] == number
         bridge.close()
-        until(lambda: state(there, "cam") in ("absent", "closed"))
+        until(lambda: state(there, "cam") in ("absent", "closed"), "the far array is closed")
 
 
 def test_only_what_is_exported_is_offered_and_only_what_is_imported_is_made(
@@ -210,7 +211,7 @@ def test_only_what_is_exported_is_offered_and_only_what_is_imported_is_made(
     here.bridge(net.engine(), export=["cam*"])
     there.bridge(net.engine(), import_=["cam1", "secret"])
     read(there.reader("cam1"))
-    until(lambda: len(net.outlets) >= 2)
+    until(lambda: len(net.outlets) >= 2, "two offers")
     assert {offer.name for offer in net.outlets} == {"cam1", "cam2"}
     assert names(there) == {"cam1"}
 
@@ -256,7 +257,7 @@ def test_bridges_of_one_root_take_nothing_from_each_other(net: Net, here: Machin
     here.writer("cam").write(np.arange(3))
     taking = here.bridge(net.engine(), import_=["*"])
     here.bridge(net.engine(), export=["cam"])
-    until(lambda: net.outlets)
+    until(lambda: net.outlets, "an offer")
     taking.close()
     assert not here.lines
     assert taking.counts() == []
@@ -271,7 +272,7 @@ def test_a_name_with_a_living_writer_is_refused_and_tried_again(
     reader = there.reader("cam")
     here.bridge(net.engine(), export=["cam"])
     there.bridge(net.engine(), import_=["cam"])
-    line = until(lambda: there.lines)[0]
+    line = there.first_line()
     assert "'cam' is not imported: it has a living writer here" in line
     assert read(reader)[0] == 2
     assert not local.closed
@@ -288,12 +289,12 @@ def test_one_name_of_two_bridges_is_taken_from_the_first(
         here.writer("cam").write(np.array([1]))
         third.writer("cam").write(np.array([3]))
         first = here.bridge(net.engine(), export=["cam"])
-        until(lambda: net.outlets)
+        until(lambda: net.outlets, "an offer")
         there.bridge(net.engine(), import_=["cam"])
         reader = there.reader("cam")
         assert read(reader)[0] == 1
         third.bridge(net.engine(), export=["cam"])
-        assert "is not imported: that of bridge" in until(lambda: there.lines)[0]
+        assert "is not imported: that of bridge" in there.first_line()
         first.close()
         assert read(reader)[0] == 3
     finally:
@@ -313,12 +314,12 @@ def test_a_second_bridge_of_a_name_is_worth_one_line_however_many_frames_come(
     engine = net.engine()
     for bridge in "01":
         engine.offer(Offer(bridge * 16, 7, "cam"), lambda reply: None)
-    until(lambda: len(there.lines) == 2)
+    until(lambda: len(there.lines) == 2, "two lines of the taking bridge")
     for number in range(1, 4):
         writer.write(np.array([number]))
         read(reader)
         outlet: Any = engine.offer(Offer("2" * 16, 7, f"other{number}"), lambda reply: None)
-        until(outlet.wanted.is_set)  # all offers were looked at
+        until(outlet.wanted.is_set, "the array is taken")  # all offers were looked at
     assert len(there.lines) == 2
     engine.close()
 
@@ -335,8 +336,8 @@ def test_a_slow_link_drops_old_frames_and_sends_the_newest(
         writer.write(np.array([1]))
         for number in range(2, 100):
             writer.write(np.array([number]))
-    until(lambda: read(reader)[0] == 99)
-    until(lambda: bridge.counts()[0].frames + bridge.counts()[0].dropped == 100)
+    until(lambda: read(reader)[0] == 99, "the newest frame")
+    until(lambda: (c := bridge.counts()[0]).frames + c.dropped == 100, "all frames are counted")
     assert bridge.counts()[0].frames <= 3
 
 
@@ -351,10 +352,10 @@ def test_every_frame_is_sent_in_order_within_its_memory(
     with net.gate:
         for number in range(1, 31):  # eight bytes each: ten of them may wait
             writer.write(np.array([number]))
-        until(lambda: bridge.counts()[0].dropped >= 19)
+        until(lambda: bridge.counts()[0].dropped >= 19, "19 dropped frames")
     got = [int(frame[0]) for _, frame in zip(range(10), reader.frames(20.0))]
     assert got[-10:] == sorted(set(got[-10:]))
-    until(lambda: there_counts(there) == bridge.counts()[0].frames)
+    until(lambda: there_counts(there) == bridge.counts()[0].frames, "what was sent has come")
     counts = bridge.counts()[0]
     assert counts.frames + counts.dropped == 31
     assert 11 <= counts.frames <= 12
@@ -372,11 +373,11 @@ def test_a_broken_link_loses_frames_and_says_so(net: Net, here: Machine, there: 
     read(reader)
     net.broken = True
     writer.write(np.array([1]))
-    assert "'cam' is not sent: the link is broken" in until(lambda: here.lines)[0]
+    assert "'cam' is not sent: the link is broken" in here.first_line()
     net.broken = False
     writer.write(np.array([2]))
     assert read(reader)[0] == 2
-    until(lambda: bridge.counts()[0].frames == 2)
+    until(lambda: bridge.counts()[0].frames == 2, "two frames are counted")
     assert bridge.counts()[0].dropped == 1
 
 
@@ -389,7 +390,7 @@ def test_a_frame_that_the_link_cannot_take_is_refused(
     there.bridge(net.engine(), import_=["cam"])
     writer, reader = here.writer("cam"), there.reader("cam")
     writer.write(np.zeros(101, np.uint8))
-    assert "101 bytes, the link takes 100" in until(lambda: here.lines)[0]
+    assert "101 bytes, the link takes 100" in here.first_line()
     writer.write(np.zeros(100, np.uint8))
     assert read(reader).shape == (100,)
     assert bridge.counts()[0].refused == 1
@@ -437,14 +438,14 @@ def test_hostile_messages_are_refused_and_counted(net: Net, there: Machine) -> N
     engine = net.engine()
     outlet: Any = engine.offer(Offer("0" * 16, 7, "cam"), lambda reply: None)
     bridge = there.bridge(net.engine(), import_=["*"])
-    until(outlet.wanted.is_set)
+    until(outlet.wanted.is_set, "the array is taken")
     reader = there.reader("cam")
     for number, (bad, payload) in enumerate(HOSTILE.values(), 1):
         outlet.send(bad, Payload(payload))
-        until(lambda n=number: bridge.counts()[0].refused == n)
+        until(lambda n=number: bridge.counts()[0].refused == n, "it is refused")
     outlet.send(head(), b"abc")
     assert read(reader).tobytes() == b"abc"
-    until(lambda: bridge.counts()[0].frames == 1)
+    until(lambda: bridge.counts()[0].frames == 1, "a frame is counted")
     assert bridge.counts()[0].refused == len(HOSTILE)
     engine.close()
 
@@ -453,10 +454,10 @@ def test_a_frame_that_comes_twice_or_late_is_written_once(net: Net, there: Machi
     engine = net.engine()
     outlet: Any = engine.offer(Offer("0" * 16, 7, "cam"), lambda reply: None)
     bridge = there.bridge(net.engine(), import_=["*"])
-    until(outlet.wanted.is_set)
+    until(outlet.wanted.is_set, "the array is taken")
     for number in (5, 4, 5, 8):
         outlet.send(head(flags=1, frame=number), b"abc")  # each of them is looked at
-    until(lambda: bridge.counts()[0].dropped == 2)
+    until(lambda: bridge.counts()[0].dropped == 2, "two dropped frames")
     assert bridge.counts()[0].frames == 2
     engine.close()
 
@@ -467,7 +468,7 @@ def test_offers_that_nobody_should_make_are_ignored(net: Net, there: Machine) ->
     for name in ("", "nul\0", "x" * 256, "ndsharray.bridge/0000000000000000"):
         engine.offer(Offer("0" * 16, 7, name), lambda reply: None)
     engine.offer(Offer("0" * 16, 7, "good"), lambda reply: None)
-    until(lambda: "good" in names(there))
+    until(lambda: "good" in names(there), "the good array")
     assert names(there) == {"good"}
     engine.close()
 
@@ -481,7 +482,7 @@ def test_a_flood_of_offers_makes_a_bounded_number_of_arrays(
     bridge = there.bridge(net.engine(), import_=["*"])
     for number in range(20):
         engine.offer(Offer("0" * 16, 7, f"flood{number}"), lambda reply: None)
-    line = until(lambda: there.lines)[0]
+    line = there.first_line()
     assert len(names(there)) == 3
     assert len(bridge._imports._offers) == 6
     assert line == "3 arrays are imported, and others that are offered are not"
@@ -515,9 +516,9 @@ def test_a_flood_of_offers_does_not_keep_the_bridge_from_other_work(
     first = engine.offer(Offer("0" * 16, 7, "first"), lambda reply: None)
     for number in range(2000):
         engine.offer(Offer("0" * 16, 7, f"flood{number}"), lambda reply: None)
-    until(lambda: there.lines)
+    there.first_line()
     first.close()
-    until(lambda: "flood2" in names(there), 3.0)
+    until(lambda: "flood2" in names(there), "the next array of the flood", 3.0)
     engine.close()
 
 
@@ -581,7 +582,7 @@ def test_it_prints_a_line_a_second_for_each_array(
         asked = False
 
         def wait(self, seconds: float) -> bool:
-            until(lambda: net.outlets)
+            until(lambda: net.outlets, "an offer")
             self.asked, before = True, self.asked
             return before
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bridging import Machine, free_port, listening, session, until, warm_up
+from bridging import Machine, free_port, listening, session, warm_up
+from patience import until
 
 from ndsharray.tools.bridge import Offer, ZenohEngine
 from ndsharray.tools.bridge.zenoh_engine import key_of, offer_of
@@ -92,16 +93,16 @@ def test_what_is_not_exported_cannot_be_had(
             return {str(r.ok.key_expr) for r in other.liveliness().get("**", timeout=5.0)}
 
         secret.write(np.arange(3))
-        given = until(tokens)
+        given = until(tokens, "an offer")
         assert {offer_of(key).name for key in given} == {"given"}
         # By the name that it would have, by all names, and as zenoh's own administration.
         assert keys(key_of(Offer(bridge.id, 1, "secret"))) == set()
-        assert until(lambda: keys("**")) == given
+        assert until(lambda: keys("**"), "a question finds the offer") == given
         own = f"@/{other.info.zid()}/"  # what it knows by itself
         assert {key for key in keys("@/**") if not key.startswith(own)} == set()
         secret.write(np.arange(4))
         here.writer("given").write(np.arange(5))
-        until(lambda: came)
+        until(lambda: came, "a frame")
         assert {offer_of(key).name for key in came} == {"given"}
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from terminals import COMMAND, PATIENCE, OnTerminal
+from patience import PATIENCE
+from terminals import COMMAND, OnTerminal
 
 from ndsharray import NdShArray
 from ndsharray.tools import cli, stopping
@@ -123,13 +124,13 @@ def test_watch_draws_a_table_that_fits_and_q_ends_it(camera: NdShArray) -> None:
     import struct
     import termios
 
-    watch = OnTerminal("watch", size="30x10")
-    narrow = watch.until("\x1b[J")
-    assert narrow.startswith("\x1b[?1049h\x1b[?25l\x1b[H")
-    assert "READERS" not in narrow
-    fcntl.ioctl(watch.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
-    wide = watch.until("MEMORY") + watch.until("q ends")
-    assert "ndsharray  1 array" in wide
-    assert "\x1b[32m  live\x1b[0m" in wide
-    os.write(watch.fd, b"q")
-    watch.end()
+    with OnTerminal("watch", size="30x10") as watch:
+        narrow = watch.until("\x1b[J")
+        assert narrow.startswith("\x1b[?1049h\x1b[?25l\x1b[H")
+        assert "READERS" not in narrow
+        fcntl.ioctl(watch.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
+        wide = watch.until("MEMORY") + watch.until("q ends")
+        assert "ndsharray  1 array" in wide
+        assert "\x1b[32m  live\x1b[0m" in wide
+        os.write(watch.fd, b"q")
+        watch.end()

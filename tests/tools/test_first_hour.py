@@ -151,15 +151,14 @@ def test_an_arrow_key_is_one_key_and_escape_another(monkeypatch: Any) -> None:
     from ndsharray.tools.screen import whole_screen
 
     ours, theirs = pty.openpty()
-    with os.fdopen(theirs, "r", closefd=True) as terminal:
+    with os.fdopen(ours, "wb", buffering=0) as keyboard, os.fdopen(theirs, "r") as terminal:
         monkeypatch.setattr("sys.stdin", terminal)
         with whole_screen() as key:
             pressed = []
             for text in (b"\x1b[B", b"q", b"\x1b", b"\x1b[5~"):
-                os.write(ours, text)
+                keyboard.write(text)
                 pressed.append(key(5.0))
         assert pressed == ["\x1b[B", "q", "\x1b", "\x1b[5~"]
-    os.close(ours)
 
 
 def screen_after(text: str) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from patience import until
 
 pytest.importorskip("mcap")
 
@@ -59,14 +59,7 @@ def test_every_frame_of_several_arrays_is_recorded_with_its_times(
 
 def _wait_for_frames(recorder: Recorder, name: str, count: int) -> None:
     intake = next(i for i in recorder._intakes.values() if i.topic == name)
-    _wait_for(lambda: intake.frames >= count)
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    pause, end = threading.Event(), time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < end
-        pause.wait(0.002)
+    until(lambda: intake.frames >= count, f"{count} frames of {name!r}")
 
 
 def test_what_is_there_at_the_end_is_recorded(tmp_path: Path) -> None:
@@ -117,11 +110,11 @@ def test_the_ends_of_writers_are_recorded_and_recording_goes_on(
         writer = NdShArray("a", np.zeros(3), "w", transport=transport)
         _wait_for_frames(recorder, "a", 1)
         writer.close()
-        _wait_for(lambda: intake._state == "closed")
+        until(lambda: intake._state == "closed", "the writer is seen as closed")
         writer = NdShArray("a", np.ones(3), "w", transport=transport)
         _wait_for_frames(recorder, "a", 2)
         kill_writer(writer)
-        _wait_for(lambda: intake._state == "killed")
+        until(lambda: intake._state == "killed", "the writer is seen as killed")
         with NdShArray("a", np.full(3, 2), "w", transport=transport) as writer:
             _wait_for_frames(recorder, "a", 3)
             writer.write(np.full(3, 3))
@@ -236,7 +229,7 @@ def test_an_array_that_cannot_be_read_does_not_end_the_others(tmp_path: Path) ->
     with Recorder(["a", "b"], path) as recorder:
         broken = next(i for i in recorder._intakes.values() if i.topic == "b")
         broken._reader.close()
-        _wait_for(lambda: not broken.is_running)
+        until(lambda: not broken.is_running, "its thread has ended")
         with NdShArray("a", np.zeros(3), "w"):
             _wait_for_frames(recorder, "a", 1)
         assert recorder.error is broken.error is not None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from patience import until
 
 pytest.importorskip("mcap")
 
@@ -23,13 +23,6 @@ from ndsharray.tools.recording.output import Output
 from ndsharray.tools.recording.progress import Progress
 
 TIMEOUT = 60
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    pause, end = threading.Event(), time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < end
-        pause.wait(0.002)
 
 
 def frames_of(recorder: Recorder) -> int:
@@ -135,18 +128,18 @@ def test_a_snapshot_tells_of_its_own_losses_and_writers(tmp_path: Path) -> None:
     with Recorder(["a"], tmp_path / "s.mcap", snapshot=60, max_memory=80_000) as recorder:
         intake = next(iter(recorder._intakes.values()))
         writer = NdShArray("a", np.zeros(1000), "w", slots=3)
-        wait_for(lambda: frames_of(recorder) == 1)
+        until(lambda: frames_of(recorder) == 1, "a frame")
         recorder._budget.take(100_000)  # as if another snapshot were written
         for number in range(20):
             writer.write(np.full(1000, number))
         recorder._budget.release(100_000)
-        wait_for(lambda: intake._last_id == 21)
+        until(lambda: intake._last_id == 21, "the last frame")
         first = recorder.snapshot()
         for count in range(frames_of(recorder) + 1, frames_of(recorder) + 9):
             writer.write(np.full(1000, count))
-            wait_for(lambda: frames_of(recorder) == count)  # noqa: B023
+            until(lambda n=count: frames_of(recorder) == n, f"{count} frames")  # type: ignore[misc]
         writer.close()
-        wait_for(lambda: intake._state == "closed")
+        until(lambda: intake._state == "closed", "the writer is seen as closed")
         second = recorder.snapshot()
     ids = [frame.frame_id for frame in read_recording(first)[0]]
     (account,) = metadata(first, "ndsharray.array")
@@ -171,13 +164,13 @@ def test_a_snapshot_on_a_full_disk_is_told_and_the_next_one_is_written(
     monkeypatch.setattr(command, "listen", wishes.append)
     with NdShArray("a", np.zeros(1000), "w"):
         with Recorder(["a"], tmp_path / "s.mcap", snapshot=60) as recorder:
-            wait_for(lambda: frames_of(recorder) == 1)
+            until(lambda: frames_of(recorder) == 1, "a frame")
             with command._snapshots(recorder, Progress(False), 60.0) as failed:
                 wishes[0]("")
-                wait_for(lambda: len(failed) == 1)
+                until(lambda: len(failed) == 1, "the first snapshot has failed")
                 full[0] = False
                 wishes[0]("")
-                wait_for(lambda: len(recorder.paths) == 2)
+                until(lambda: len(recorder.paths) == 2, "the second snapshot")
     assert "the disk is full" in capsys.readouterr().err
     assert len(judged(recorder.paths[1])["a"]) == 1
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import until
 
 pytest.importorskip("mcap")
 
@@ -62,20 +63,13 @@ def test_a_replay_that_is_recorded_is_the_same_recording(transport: str, tmp_pat
                 intake = next(iter(recorder._intakes.values()))
                 for number in range(1, len(originals) + 1):
                     replay.step()
-                    _wait_for(lambda: intake.frames >= number)  # noqa: B023
+                    until(lambda n=number: intake.frames >= n, f"frame {number}")  # type: ignore[misc]
     found, again = read_recording(first)[0], read_recording(second)[0]
     assert len(again) == len(found) == len(originals)
     for one, other in zip(found, again):
         assert same(one.values.array(), other.values.array())
         assert (one.topic, one.publish_time) == (other.topic, other.publish_time)
         assert one.frame_id == other.frame_id
-
-
-def _wait_for(condition: Any) -> None:
-    pause, end = threading.Event(), time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < end
-        pause.wait(0.002)
 
 
 def test_frames_keep_their_distances(tmp_path: Path) -> None:
@@ -146,7 +140,7 @@ def test_a_loop_begins_again(tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
     write_recording(path, numbered(3))
     with Player(path, loop=True, rate=math.inf) as replay, playing(replay):
-        _wait_for(lambda: replay.status().frames >= 9)
+        until(lambda: replay.status().frames >= 9, "the third round")
     assert replay.status().notes == ()
 
 
@@ -158,7 +152,8 @@ def test_a_pause_and_steps(tmp_path: Path) -> None:
             for number in range(3):
                 replay.step()
                 assert reader.read(TIMEOUT)[1][0] == number
-            _wait_for(lambda: replay.status().frames == 3)  # counted once it can be read
+            # A frame is counted once it can be read.
+            until(lambda: replay.status().frames == 3, "three frames")
             assert replay.status().is_paused
             assert not reader.read(0.02)[0]
             replay.resume()
@@ -273,7 +268,7 @@ def test_a_player_is_closed_in_the_middle_of_a_frame(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=run)
         thread.start()
-        _wait_for(lambda: replay.status().frames > 5)  # noqa: B023
+        until(lambda: replay.status().frames > 5, "six frames")  # noqa: B023
         replay.close()
         thread.join(TIMEOUT)
         assert errors == []

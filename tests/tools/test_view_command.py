@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from patience import until
 
 from ndsharray.tools import cli
 
@@ -67,9 +68,8 @@ def test_the_token_is_in_no_command_line(tmp_path: Path) -> None:
         ended = threading.Timer(60, process.kill)  # a test that fails ends, too
         ended.start()
         token = json.loads(process.stdout.readline())["url"].rstrip("/").rpartition("/")[2]
-        pause = threading.Event()
-        while process.poll() is None and not (tmp_path / "browser.py.seen").exists():
-            pause.wait(0.01)
+        file = tmp_path / "browser.py.seen"
+        until(lambda: file.exists() or process.poll() is not None, "the browser has begun")
         seen = json.loads((tmp_path / "browser.py.seen").read_text())
         assert token not in str(seen["arguments"])
         assert seen["mode"] & 0o777 == 0o600

@@ -8,13 +8,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from patience import until
 
 import ndsharray
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
@@ -62,13 +63,6 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 def waiting(writer: NdShArray) -> bool:
     control_bytes = writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
     return any(control_bytes[WAITING_BYTE:PINS_BYTE])
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 class Waiting:
@@ -134,7 +128,7 @@ def test_an_end_is_news_once(arrays: Arrays) -> None:
     writer.write(ONE)
     assert readers[0].read()[0]
     call = Waiting(readers)
-    until(lambda: not LINUX or waiting(writer))
+    until(lambda: not LINUX or waiting(writer), "it waits")
     writer.close()
     assert call.join() == [readers[0]]
     assert ndsharray.wait(readers, 0) == []
@@ -206,7 +200,7 @@ def test_it_sleeps_until_any_writer_writes(arrays: Arrays) -> None:
     for which in (1, 2, 0):
         call = Waiting(readers)
         marked = LINUX and waitv._waitv() is not None
-        until(lambda marked=marked: not marked or all(map(waiting, writers)))  # type: ignore[misc]
+        until(lambda marked=marked: not marked or all(map(waiting, writers)), "it waits")  # type: ignore[misc]
         assert call.thread.is_alive()
         writers[which].write(ONE)
         assert call.join() == [readers[which]]
@@ -232,7 +226,7 @@ def test_a_writer_that_comes_is_seen_beside_those_that_live(arrays: Arrays) -> N
     there = arrays.writer(0)
     readers = [arrays.reader(which) for which in range(3)]
     call = Waiting(readers)
-    until(lambda: not LINUX or waitv._waitv() is None or waiting(there))
+    until(lambda: not LINUX or waitv._waitv() is None or waiting(there), "it waits")
     began = time.monotonic()
     arrays.writer(2).write(ONE)
     assert call.join() == [readers[2]]
@@ -273,7 +267,7 @@ def test_writers_that_come_are_seen_where_none_is(
         for others in ([arrays.reader(1)], [far.reader(1)]):  # one root, two roots
             readers = [arrays.reader(0), *others]
             call = Waiting(readers)
-            until(lambda first=readers[0]: _is_held(first))  # type: ignore[misc]
+            until(lambda first=readers[0]: _is_held(first), "it waits")  # type: ignore[misc]
             arrays.writer(0).write(ONE)
             assert call.join() == [readers[0]]
             assert readers[0].read()[0]
@@ -318,7 +312,7 @@ def test_a_call_that_is_forbidden_later_is_not_made_again(
     writers = [arrays.writer(which) for which in range(2)]
     readers = [arrays.reader(which) for which in range(2)]
     call = Waiting(readers)
-    until(lambda: not made.works)
+    until(lambda: not made.works, "the system call has failed")
     writers[1].write(ONE)
     assert call.join() == [readers[1]]
 
@@ -343,14 +337,14 @@ def test_readers_that_are_in_use(arrays: Arrays) -> None:
     readers = [arrays.reader(0), arrays.reader(1)]
     reading = threading.Thread(target=readers[1].read, args=(20,))
     reading.start()
-    until(lambda: _is_held(readers[1]))
+    until(lambda: _is_held(readers[1]), "the other thread reads")
     with pytest.raises(RuntimeError, match="another thread"):
         ndsharray.wait(readers, 1)
     arrays.writer(1).write(ONE)
     reading.join()
     assert readers[0].read()[0] is False, "it is free again"
     call = Waiting(readers)
-    until(lambda: _is_held(readers[0]))
+    until(lambda: _is_held(readers[0]), "it waits")
     with pytest.raises(RuntimeError, match="another thread"):
         readers[1].read()
     readers[0].close()
@@ -370,7 +364,7 @@ def test_close_ends_it(arrays: Arrays, which: int) -> None:
     writer = arrays.writer(0)
     readers = [arrays.reader(0), arrays.reader(1)]
     call = Waiting(readers)
-    until(lambda: _is_held(readers[0]) and (not LINUX or waiting(writer)))
+    until(lambda: _is_held(readers[0]) and (not LINUX or waiting(writer)), "it waits")
     readers[which].close()
     assert isinstance(call.join(), ClosedError)
     assert not waiting(writer)
@@ -395,7 +389,7 @@ def test_an_interrupt_leaves_nothing(arrays: Arrays) -> None:
     main = threading.get_ident()
 
     def interrupt() -> None:
-        until(lambda: all(map(waiting, writers)) if LINUX else _is_held(readers[2]))
+        until(lambda: all(map(waiting, writers)) if LINUX else _is_held(readers[2]), "it waits")
         signal.pthread_kill(main, signal.SIGUSR1)
 
     try:

@@ -9,14 +9,13 @@ const TRACE_SECONDS = 30, TRACE_POINTS = 2000;
 
 export class Picture {
   async take(facts, data) {
-    this.facts = facts;
     const [width, height] = facts.image;
     const image = facts.encoding === "rgba"
       ? new ImageData(new Uint8ClampedArray(data), width, height)
       : new Blob([data], { type: "image/jpeg" });
     const bitmap = await createImageBitmap(image);
     this.bitmap?.close();
-    this.bitmap = bitmap;
+    [this.facts, this.bitmap] = [facts, bitmap]; // a key may draw before: the picture until then
   }
 
   /** Return the part of the array that the canvas has room for, and how many pixels an element is. */
