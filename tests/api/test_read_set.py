@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from ndsharray import ClosedError, FrameSet, NdShArray, ReadSet
+from ndsharray._protocol import format
 from ndsharray._reader import member
 from ndsharray._system import clock
 
@@ -555,6 +556,53 @@ def test_a_set_that_is_closed_ends_a_wait_of_another_thread(
     thread.join(10)
     assert [type(error) for error in errors] == [ClosedError]
     assert readers._joiner.members[0].track.newest is None
+
+
+def test_a_set_that_is_closed_during_a_read_holds_no_frame_after_it(
+    source: Maker, together: Callable[..., ReadSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = source("left"), source("right")
+    readers = together("left", "right", policy="latest")
+    left.write(10)
+    right.write(10)
+    look = readers._look
+
+    def look_and_be_closed(copy: bool) -> FrameSet | None:
+        found = look(copy)
+        thread = threading.Thread(target=readers.close)
+        thread.start()
+        thread.join(10)
+        return found
+
+    monkeypatch.setattr(readers, "_look", look_and_be_closed)
+    found = readers.read(copy=False)
+    assert values(found) == [10, 10]
+    assert readers.closed
+    pins = left.writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
+    assert any(pins[format.PINS_BYTE : format.PINS_END]), "the user has the arrays"
+    del found
+    assert not any(pins[format.PINS_BYTE : format.PINS_END])
+
+
+def test_a_signal_handler_may_close_the_set_during_a_read(
+    source: Maker, together: Callable[..., ReadSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = source("left"), source("right")
+    readers = together("left", "right", pivot="left")
+    left.write(10)
+    right.write(10)
+    choose = readers._joiner._choose
+
+    def choose_and_close() -> Any:
+        choice = choose()
+        readers.close()  # in the thread that reads
+        return choice
+
+    monkeypatch.setattr(readers._joiner, "_choose", choose_and_close)
+    assert values(readers.read()) == [10, 10]
+    assert readers._joiner.members[0].track.newest is None
+    with pytest.raises(ClosedError):
+        readers.read()
 
 
 def test_one_thread_reads_at_a_time(source: Maker, together: Callable[..., ReadSet]) -> None:
