@@ -14,12 +14,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from .._protocol.format import MAX_SLOTS
 from .._registry.mismatch import level_of_caller
 from .._system import clock
 from .._system.fork import SIDES, detach_in_child
 from .matching import Choice, Exact, Latest, Nearest, Policy
 from .member import Member, WallClock
-from .tracks import UNKNOWN, Frame
+from .tracks import Frame
 
 __all__ = ["POLICIES", "Joiner"]
 
@@ -115,10 +116,13 @@ class Joiner:
             self._warned.add(member.name)
             slots, back = reach
             needed = math.ceil(self.policy.tolerance / back * slots) + 2
+            advice = f"make its writer with slots={needed} or more"
+            if needed > MAX_SLOTS:
+                advice = "choose a smaller tolerance, as no writer has so many slots"
             warnings.warn(
                 f"the {slots} slots of {member.name!r} reach back {back / 1e6:.1f} ms, less than "
                 f"the tolerance of {self.policy.tolerance / 1e6:.1f} ms: frames get lost before "
-                f"they are matched; make its writer with slots={needed} or more",
+                f"they are matched; {advice}",
                 RuntimeWarning,
                 stacklevel=level_of_caller(),
             )
@@ -162,9 +166,9 @@ class Joiner:
     def pivot(self) -> str | None:
         """The array whose frames the others are matched with; None: not known, or no such policy.
 
-        It is known once two frames of it were seen.
+        One that the user did not choose is known once two of its frames were seen.
         """
-        if not isinstance(self.policy, Nearest):
+        policy = self.policy
+        if not isinstance(policy, Nearest) or not policy.is_pivot_known:
             return None
-        member = self.members[self.policy.pivot]
-        return None if member.track.period == UNKNOWN else member.name
+        return self.members[policy.pivot].name

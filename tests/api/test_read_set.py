@@ -118,6 +118,21 @@ def test_a_set_tells_names_times_numbers_and_spread(
             found.right
 
 
+def test_the_pivot_is_known_at_once_if_it_is_given(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    assert together("left", "right", pivot="right").pivot == "right"
+    left, right = source("left"), source("right")
+    with together("left", "right") as readers:
+        for time in (100, 133):
+            assert readers.pivot is None
+            left.write(time)
+            right.write(time)
+            readers.read()
+        assert readers.pivot == "left"
+    assert together("left", "right", policy="latest").pivot is None
+
+
 def test_names_can_be_a_list(name: str, transport: str) -> None:
     with (
         NdShArray(f"{name} a", np.arange(3), "w", transport=transport),
@@ -327,6 +342,18 @@ def test_slots_that_do_not_reach_back_are_told_once(
         assert [warning.filename for warning in told] == [__file__]
         assert "the 3 slots of 'imu' reach back 15.0 ms" in str(told[0].message)
         assert "slots=6" in str(told[0].message)
+
+
+def test_no_more_slots_are_advised_than_there_can_be(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, imu = source("left"), source("imu")
+    with together("left", "imu", tolerance=5) as readers:
+        left.write(10)
+        with pytest.warns(RuntimeWarning, match="choose a smaller tolerance"):
+            for time in range(10, 70, 5):
+                imu.write(time)
+                readers.read()
 
 
 def test_slots_that_reach_back_far_enough_are_not_told_of(
