@@ -175,7 +175,7 @@ class ReadSet:
 
         Raises
         ------
-        ClosedError, FormatError, ValueError, TypeError, RuntimeError
+        ClosedError, FormatError, OSError, ValueError, TypeError, RuntimeError
             As `NdShArray.read`.
         """
         end = _end(check_timeout(timeout))
@@ -205,7 +205,9 @@ class ReadSet:
     ) -> FrameSet | None:
         """Read as `read` does, inside an ``asyncio`` event loop, whose other tasks run meanwhile.
 
-        It waits for ever by default, and can be cancelled at any time.
+        It waits for ever by default, and can be cancelled at any time. It does not sleep on the
+        arrays: it looks at them, with pauses that grow to 5 ms. RuntimeError where no ``asyncio``
+        loop runs.
         """
         import asyncio  # slow, and not for everybody
 
@@ -246,7 +248,7 @@ class ReadSet:
         TimeoutError
             While iterating: no set came in time. The message names the array at fault: ``no frame
             of 'imu' for 1.0 s (writer killed)``. The iterator can go on afterwards.
-        ClosedError, FormatError, RuntimeError
+        ClosedError, FormatError, OSError, RuntimeError
             While iterating, as `read`.
         """
         return Sets(self, self._joiner, check_timeout(timeout), copy)

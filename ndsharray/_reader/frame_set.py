@@ -43,7 +43,7 @@ class FrameSet(Mapping[str, npt.NDArray[Any]]):
 
     def __init__(self, members: Sequence[Member], frames: Sequence[Frame], copy: bool) -> None:
         self._arrays = {m.name: m.value(f, copy) for m, f in zip(members, frames, strict=True)}
-        self.times_ns = {m.name: f.place.stamp for m, f in zip(members, frames, strict=True)}
+        self.times_ns = {m.name: f.place.time_ns for m, f in zip(members, frames, strict=True)}
         self.frame_ids = {m.name: f.number for m, f in zip(members, frames, strict=True)}
         times = [frame.time for frame in frames]
         self.spread_ms: float = (max(times) - min(times)) / 1e6

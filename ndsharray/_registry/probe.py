@@ -190,8 +190,11 @@ class Probe:
         now, epoch = clock.now_ns(), clock.unix_ns(0)
         slots = () if heads is None else tuple(_slot_list(heads, epoch))
         control = None if heads is None else heads.control
-        words = [0] * format.CONTROL_SIZE if control is None else control.words
-        pid, since = words[format.PID_WORD], words[format.TAKEN_WORD]
+        pid, since = (
+            (0, 0)
+            if control is None
+            else (control.words[format.PID_WORD], control.words[format.TAKEN_WORD])
+        )
         written, captured = (None, None) if head is None else _times(head, epoch)
         return ArrayInfo(
             name=address.name or address.control_name,
