@@ -55,6 +55,7 @@ class Joiner:
         self._wall = wall
         self.again: int | None = None
         self.ended: str | None = None
+        self._ready: Choice | None = None  # the set that is being returned
         self._warned: set[str] = set()
         self.lock: Any = threading.RLock()
         detach_in_child(SIDES, self)
@@ -62,7 +63,7 @@ class Joiner:
     def next(self) -> list[Frame] | None:
         """Return the frames of the next set, all held, in the members' order; None: not yet.
 
-        `done` ends their being held.
+        They are returned again until `done` is called: an exception in between loses no set.
         """
         self._wall.look()
         for member in self.members:
@@ -70,7 +71,7 @@ class Joiner:
         choice = self._choose()
         self.again, self.ended = choice.again, None
         if choice.ready:
-            self.policy.take(choice)
+            self._ready = choice
             return [frame for frame in choice.frames if frame is not None]
         if choice.again is None:
             ended = self.policy.ended()
@@ -89,13 +90,17 @@ class Joiner:
                 return choice
 
     def done(self) -> None:
-        """Hold the frames of the last set no longer, but for a policy that may repeat them."""
+        """Count the last set, and hold its frames no longer, but for a policy that repeats them."""
+        ready, self._ready = self._ready, None
+        assert ready is not None
+        self.policy.take(ready)
         if not self.policy.repeats:
             for member in self.members:
                 member.hold(None)
 
     def close(self) -> None:
         """Drop all frames."""
+        self._ready = None
         for member in self.members:
             member.hold(None)
             member.track.clear()

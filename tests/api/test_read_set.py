@@ -16,6 +16,7 @@ import pytest
 from ndsharray import ClosedError, FrameSet, NdShArray, ReadSet
 from ndsharray._protocol import format
 from ndsharray._reader import member
+from ndsharray._reader.member import Member
 from ndsharray._system import clock
 
 MS = 1_000_000
@@ -427,6 +428,31 @@ def test_latest_gives_the_newest_of_each(source: Maker, together: Callable[..., 
         assert third is not None
         assert not third.left.flags.writeable
         assert second.left.flags.writeable  # the user's own
+
+
+@pytest.mark.parametrize("policy", ["nearest", "latest"])
+def test_an_exception_before_a_set_is_returned_loses_none(
+    source: Maker,
+    together: Callable[..., ReadSet],
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+) -> None:
+    """No memory for the copies, or a signal handler that raises."""
+    left, right = source("left"), source("right")
+    with together("left", "right", policy=policy) as readers:
+        left.write(10)
+        right.write(10)
+        with monkeypatch.context() as patch:
+            patch.setattr(Member, "value", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                readers.read()
+        assert readers.counts == dict.fromkeys(("left", "right"), (0, 0, 0))
+        left.writer.write(np.zeros(LARGE, np.uint16), time_ns=START + 200 * MS)
+        if policy == "nearest":
+            assert values(readers.read()) == [10, 10]
+            assert readers.counts == dict.fromkeys(("left", "right"), (1, 0, 0))
+        else:
+            assert values(readers.read()) == [0, 10]
 
 
 # --- ends, timeouts, restarts
