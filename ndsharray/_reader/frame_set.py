@@ -49,6 +49,12 @@ class FrameSet(Mapping[str, npt.NDArray[Any]]):
         times = [frame.time for frame in frames]
         self.spread_ms: float = (max(times) - min(times)) / 1e6
 
+    def __eq__(self, other: object) -> bool:
+        return self is other  # not as mappings are: arrays that are compared give an array
+
+    def __hash__(self) -> int:
+        return id(self)
+
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self._arrays[name]
 

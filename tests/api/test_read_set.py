@@ -422,6 +422,8 @@ def test_latest_gives_the_newest_of_each(source: Maker, together: Callable[..., 
         assert first is not None
         assert second is not None
         assert second.left is first.left
+        assert first == first != second
+        assert len({first, second}) == 2
         assert readers.counts == {"left": (1, 1, 0), "imu": (2, 2, 0)}
         imu.write(5)
         third = readers.read(copy=False)
