@@ -50,38 +50,31 @@ def check_max_age(max_age: float) -> float:
 
 
 def _seconds(what: str, given: float) -> float:
-    try:
-        if isinstance(given, (str, bytes, bytearray)):
-            raise TypeError
-        seconds = float(given)
-    except OverflowError:
-        seconds = math.inf if given > 0 else -math.inf
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} is seconds or None, not {given!r}") from None
+    seconds = _as_float(f"{what} is seconds or None", given)
     if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"{what} must be 0 or more seconds, or None, not {given!r}")
     return seconds
 
 
-def _finite(what: str, seconds: float) -> float:
-    """Return a finite number of seconds as a float."""
+def _as_float(rule: str, given: float) -> float:
     try:
-        if isinstance(seconds, (str, bytes, bytearray)):
+        if isinstance(given, (str, bytes, bytearray)):
             raise TypeError
-        checked = float(seconds)
+        return float(given)
+    except OverflowError:
+        return math.inf if given > 0 else -math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"{what} is a number of seconds, not {seconds!r}") from None
-    if not math.isfinite(checked):
-        raise ValueError(f"{what} is a finite number of seconds, not {seconds!r}")
-    return checked
+        raise TypeError(f"{rule}, not {given!r}") from None
 
 
-def check_interval(what: str, seconds: float) -> int:
+def check_interval(what: str, given: float) -> int:
     """Return a number of seconds as whole nanoseconds, so that times stay exact."""
-    checked = _finite(what, seconds)
-    if abs(checked) > _LONGEST:
-        raise ValueError(f"{what} is at most {_LONGEST:.0e} seconds, not {seconds!r}")
-    return round(checked * 1e9)
+    seconds = _as_float(f"{what} is a number of seconds", given)
+    if not math.isfinite(seconds):
+        raise ValueError(f"{what} is a finite number of seconds, not {given!r}")
+    if abs(seconds) > _LONGEST:
+        raise ValueError(f"{what} is at most {_LONGEST:.0e} seconds, not {given!r}")
+    return round(seconds * 1e9)
 
 
 def check_names(names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:

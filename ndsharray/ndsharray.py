@@ -439,8 +439,8 @@ class NdShArray:
             while it or any slice of it is alive**: the writer passes its slot by. So let it go when
             you are done; somebody who holds several makes the writer take more memory. A reader
             can hold four such arrays at a time, and keeps the last one itself until the next
-            read; further ones, all those of a 63rd reader, and frames of less than 16 KiB, whose
-            copy costs less, are private read-only copies.
+            read; further ones, all those of a 63rd reader, and most frames of less than 16 KiB,
+            whose copy costs less, are private read-only copies.
         max_age : float, optional
             Seconds: a frame that was written longer ago does not count as new (what a killed writer
             left, for example). A later call without `max_age` still returns it, if it is the newest
@@ -463,6 +463,8 @@ class NdShArray:
             After `close`, also if another thread calls it while this one waits.
         FormatError
             If the shared memory is not what it says: damaged, or of another format version.
+        OSError
+            If the array is there and cannot be opened: no permission, or no descriptor is left.
         ValueError
             For a `timeout` or `max_age` that is negative or NaN; if `out` has another shape or
             dtype than the frame (which then comes again), or is read-only, or `copy` is False as
@@ -537,7 +539,7 @@ class NdShArray:
         ------
         AccessError, ValueError, TypeError
             At once, as `read`.
-        ClosedError, FormatError, RuntimeError
+        ClosedError, FormatError, OSError, RuntimeError
             While iterating, as `read`.
         """
         reader = self._get_reader("frames")

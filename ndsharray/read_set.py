@@ -23,7 +23,6 @@ from ._system.foreign import require_asyncio
 from ._system.guard import refuse_nested, refuse_thread
 from ._system.wait import pause
 from .backends.base import Transport
-from .errors import ClosedError
 from .ndsharray import NdShArray
 
 if TYPE_CHECKING:
@@ -125,6 +124,7 @@ class ReadSet:
         else:
             self._joiner = Joiner(members, POLICIES[policy](tracks, within), wall)
         self._policy = policy
+        self._closed = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ class ReadSet:
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return any(reader.closed for reader in self._readers)
+        return self._closed
 
     def read(self, timeout: float | None = 0.0, *, copy: bool = True) -> FrameSet | None:
         """Return the next set; None: there was none in time, or there are no more.
@@ -175,7 +175,7 @@ class ReadSet:
 
         Raises
         ------
-        ClosedError, FormatError, ValueError, TypeError, RuntimeError
+        ClosedError, FormatError, OSError, ValueError, TypeError, RuntimeError
             As `NdShArray.read`.
         """
         end = _end(check_timeout(timeout))
@@ -191,21 +191,23 @@ class ReadSet:
                 if found is not None or self._joiner.ended is not None or left <= 0:
                     return found
                 wait_many(self._inner, min(left, self._told()))
-        except ClosedError:
-            self._joiner.close()  # which `close` leaves to a call that is under way
-            raise
         finally:
             try:
                 lock.release()
             except RuntimeError:  # not acquired
                 pass
+            else:
+                if self._closed:  # during this call, by another thread or a signal handler
+                    self.close()
 
     async def read_async(
         self, timeout: float | None = None, *, copy: bool = True
     ) -> FrameSet | None:
         """Read as `read` does, inside an ``asyncio`` event loop, whose other tasks run meanwhile.
 
-        It waits for ever by default, and can be cancelled at any time.
+        It waits for ever by default, and can be cancelled at any time. It does not sleep on the
+        arrays: it looks at them, with pauses that grow to 5 ms. RuntimeError where no ``asyncio``
+        loop runs.
         """
         import asyncio  # slow, and not for everybody
 
@@ -246,15 +248,17 @@ class ReadSet:
         TimeoutError
             While iterating: no set came in time. The message names the array at fault: ``no frame
             of 'imu' for 1.0 s (writer killed)``. The iterator can go on afterwards.
-        ClosedError, FormatError, RuntimeError
+        ClosedError, FormatError, OSError, RuntimeError
             While iterating, as `read`.
         """
         return Sets(self, self._joiner, check_timeout(timeout), copy)
 
     def close(self) -> None:
         """Close all readers. Harmless when repeated. Arrays in place stay as they are."""
+        self._closed = True
         lock = self._joiner.lock
-        if lock.acquire(False):  # else a call is under way, and ends as the readers are closed
+        # Else a call is under way, perhaps of this thread, and closes the set at its end.
+        if not lock._is_owned() and lock.acquire(False):
             try:
                 self._joiner.close()
             finally:

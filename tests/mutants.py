@@ -44,7 +44,7 @@ GUARDS: dict[str, str | tuple[str, str]] = {
     "header-unknown-before-it-is-touched": DROP,
     "second-try-pinned": (r"self\._copied or ", ""),
     "table-after-a-failed-try": (r"\w+ or ", ""),
-    "out-pinned-at-once": ("= PINS_FROM", "= NEVER"),
+    "out-pinned-at-once": ("= PINS_FROM", "= _NEVER"),
     "array-in-place-guarded": DROP,
     "pin-lives-as-long-as-the-base": ("= .*", "= array"),
     "pin-cleared-after-an-interrupt": ("= .*", "= None"),

@@ -17,11 +17,11 @@ from .._protocol.memory import Memory
 from .buffers import SMALLEST, Buffers
 from .instance import View
 
-__all__ = ["PINS_FROM", "Copy", "Delivery", "InPlace", "Into", "LastFrame"]
+__all__ = ["PINS_FROM", "Delivery", "InPlace", "Into", "LastFrame"]
 
 # Bytes; below, a pin costs more than a copy (or two, with `out`).
 PINS_FROM = 16 * 1024
-NEVER = 1 << 63
+_NEVER = 1 << 63  # more bytes than any frame has
 
 
 class LastFrame:
@@ -80,14 +80,14 @@ class Delivery:
     def __init__(self, buffers: Buffers) -> None:
         self._buffers = buffers
         # Not attributes of the class, which take longer to load.
-        self.pins_from = NEVER
+        self.pins_from = _NEVER
         self.finishes = self.stays = False
         self.max_age_ns: int | None = None
 
     def no_older_than(self, seconds: float) -> Delivery:
         """Return the same delivery, of frames that are no older than this."""
         delivery = copy(self)
-        # An age below it: no clock counts so far, and an int of infinity is none.
+        # `int` refuses infinity; no frame is older than 1e9 s, some 30 years.
         delivery.max_age_ns = int(min(seconds, 1e9) * 1e9)
         return delivery
 
@@ -112,9 +112,6 @@ class Delivery:
     def finish(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the array for a copy that was made without a pin and proved whole."""
         return array
-
-
-Copy = Delivery
 
 
 class Into(Delivery):

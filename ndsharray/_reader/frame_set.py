@@ -42,11 +42,18 @@ class FrameSet(Mapping[str, npt.NDArray[Any]]):
     """
 
     def __init__(self, members: Sequence[Member], frames: Sequence[Frame], copy: bool) -> None:
-        self._arrays = {m.name: m.value(f, copy) for m, f in zip(members, frames, strict=True)}
-        self.times_ns = {m.name: f.place.stamp for m, f in zip(members, frames, strict=True)}
-        self.frame_ids = {m.name: f.number for m, f in zip(members, frames, strict=True)}
+        pairs = list(zip(members, frames, strict=True))
+        self._arrays = {m.name: m.value(f, copy) for m, f in pairs}
+        self.times_ns: dict[str, int] = {m.name: f.place.time_ns for m, f in pairs}
+        self.frame_ids: dict[str, int] = {m.name: f.number for m, f in pairs}
         times = [frame.time for frame in frames]
         self.spread_ms: float = (max(times) - min(times)) / 1e6
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # not as mappings are: arrays that are compared give an array
+
+    def __hash__(self) -> int:
+        return id(self)
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self._arrays[name]

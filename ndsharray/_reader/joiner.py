@@ -14,12 +14,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from .._protocol.format import MAX_SLOTS
 from .._registry.mismatch import level_of_caller
 from .._system import clock
 from .._system.fork import SIDES, detach_in_child
 from .matching import Choice, Exact, Latest, Nearest, Policy
 from .member import Member, WallClock
-from .tracks import UNKNOWN, Frame
+from .tracks import Frame
 
 __all__ = ["POLICIES", "Joiner"]
 
@@ -54,6 +55,7 @@ class Joiner:
         self._wall = wall
         self.again: int | None = None
         self.ended: str | None = None
+        self._ready: Choice | None = None  # the set that is being returned
         self._warned: set[str] = set()
         self.lock: Any = threading.RLock()
         detach_in_child(SIDES, self)
@@ -61,7 +63,7 @@ class Joiner:
     def next(self) -> list[Frame] | None:
         """Return the frames of the next set, all held, in the members' order; None: not yet.
 
-        `done` ends their being held.
+        They are returned again until `done` is called: an exception in between loses no set.
         """
         self._wall.look()
         for member in self.members:
@@ -69,7 +71,7 @@ class Joiner:
         choice = self._choose()
         self.again, self.ended = choice.again, None
         if choice.ready:
-            self.policy.take(choice)
+            self._ready = choice
             return [frame for frame in choice.frames if frame is not None]
         if choice.again is None:
             ended = self.policy.ended()
@@ -88,13 +90,17 @@ class Joiner:
                 return choice
 
     def done(self) -> None:
-        """Hold the frames of the last set no longer, but for a policy that may repeat them."""
+        """Count the last set, and hold its frames no longer, but for a policy that repeats them."""
+        ready, self._ready = self._ready, None
+        assert ready is not None
+        self.policy.take(ready)
         if not self.policy.repeats:
             for member in self.members:
                 member.hold(None)
 
     def close(self) -> None:
         """Drop all frames."""
+        self._ready = None
         for member in self.members:
             member.hold(None)
             member.track.clear()
@@ -115,10 +121,13 @@ class Joiner:
             self._warned.add(member.name)
             slots, back = reach
             needed = math.ceil(self.policy.tolerance / back * slots) + 2
+            advice = f"make its writer with slots={needed} or more"
+            if needed > MAX_SLOTS:
+                advice = "choose a smaller tolerance, as no writer has so many slots"
             warnings.warn(
                 f"the {slots} slots of {member.name!r} reach back {back / 1e6:.1f} ms, less than "
                 f"the tolerance of {self.policy.tolerance / 1e6:.1f} ms: frames get lost before "
-                f"they are matched; make its writer with slots={needed} or more",
+                f"they are matched; {advice}",
                 RuntimeWarning,
                 stacklevel=level_of_caller(),
             )
@@ -162,9 +171,9 @@ class Joiner:
     def pivot(self) -> str | None:
         """The array whose frames the others are matched with; None: not known, or no such policy.
 
-        It is known once two frames of it were seen.
+        One that the user did not choose is known once two of its frames were seen.
         """
-        if not isinstance(self.policy, Nearest):
+        policy = self.policy
+        if not isinstance(policy, Nearest) or not policy.is_pivot_known:
             return None
-        member = self.members[self.policy.pivot]
-        return None if member.track.period == UNKNOWN else member.name
+        return self.members[policy.pivot].name

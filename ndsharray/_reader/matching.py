@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .tracks import Frame, Track
+from .tracks import UNKNOWN, Frame, Track
 
 __all__ = ["Choice", "Exact", "Latest", "Nearest", "Policy"]
 
@@ -118,6 +118,11 @@ class Nearest(Policy):
         super().__init__(tracks, tolerance)
         self.pivot = 0 if pivot is None else pivot
         self._fixed = pivot is not None
+
+    @property
+    def is_pivot_known(self) -> bool:
+        """Whether the pivot was given, or its period measured."""
+        return self._fixed or self.tracks[self.pivot].period != UNKNOWN
 
     def choose(self, now: int) -> Choice:
         """Return what is known of the set of the pivot's oldest frame that can have one."""

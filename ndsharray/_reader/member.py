@@ -52,16 +52,16 @@ class Glance(Delivery):
 
     def copy(self, segment: Memory, view: View) -> npt.NDArray[Any]:
         """Return a copy if that is cheap."""
-        return super().copy(segment, view) if view.layout.nbytes <= SMALL else _ELSEWHERE
+        return super().copy(segment, view) if view.nbytes <= SMALL else _ELSEWHERE
 
 
 class Place:
-    """Where a frame lies."""
+    """Where a frame lies, and the Unix time of its capture, or else of its write."""
 
-    __slots__ = ("cursor", "position", "stamp")
+    __slots__ = ("cursor", "position", "time_ns")
 
-    def __init__(self, cursor: Cursor, stamp: int) -> None:
-        self.cursor, self.position, self.stamp = cursor, cursor.position, stamp
+    def __init__(self, cursor: Cursor, time_ns: int) -> None:
+        self.cursor, self.position, self.time_ns = cursor, cursor.position, time_ns
 
 
 class Member:
@@ -109,9 +109,9 @@ class Member:
         same = before is not None and before.place.cursor is cursor
         if same and before is not None and last.frame_id <= before.number:
             return  # an interrupt came between this frame's delivery and the note of it
-        stamp = last.stamp or self._wall.of(last.written)
-        place = Place(cursor, stamp)
-        frame = Frame(stamp + self._offset, last.frame_id, last.stamp > 0, clock.now_ns(), place)
+        time_ns = last.stamp or self._wall.of(last.written)
+        place = Place(cursor, time_ns)
+        frame = Frame(time_ns + self._offset, last.frame_id, last.stamp > 0, clock.now_ns(), place)
         if last.array is not _ELSEWHERE:
             frame.array = last.array
         self.track.add(frame, new_count=not same)

@@ -22,7 +22,7 @@ from .._system.fork import SIDES, detach_in_child
 from .._system.guard import refuse_nested, refuse_thread
 from ..errors import ClosedError, FormatError
 from .buffers import Buffers
-from .delivery import Copy, Delivery, InPlace, Into
+from .delivery import Delivery, InPlace, Into
 from .own_entry import OwnEntry
 from .source import NEW, NOTHING, Outcome, Source
 from .waiting import Waiting
@@ -60,7 +60,7 @@ class Reader:
         self._lock: Any = threading.RLock()
         self._task: object = None  # stands for the read_async that is under way
         self._buffers = Buffers()
-        self.by_copy = Copy(self._buffers)
+        self.by_copy = Delivery(self._buffers)
         self.in_place = InPlace(self._buffers)
         self._source = Source(address, array, hint, OwnEntry(address, self))
         self.last = self._source.last

@@ -35,26 +35,25 @@ class Sets(Iterator[FrameSet], AsyncIterator[FrameSet]):
         self._copy = copy
 
     def __next__(self) -> FrameSet:
-        began = clock.now_ns()
-        owner = self._owner
-        found = None if owner is None else owner.read(self._timeout, copy=self._copy)
-        if found is None and self._is_over(began):
-            raise StopIteration
-        assert found is not None
-        return found
+        began, owner = clock.now_ns(), self._owner
+        if owner is not None:
+            found = owner.read(self._timeout, copy=self._copy)
+            if found is not None:
+                return found
+            self._end(began)
+        raise StopIteration
 
     async def __anext__(self) -> FrameSet:
-        began = clock.now_ns()
-        owner = self._owner
-        found = None if owner is None else await owner.read_async(self._timeout, copy=self._copy)
-        if found is None and self._is_over(began):
-            raise StopAsyncIteration
-        assert found is not None
-        return found
+        began, owner = clock.now_ns(), self._owner
+        if owner is not None:
+            found = await owner.read_async(self._timeout, copy=self._copy)
+            if found is not None:
+                return found
+            self._end(began)
+        raise StopAsyncIteration
 
-    def _is_over(self, began: int) -> bool:
-        """Tell whether there are no more sets; raise TimeoutError if there was none in time."""
-        if self._owner is not None and self._joiner.ended is None:
+    def _end(self, began: int) -> None:
+        """Note that there are no more sets; raise TimeoutError if one may still come."""
+        if self._joiner.ended is None:
             raise TimeoutError(self._joiner.fault(began, self._timeout or 0.0))
         self._owner = None  # an iterator that ended stays so
-        return True

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["ArrayInfo", "SlotInfo", "State"]
+__all__ = ["ArrayInfo", "ArrayState", "SlotInfo"]
 
-State = Literal["live", "killed", "closed", "damaged", "foreign version"]
+ArrayState = Literal["live", "killed", "closed", "damaged", "foreign version"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class ArrayInfo:
     name: str
     transport: str
     root: str
-    state: State
+    state: ArrayState
     pid: int | None = None
     since_ns: int | None = None
     frame_id: int = 0

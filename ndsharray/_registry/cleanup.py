@@ -179,7 +179,7 @@ def stale(transport: Transport) -> list[Address]:
 
 
 def _is_used(address: Address) -> bool:
-    return lockfile.probe(address.writer_lock()) or entries.has_readers(address)
+    return lockfile.may_be_held(address.writer_lock()) or entries.has_readers(address)
 
 
 def remove_stale(address: Address) -> bool:

@@ -164,7 +164,9 @@ def _entries_on_file(address: Address) -> list[int]:
 
 def has_readers(address: Address) -> bool:
     """Tell whether any reader of the array lives."""
-    return any(lockfile.probe(address.entry_lock(entry)) for entry in _entries_on_file(address))
+    return any(
+        lockfile.may_be_held(address.entry_lock(entry)) for entry in _entries_on_file(address)
+    )
 
 
 def count_readers(address: Address, control: Memory | None) -> int:

@@ -13,11 +13,11 @@ from .. import backends
 from ..backends.base import DIR_VARIABLE, Transport, check_name, check_root
 from ..errors import NoArrayError, UnknownTransportError
 from . import lookup
-from .array_info import ArrayInfo, SlotInfo, State
+from .array_info import ArrayInfo, SlotInfo
 from .names import Address, alike
 from .probe import Head, Probe
 
-__all__ = ["ArrayInfo", "Head", "Probe", "SlotInfo", "State", "arrays", "info", "transports"]
+__all__ = ["ArrayInfo", "Head", "Probe", "SlotInfo", "arrays", "info", "transports"]
 
 _SHARED = 0o660  # a mode that lets others in
 

@@ -90,7 +90,7 @@ class Found(NamedTuple):  # `dataclasses` takes longer to import than the rest o
         # Where the system has no boot id, a clock that was set looks like another boot.
         return self.header is not None and (
             self.state is not State.OTHER_BOOT
-            or (not clock.is_sure(self.header.boot) and lockfile.probe(address.writer_lock()))
+            or (not clock.is_sure(self.header.boot) and lockfile.may_be_held(address.writer_lock()))
         )
 
     def frame_names(self, address: Address) -> set[str]:

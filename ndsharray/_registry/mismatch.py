@@ -103,7 +103,7 @@ def _neighbours(address: Address) -> str:
 def _is_written(address: Address) -> bool:
     """Tell whether an array is there and has a living writer."""
     there = look(address).state not in (State.MISSING, State.UNREADABLE)
-    return there and lockfile.probe(address.writer_lock())
+    return there and lockfile.may_be_held(address.writer_lock())
 
 
 def level_of_caller() -> int:

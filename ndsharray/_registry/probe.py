@@ -24,7 +24,7 @@ from .._system.root_watch import RootTime
 from ..backends.base import Transport
 from ..errors import FormatError, NoArrayError
 from . import lookup
-from .array_info import ArrayInfo, SlotInfo, State
+from .array_info import ArrayInfo, ArrayState, SlotInfo
 from .entries import count_readers
 from .heads import Head, Heads
 from .names import Address, address_of
@@ -104,11 +104,11 @@ class Probe:
             self._heads, self._problem = heads, None
         self._found = found
 
-    def state(self) -> State | Literal["absent"]:
+    def state(self) -> ArrayState | Literal["absent"]:
         """Return what the array is now; ``'absent'``: there is none, or one is being made."""
         return self._judge()[0]
 
-    def _judge(self) -> tuple[State | Literal["absent"], str | None]:
+    def _judge(self) -> tuple[ArrayState | Literal["absent"], str | None]:
         """Return the state, and what is wrong."""
         heads, found = self._update(), self._found
         if found.state is lookup.State.FOREIGN:
@@ -123,7 +123,7 @@ class Probe:
             return "damaged", self._problem
         return lookup.living(self._address, heads.control), None
 
-    def _judge_rest(self, found: lookup.State) -> tuple[State | Literal["absent"], str | None]:
+    def _judge_rest(self, found: lookup.State) -> tuple[ArrayState | Literal["absent"], str | None]:
         """Judge an array of which there is no control segment that can be used."""
         if found is lookup.State.OTHER_BOOT:
             return "killed", found.value
@@ -190,8 +190,11 @@ class Probe:
         now, epoch = clock.now_ns(), clock.unix_ns(0)
         slots = () if heads is None else tuple(_slot_list(heads, epoch))
         control = None if heads is None else heads.control
-        words = [0] * format.CONTROL_SIZE if control is None else control.words
-        pid, since = words[format.PID_WORD], words[format.TAKEN_WORD]
+        pid, since = (
+            (0, 0)
+            if control is None
+            else (control.words[format.PID_WORD], control.words[format.TAKEN_WORD])
+        )
         written, captured = (None, None) if head is None else _times(head, epoch)
         return ArrayInfo(
             name=address.name or address.control_name,

@@ -15,7 +15,7 @@ __all__ = ["is_held"]
 
 def is_held(path: str) -> bool:
     """Tell whether any process holds the lock file at `path`; True where nobody can know."""
-    if not lockfile.probe(path):
+    if not lockfile.may_be_held(path):
         return False
     if not sys.platform.startswith("linux") or os.access(path, os.R_OK | os.W_OK):
         return True

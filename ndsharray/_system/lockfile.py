@@ -3,7 +3,7 @@
 Not here: what a lock file stands for (the writer of an array, a reader's entry), nor its name.
 
 Linux: open-file-description locks. Like ``flock`` they belong to the open file and not to the
-process, and unlike it they can be probed without being acquired. Elsewhere on POSIX: ``flock``.
+process, and unlike it they can be tested without being acquired. Elsewhere on POSIX: ``flock``.
 Windows: ``msvcrt.locking``.
 """
 
@@ -18,7 +18,7 @@ import time
 
 from .fork import DESCRIPTORS, detach_in_child, no_fork
 
-__all__ = ["LockFile", "acquire", "probe"]
+__all__ = ["LockFile", "acquire", "may_be_held"]
 
 _FLAGS = (
     os.O_RDWR
@@ -80,7 +80,7 @@ else:
         return True
 
     def _is_locked(fd: int) -> bool:
-        # A prober that is stopped here looks like a holder, so `acquire` retries for a while.
+        # A process that is stopped in here looks like a holder, so `acquire` retries for a while.
         if not _lock(fd):
             return True
         fcntl.flock(fd, fcntl.LOCK_UN)
@@ -284,8 +284,8 @@ def _tighten(fd: int, found: os.stat_result, mode: int) -> None:
             pass  # a file system whose files all have the same mode
 
 
-def probe(path: str) -> bool:
-    """Tell whether any process (also this one) holds the lock file at `path`."""
+def may_be_held(path: str) -> bool:
+    """Tell whether any process (also this one) holds the lock file at `path`, or may hold it."""
     try:
         fd = os.open(path, _FLAGS)
     except FileNotFoundError:

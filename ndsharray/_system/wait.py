@@ -105,7 +105,7 @@ class Futex:
         return 0
 
     def call(self, number: int, *arguments: Any) -> int:
-        """Call another call of its family; return an errno, 0 if it succeeds.
+        """Make another system call of the futex family; return an errno, 0 if it succeeds.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class Waiter:
             if time.perf_counter() > end:
                 self._left = self._rest = min(2 * self._rest + 1, _LONGEST_REST)
                 return False
-        self._rest >>= 1  # not to 0: where most are in vain, a few are not
+        self._rest >>= 1  # halved, not forgotten: most may still be in vain
         return True
 
     def sleep(self, value: int, seconds: float) -> None:

@@ -28,7 +28,7 @@ from ..errors import ClosedError
 from .segment import FrameSegment
 from .takeover import take_over
 
-__all__ = ["Holding", "WriterState"]
+__all__ = ["Holding", "Stage"]
 
 log = logging.getLogger("ndsharray")
 
@@ -37,7 +37,7 @@ _LOOK_NS = 1_000_000_000  # how often a writer looks whether its lock file is st
 _LOOK_AT_NAMES_NS = 10 * _LOOK_NS  # and whether its segments have their names: some ten calls
 
 
-class WriterState(enum.Enum):
+class Stage(enum.Enum):
     """What a writer can do next."""
 
     NEW = "new"  # it is taking the array
@@ -52,7 +52,7 @@ class Holding:
 
     Attributes
     ----------
-    state : WriterState
+    state : Stage
         What the writer can do next.
     lock_file : LockFile or None
         The writer's lock file; None before it is taken, and once a successor has it.
@@ -73,7 +73,7 @@ class Holding:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._fences = make_fences()
-        self.state = WriterState.NEW
+        self.state = Stage.NEW
         self._why = ""  # it has ended
         self.lock_file: Any = None
         self.control: Any = None
@@ -87,7 +87,7 @@ class Holding:
     @property
     def gone(self) -> str | None:
         """Why nothing can be written any more; None while it can."""
-        ended = self.forked or self.state is WriterState.CLOSING or self.state is WriterState.ENDED
+        ended = self.forked or self.state is Stage.CLOSING or self.state is Stage.ENDED
         return self._why if ended else None
 
     def check_open(self) -> None:
@@ -100,7 +100,7 @@ class Holding:
         """Refuse every further write; the first reason stays."""
         if self.gone is None:
             self._why = why
-            self.state = WriterState.CLOSING
+            self.state = Stage.CLOSING
 
     # --- taking the array
 
@@ -132,7 +132,7 @@ class Holding:
         """Give the lock file to a newer writer of this process, without unlocking it in between."""
         # Before any call: a finalizer that runs from here on finds nothing to close.
         self.begin_end("a newer writer of this process took the array over")
-        self.state, self.segment, self.control = WriterState.ENDED, None, None
+        self.state, self.segment, self.control = Stage.ENDED, None, None
         lock_file = self.lock_file
         if lock_file is not None and lock_file.standing() == "held":
             lock_file.made = False  # not for the successor: there may be an array
@@ -283,7 +283,7 @@ class Holding:
 
     def abandon(self) -> None:
         """Drop memory and lock file; what is shared stays as it is."""
-        self.state, self.segment, self.control = WriterState.ENDED, None, None
+        self.state, self.segment, self.control = Stage.ENDED, None, None
         if self.lock_file is not None:
             self.lock_file.abandon()
 
@@ -293,4 +293,4 @@ class Holding:
             "it belongs to the parent process; make the writer in the process that writes"
         )
         self.forked = True
-        self.state, self.segment, self.control = WriterState.ENDED, None, None
+        self.state, self.segment, self.control = Stage.ENDED, None, None

@@ -17,7 +17,7 @@ from .._protocol.layout import Layout
 from .._system import clock
 from ..errors import ClosedError
 from .growth import Growth
-from .holding import Holding, WriterState
+from .holding import Holding, Stage
 from .loan import Begun
 from .segment import FrameSegment
 
@@ -44,7 +44,7 @@ class Publisher:
         self.layout = NO_LAYOUT
         self._layouts: dict[tuple[np.dtype[Any], tuple[int, ...]], Layout] = {}  # made before
 
-    def write(self, array: npt.NDArray[Any], now: int, stamp: int, state: WriterState) -> None:
+    def write(self, array: npt.NDArray[Any], now: int, stamp: int, state: Stage) -> None:
         """Publish an array, the long way; `state` is what it was before this call."""
         self._begin_call(now, state)
         layout = self._layout_for(array)
@@ -52,24 +52,24 @@ class Publisher:
         segment.fill(position, layout, array)
         self._publish(segment, position, layout, now, stamp)
 
-    def _begin_call(self, now: int, state: WriterState) -> None:
+    def _begin_call(self, now: int, state: Stage) -> None:
         """Check that a slot may be begun now, and look after the array.
 
         Parameters
         ----------
         now : int
             The time.
-        state : WriterState
+        state : Stage
             What it was before this call.
         """
         holding = self._holding
         holding.check_open()
-        holding.state = WriterState.BUSY
+        holding.state = Stage.BUSY
         begun = self._loan() if self._loan is not None else None
         if begun is not None and not begun.over:
             raise RuntimeError("a loan of this writer is open: its with block has to end first")
         due = now >= holding.due
-        holding.look_after(now, due, interrupted=state is not WriterState.READY)
+        holding.look_after(now, due, interrupted=state is not Stage.READY)
         if due:
             self._growth.note_pins()
 
@@ -87,7 +87,7 @@ class Publisher:
         self.layout = layout
         if grown:
             holding.control.remove_frames()
-        holding.state = WriterState.READY
+        holding.state = Stage.READY
 
     def _layout_for(self, array: npt.NDArray[Any]) -> Layout:
         layout = self.layout

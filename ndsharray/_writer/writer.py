@@ -23,7 +23,7 @@ from .._system.fork import SIDES, detach_in_child
 from .._system.guard import refuse_nested
 from ..backends.base import make_root
 from ..errors import ClosedError
-from .holding import Holding, WriterState
+from .holding import Holding, Stage
 from .loan import Begun
 from .publisher import NO_LAYOUT, Publisher
 
@@ -31,7 +31,7 @@ __all__ = ["NO_LAYOUT", "Writer"]
 
 _T = TypeVar("_T")
 
-_READY, _BUSY = WriterState.READY, WriterState.BUSY  # faster than attributes of the enum
+_READY, _BUSY = Stage.READY, Stage.BUSY  # faster than attributes of the enum
 
 
 class Writer:

@@ -203,7 +203,7 @@ def test_pinned_slots_are_not_lent(name: str, transport: str) -> None:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             held = []
             for value in range(8):
-                with writer.loan((100,), "i8") as frame:
+                with writer.loan((3000,), "i8") as frame:  # large enough for a pin
                     frame[:] = value
                 held.append(reader.read(copy=False)[1])
             for value, array in enumerate(held):

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from ndsharray import ClosedError, FrameSet, NdShArray, ReadSet
+from ndsharray._protocol import format
 from ndsharray._reader import member
+from ndsharray._reader.member import Member
 from ndsharray._system import clock
 
 MS = 1_000_000
@@ -127,6 +129,21 @@ def test_a_set_tells_names_times_numbers_and_spread(
             found.right
 
 
+def test_the_pivot_is_known_at_once_if_it_is_given(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    assert together("left", "right", pivot="right").pivot == "right"
+    left, right = source("left"), source("right")
+    with together("left", "right") as readers:
+        for time in (100, 133):
+            assert readers.pivot is None
+            left.write(time)
+            right.write(time)
+            readers.read()
+        assert readers.pivot == "left"
+    assert together("left", "right", policy="latest").pivot is None
+
+
 def test_names_can_be_a_list(name: str, transport: str) -> None:
     with (
         NdShArray(f"{name} a", np.arange(3), "w", transport=transport),
@@ -218,14 +235,18 @@ def test_shape_and_dtype_may_change(source: Maker, together: Callable[..., ReadS
 def test_fields_keep_their_names(name: str, transport: str) -> None:
     dtype = np.dtype([("x", "f8"), ("y", "i4")])
     with (
-        NdShArray(f"{name} a", np.ones(2000, dtype), "w", transport=transport),
-        NdShArray(f"{name} b", np.ones(2, dtype), "w", transport=transport),
+        NdShArray(f"{name} a", r_w="w", transport=transport) as large,
+        NdShArray(f"{name} b", r_w="w", transport=transport) as small,
         ReadSet([f"{name} a", f"{name} b"], policy="latest", transport=transport) as readers,
     ):
-        for copy in (True, False):
+        for copy in (True, False, True):
+            large.write(np.ones(2000, dtype))
+            small.write(np.ones(2, dtype))
             found = readers.read(copy=copy)
-            if found is not None:
-                assert all(array.dtype == dtype for array in found.values())
+            assert found is not None
+            for array in found.values():
+                assert array.dtype == dtype
+                array.dtype.names = ("p", "q")  # the user's own dtype: no later frame has these
 
 
 # --- what waits for a match
@@ -320,6 +341,24 @@ def test_slots_that_do_not_reach_back_are_told_once(
         assert "slots=6" in str(told[0].message)
 
 
+def test_no_more_slots_are_advised_than_there_can_be(
+    source: Maker, together: Callable[..., ReadSet]
+) -> None:
+    left, imu = source("left"), source("imu")
+    with (
+        together("left", "imu", tolerance=5) as readers,
+        warnings.catch_warnings(record=True) as told,
+    ):
+        warnings.simplefilter("always")
+        left.write(10)
+        for time in range(10, 70, 5):
+            imu.write(time)
+            readers.read()
+    assert len(told) == 1
+    assert "choose a smaller tolerance" in str(told[0].message)
+    assert "slots=" not in str(told[0].message)
+
+
 def test_slots_that_reach_back_far_enough_are_not_told_of(
     source: Maker, together: Callable[..., ReadSet]
 ) -> None:
@@ -375,12 +414,39 @@ def test_latest_gives_the_newest_of_each(source: Maker, together: Callable[..., 
         assert first is not None
         assert second is not None
         assert second.left is first.left
+        assert first == first != second
+        assert len({first, second}) == 2
         assert readers.counts == {"left": (1, 1, 0), "imu": (2, 2, 0)}
         imu.write(5)
         third = readers.read(copy=False)
         assert third is not None
         assert not third.left.flags.writeable
         assert second.left.flags.writeable  # the user's own
+
+
+@pytest.mark.parametrize("policy", ["nearest", "latest"])
+def test_an_exception_before_a_set_is_returned_loses_none(
+    source: Maker,
+    together: Callable[..., ReadSet],
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+) -> None:
+    """No memory for the copies, or a signal handler that raises."""
+    left, right = source("left"), source("right")
+    with together("left", "right", policy=policy) as readers:
+        left.write(10)
+        right.write(10)
+        with monkeypatch.context() as patch:
+            patch.setattr(Member, "value", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                readers.read()
+        assert readers.counts == dict.fromkeys(("left", "right"), (0, 0, 0))
+        left.writer.write(np.zeros(LARGE, np.uint16), time_ns=START + 200 * MS)
+        if policy == "nearest":
+            assert values(readers.read()) == [10, 10]
+            assert readers.counts == dict.fromkeys(("left", "right"), (1, 0, 0))
+        else:
+            assert values(readers.read()) == [0, 10]
 
 
 # --- ends, timeouts, restarts
@@ -549,6 +615,53 @@ def test_a_set_that_is_closed_ends_a_wait_of_another_thread(
     assert readers._joiner.members[0].track.newest is None
 
 
+def test_a_set_that_is_closed_during_a_read_holds_no_frame_after_it(
+    source: Maker, together: Callable[..., ReadSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = source("left"), source("right")
+    readers = together("left", "right", policy="latest")
+    left.write(10)
+    right.write(10)
+    look = readers._look
+
+    def look_and_be_closed(copy: bool) -> FrameSet | None:
+        found = look(copy)
+        thread = threading.Thread(target=readers.close)
+        thread.start()
+        thread.join(10)
+        return found
+
+    monkeypatch.setattr(readers, "_look", look_and_be_closed)
+    found = readers.read(copy=False)
+    assert values(found) == [10, 10]
+    assert readers.closed
+    pins = left.writer._writer._holding.control.memory.bytes  # type: ignore[union-attr]
+    assert any(pins[format.PINS_BYTE : format.PINS_END]), "the user has the arrays"
+    del found
+    assert not any(pins[format.PINS_BYTE : format.PINS_END])
+
+
+def test_a_signal_handler_may_close_the_set_during_a_read(
+    source: Maker, together: Callable[..., ReadSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = source("left"), source("right")
+    readers = together("left", "right", pivot="left")
+    left.write(10)
+    right.write(10)
+    choose = readers._joiner._choose
+
+    def choose_and_close() -> Any:
+        choice = choose()
+        readers.close()  # in the thread that reads
+        return choice
+
+    monkeypatch.setattr(readers._joiner, "_choose", choose_and_close)
+    assert values(readers.read()) == [10, 10]
+    assert readers._joiner.members[0].track.newest is None
+    with pytest.raises(ClosedError):
+        readers.read()
+
+
 def test_one_thread_reads_at_a_time(source: Maker, together: Callable[..., ReadSet]) -> None:
     left, right = source("left"), source("right")
     readers = together("left", "right", pivot="left")
@@ -637,6 +750,7 @@ def test_a_timeout_and_a_cancellation_in_an_event_loop(
         ({}, "needs a tolerance"),
         ({"tolerance": -1}, "0 or more"),
         ({"tolerance": float("nan")}, "finite"),
+        ({"tolerance": 10**400}, "finite"),
         ({"tolerance": "1"}, "number of seconds"),
         ({"tolerance": 1e300}, "at most 9e\\+09 seconds"),
         ({"tolerance": 1, "policy": "first"}, "policy is one of nearest, exact, latest"),

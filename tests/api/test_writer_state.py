@@ -87,11 +87,11 @@ def test_a_writer_that_closes_was_not_killed(
         with NdShArray(name, r_w="r", transport=transport) as reader:
             assert reader.read()[0]
 
-            def probe(path: str, real: Any = lookup.lockfile.probe) -> bool:
+            def may_be_held(path: str, real: Any = lookup.lockfile.may_be_held) -> bool:
                 writer.close()
                 return bool(real(path))
 
-            monkeypatch.setattr(lookup.lockfile, "probe", probe)
+            monkeypatch.setattr(lookup.lockfile, "may_be_held", may_be_held)
             assert reader.writer_state == "closed"
 
 

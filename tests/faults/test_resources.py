@@ -405,8 +405,8 @@ def test_no_descriptor_makes_a_lock_file_look_held_and_a_sweep_spare_everything(
 ) -> None:
     with new(name, transport, "w", np.arange(3)), new(name, transport, "r") as reader:
         lock_file = address_of(resolve(transport), name).writer_lock()
-        child.run("from ndsharray._system.lockfile import probe")
-        child.run(f"starve(0); answer = probe({lock_file!r}); feed()")
+        child.run("from ndsharray._system.lockfile import may_be_held")
+        child.run(f"starve(0); answer = may_be_held({lock_file!r}); feed()")
         assert child.run("answer") is True  # who cannot look must not remove anything
         child.run("from ndsharray._registry.cleanup import sweep, _swept")
         root = os.environ["NDSHARRAY_DIR"]

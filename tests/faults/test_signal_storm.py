@@ -130,7 +130,7 @@ count = wrong = last = 0
 while not stop:
     if role == "w":
         count += 1
-        other.write(np.full(500 + count % 3, count))
+        other.write(np.full(2100 + count % 3, count))  # large enough for pins
         time.sleep(0.0002)  # its pace: nothing is waited for
     else:
         valid, frame = other.read(timeout=0.05)

@@ -57,9 +57,7 @@ def test_on_a_dumb_or_tiny_terminal_watch_prints_lines(
         assert "\x1b" not in text
 
 
-def test_show_draws_in_colours_on_a_terminal_and_not_with_no_color(
-    camera: NdShArray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_show_draws_in_colours_on_a_terminal(camera: NdShArray) -> None:
     with OnTerminal("show", "camera") as show:
         assert "\x1b[38;5;16;48;5;16m\u2580" in show.until("\x1b[0m")
         assert show.process.wait(PATIENCE) == 0

@@ -187,7 +187,9 @@ class Watched:
         self.owner, self.log, self.lock_file = owner, log, lock_file
 
     def __del__(self) -> None:
-        self.log.append("freed under the lock file" if lockfile.probe(self.lock_file) else "freed")
+        self.log.append(
+            "freed under the lock file" if lockfile.may_be_held(self.lock_file) else "freed"
+        )
 
 
 @pytest.fixture

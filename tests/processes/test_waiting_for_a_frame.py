@@ -71,7 +71,7 @@ def test_a_timeout_holds_while_every_try_fails(
     with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             follower: Any = reader._reader._source.cursor  # type: ignore[union-attr]
-            real = ndsharray._reader.delivery.Copy.copy
+            real = ndsharray._reader.delivery.Delivery.copy
 
             def overrun(*arguments: Any) -> Any:
                 for _ in range(3):
@@ -79,7 +79,7 @@ def test_a_timeout_holds_while_every_try_fails(
                 return real(*arguments)
 
             with monkeypatch.context() as patch:
-                patch.setattr(ndsharray._reader.delivery.Copy, "copy", overrun)
+                patch.setattr(ndsharray._reader.delivery.Delivery, "copy", overrun)
                 patch.setattr(follower, "_held_pins", lambda: None)
                 for timeout in (0.0, 0.1):
                     begin = time.monotonic()

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 import ndsharray
-from ndsharray import NdShArray
+from ndsharray import FrameSet, NdShArray, ReadSet
+from ndsharray.read_set import Counts
 
 writer = NdShArray("a", r_w="w")
 writer = NdShArray("a", np.zeros(3), "w", slots=5)
@@ -57,6 +58,17 @@ reveal_type(ndsharray.wait([reader], 1.0))  # note: list\\[.*NdShArray\\]
 reveal_type(reader.time_ns + reader.write_time_ns)  # note: int
 valid, array = reader.read(1.0, max_age=0.5)
 reveal_type(valid)  # note: bool
+reveal_type(reader.writer_state)  # note: Literal\\['absent'
+
+readers = ReadSet({"left": "a"}, policy="latest", offsets={"left": 0.5})
+ReadSet(["a"], policy="first")  # error: policy
+counts: dict[str, Counts] = readers.counts
+sets: Iterator[FrameSet] = readers.sets()
+asynchronous_sets: AsyncIterator[FrameSet] = readers.sets()
+if (found := readers.read(1.0)) is not None:
+    reveal_type(found["left"])  # note: ndarray\\[.*Any
+    reveal_type(found.left)  # note: ndarray\\[.*Any
+    reveal_type(found.times_ns["left"])  # note: int
 """
 
 

@@ -83,7 +83,7 @@ def test_only_one_process_holds_the_lock_file(name: str, transport: str, mac: An
 def test_memory_is_mapped_once_and_stays(name: str, transport: str, mac: Any) -> None:
     # each map of a file costs a flush of the disk there
     child = mac()
-    child.run(f"w = NdShArray({name!r}, np.zeros(9), 'w', transport={transport!r})")
+    child.run(f"w = NdShArray({name!r}, np.zeros(9000), 'w', transport={transport!r})")
     child.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
     child.run("r.read()[0]")
     # Within one of the looks at the name, which come once a second.
@@ -91,8 +91,8 @@ def test_memory_is_mapped_once_and_stays(name: str, transport: str, mac: Any) ->
         "from ndsharray._system import clock; now = clock.now_ns(); clock.now_ns = lambda: now"
     )
     before = child.run("sitecustomize.maps")
-    child.run("for i in range(300): w.write(np.full(9, i)); r.read()")
-    child.run("for i in range(300): w.write(np.full(9 - i % 2, i)); r.read(copy=False)")
+    child.run("for i in range(300): w.write(np.full(9000, i)); r.read()")
+    child.run("for i in range(300): w.write(np.full(9000 - i % 2, i)); r.read(copy=False)")
     assert child.run("r.frame_id") == 601
     assert child.run("sitecustomize.maps") == before
     child.run("(w.close(), r.close())")

@@ -24,7 +24,7 @@ from ndsharray._protocol.reading import ReadSide
 from ndsharray._protocol.writing import Record, WriteSide
 from ndsharray._reader.reader import Reader
 from ndsharray._registry.names import address_of
-from ndsharray._writer.holding import WriterState
+from ndsharray._writer.holding import Stage
 from ndsharray._writer.writer import Writer
 
 A = np.arange(8, dtype=np.uint8)
@@ -641,7 +641,7 @@ def test_a_writer_far_past_newest_grows(pair: Pair) -> None:
     writer, reader = attached_reader(pair)
     writer._holding.record.position += 2**15
     writer._holding.segment.side.begin()  # and an interrupt
-    writer._holding.state = WriterState.BUSY
+    writer._holding.state = Stage.BUSY
     pair.recorded()
     writer.write(A)
     assert "store next" in pair.recorded()

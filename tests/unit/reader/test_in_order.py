@@ -92,7 +92,7 @@ def test_frames_that_are_held_do_not_change(name: str, transport: str) -> None:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             held = []
             for value in range(30):
-                writer.write(np.full(100, value))
+                writer.write(np.full(3000, value))  # large enough for a pin
                 held += list(reader.frames(0, copy=False))
             for value, frame in enumerate(held):
                 assert (frame == value).all()
@@ -123,7 +123,7 @@ with NdShArray(name, r_w="w", transport=transport, slots=64) as writer:
     for line in sys.stdin:
         for _ in range(48):
             value += 1
-            writer.write(np.full(1000, value))
+            writer.write(np.full(3000, value))
         print(value, flush=True)
 """
 
@@ -164,7 +164,7 @@ with NdShArray(name, r_w="w", transport=transport, slots=16) as writer:
     end, value = time.monotonic() + float(seconds), 0
     while time.monotonic() < end:
         value += 1
-        writer.write(np.full(2000, value))
+        writer.write(np.full(3000, value))
     print(value, flush=True)
 """
 
@@ -292,7 +292,7 @@ def test_an_exception_in_a_loop_loses_no_frame(
             frames = reader.frames(0)
             assert next(frames)[0] == 0
             with monkeypatch.context() as patch:
-                patch.setattr(ndsharray._reader.delivery.Copy, "copy", lambda *_: 1 / 0)
+                patch.setattr(ndsharray._reader.delivery.Delivery, "copy", lambda *_: 1 / 0)
                 with pytest.raises(ZeroDivisionError):
                     next(frames)
             assert [int(frame[0]) for frame in frames] == [1, 2, 3, 4]

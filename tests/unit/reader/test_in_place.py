@@ -450,7 +450,7 @@ def test_a_writer_without_a_free_slot_clears_the_dead_before_it_grows(
 
 def test_threads_that_release_arrays_at_the_same_time(name: str, transport: str) -> None:
     """Arrays of one reader die in other threads while it goes on pinning."""
-    with NdShArray(name, np.zeros(100), "w", transport=transport, slots=12) as writer:
+    with NdShArray(name, np.zeros(PINS_FROM // 8), "w", transport=transport, slots=12) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             boxes: list[list[Any]] = [[] for _ in range(3)]
             stop = threading.Event()
@@ -467,6 +467,7 @@ def test_threads_that_release_arrays_at_the_same_time(name: str, transport: str)
                     del array
 
             wrong: list[int] = []
+            in_place = 0
             threads = [threading.Thread(target=release, args=(box,)) for box in boxes]
             for thread in threads:
                 thread.start()
@@ -474,16 +475,18 @@ def test_threads_that_release_arrays_at_the_same_time(name: str, transport: str)
             value = 0
             while time.monotonic() < end:
                 value += 1
-                writer.write(np.full(100, value))
+                writer.write(np.full(PINS_FROM // 8, value))
                 valid, array = reader.read(copy=False)
                 assert valid
+                in_place += not array.flags.owndata
                 boxes[value % 3].append((value, array))
                 del array
             stop.set()
             for thread in threads:
                 thread.join()
             assert wrong == []
-            writer.write(np.zeros(100))
+            assert in_place > 50  # the others came while four arrays were alive
+            writer.write(np.zeros(PINS_FROM // 8))
             reader.read()
             assert pins(writer) == 0
             assert slots(writer) == 12

@@ -13,7 +13,7 @@ import pytest
 
 from ndsharray._system import lockfile
 from ndsharray._system.held import is_held
-from ndsharray._system.lockfile import acquire, probe
+from ndsharray._system.lockfile import acquire, may_be_held
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
 
@@ -27,12 +27,12 @@ def test_a_lock_file_has_one_holder(path: str) -> None:
     lock_file = acquire(path)
     assert lock_file is not None
     assert lock_file.held
-    assert probe(path)
+    assert may_be_held(path)
     assert acquire(path) is None
     lock_file.release()
     lock_file.release()
     assert not lock_file.held
-    assert not probe(path)
+    assert not may_be_held(path)
     assert not os.path.exists(path)
     again = acquire(path)
     assert again is not None
@@ -40,20 +40,20 @@ def test_a_lock_file_has_one_holder(path: str) -> None:
 
 
 def test_probing_has_no_side_effect(path: str) -> None:
-    assert not probe(path)
+    assert not may_be_held(path)
     assert not os.path.exists(path)
     lock_file = acquire(path)
     assert lock_file is not None
-    assert probe(path)
+    assert may_be_held(path)
     assert lock_file.standing() == "held"
     lock_file.release()
 
 
 def test_another_process_sees_it_and_a_kill_frees_it(path: str, console: Any) -> None:
     child = console()
-    child.run("from ndsharray._system.lockfile import acquire, probe")
+    child.run("from ndsharray._system.lockfile import acquire, may_be_held")
     child.run(f"lock_file = acquire({path!r})")
-    assert probe(path)
+    assert may_be_held(path)
     assert acquire(path) is None
     child.kill()
     lock_file = acquire(path, patience=5)
@@ -116,7 +116,7 @@ def test_a_lock_file_that_is_dropped_is_free(path: str) -> None:
     lock_file = acquire(path)
     assert lock_file is not None
     del lock_file
-    assert not probe(path)
+    assert not may_be_held(path)
     os.unlink(path)
 
 
@@ -126,7 +126,7 @@ def test_a_forked_child_neither_holds_nor_removes_it(path: str) -> None:
     assert lock_file is not None
     child = os.fork()
     if child == 0:
-        ok = not lock_file.held and probe(path)
+        ok = not lock_file.held and may_be_held(path)
         lock_file.release()
         os._exit(0 if ok and os.path.exists(path) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -196,7 +196,7 @@ def test_a_file_system_without_modes_is_no_error(
     lock_file.release()
 
 
-def test_is_held_says_what_probe_says(path: str) -> None:
+def test_is_held_says_what_may_be_held_says(path: str) -> None:
     assert not is_held(path)
     lock_file = acquire(path)
     assert lock_file is not None
@@ -212,7 +212,7 @@ def test_a_file_that_may_not_be_opened_is_held_if_the_kernel_lists_it(
 ) -> None:
     """As for a user of a group that may only read; the tests of other users have a real one."""
     monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(lockfile, "probe", lambda _: True)
+    monkeypatch.setattr(lockfile, "may_be_held", lambda _: True)
     lock_file = acquire(path)
     assert lock_file is not None
     assert is_held(path)
