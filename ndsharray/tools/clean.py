@@ -12,7 +12,7 @@ from .._registry.inspection import transports
 from .._registry.names import Address
 from .._registry.probe import Probe
 from .common import ToolError, common, duration, emit, human, listed, matches, plural, select
-from .terminal import print_rows, shown
+from .common.terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

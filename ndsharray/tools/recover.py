@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .common import ToolError, as_json, emit, require
-from .terminal import shown
+from .common.terminal import shown
 
 if TYPE_CHECKING:
     from .recording.chunk import Raw

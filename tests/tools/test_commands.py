@@ -19,7 +19,8 @@ import ndsharray
 from ndsharray import MmapTransport, NdShArray
 from ndsharray._protocol import format
 from ndsharray._registry.names import address_of
-from ndsharray.tools import cli, meters
+from ndsharray.tools import cli
+from ndsharray.tools.common import meters
 from ndsharray.tools.recording.targets import fits
 from ndsharray.tools.view.catalogue import Catalogue
 
@@ -360,7 +361,7 @@ def test_wait_waits_for_a_writer(
         made.append(NdShArray("camera", np.zeros(3), "w", transport=transport))
         return False
 
-    monkeypatch.setattr("ndsharray.tools.stopping.Stop.wait", wait)
+    monkeypatch.setattr("ndsharray.tools.common.stopping.Stop.wait", wait)
     assert cli.main(["list", "camera", "--wait"]) == 0
     assert lines_of(capsys)[0].startswith("camera  live")
     assert len(made) == 1

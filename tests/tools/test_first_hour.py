@@ -18,11 +18,12 @@ from commands import lines_of
 from ndsharray import NdShArray
 from ndsharray._protocol import format
 from ndsharray._registry.names import address_of
-from ndsharray.tools import checks, cli, doctor, units
-from ndsharray.tools import terminal as terminals
-from ndsharray.tools.common import ToolError, nothing_there, require
+from ndsharray.tools import cli, doctor
+from ndsharray.tools.common import ToolError, nothing_there, require, units
+from ndsharray.tools.common import terminal as terminals
+from ndsharray.tools.common.terminal import Terminal, aligned
+from ndsharray.tools.doctor import checks
 from ndsharray.tools.recording import progress
-from ndsharray.tools.terminal import Terminal, aligned
 
 NARROW = Terminal(40, 10, 0, unicode=True, tty=True, cursor=True)
 STAMP = np.dtype([("t", "f8"), ("acceleration", "f4", (3,)), ("ok", "?")])
@@ -148,7 +149,7 @@ def test_a_missing_module_is_told_once(monkeypatch: Any) -> None:
 def test_an_arrow_key_is_one_key_and_escape_another(monkeypatch: Any) -> None:
     import pty
 
-    from ndsharray.tools.screen import whole_screen
+    from ndsharray.tools.common.screen import whole_screen
 
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "r", closefd=True) as terminal:

@@ -12,7 +12,7 @@ import sys
 import time
 
 from ..common import ToolError, common, emit, rate, stop_on_signals
-from ..terminal import shown
+from ..common.terminal import shown
 from .bridge import MAX_MEMORY, Bridge
 from .counts import Totals
 from .engine import Engine, Offer, Outlet, Payload, Receive, Reply

@@ -6,8 +6,8 @@ import argparse
 import math
 
 from ..common import ToolError, as_json, emit, require
+from ..common.terminal import shown
 from ..recording.typed import seconds
-from ..terminal import shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

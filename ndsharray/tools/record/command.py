@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..common import ToolError, duration, human, rate, select, stop_on_signals
+from ..common.terminal import aligned, shown
 from ..recording.keyboard import listen
 from ..recording.progress import Progress
 from ..recording.source import SUFFIX
-from ..terminal import aligned, shown
 from .files import Limit
 from .recorder import Recorder, Statistics
 

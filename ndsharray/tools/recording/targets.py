@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..names import matches
+from ..common.names import matches
 
 __all__ = ["fits", "is_glob"]
 

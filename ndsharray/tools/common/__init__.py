@@ -1,7 +1,7 @@
-"""What the commands have in common: options, choosing arrays, JSON.
+"""What the commands have in common: options, choosing arrays, JSON; and no command.
 
-The names of ``stopping`` (signals) and ``units`` (numbers for people) are here as well, so that
-a command imports from one place.
+The names of ``stopping`` (signals), ``names`` (patterns) and ``units`` (numbers for people) are
+here as well, so that a command imports from one place.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import ArrayInfo, NdShArray, NoArrayError, Transport, arrays, info
-from .._registry.inspection import transports
-from .._registry.names import alike
-from ..backends.base import resolve_root
+from ... import ArrayInfo, NdShArray, NoArrayError, Transport, arrays, info
+from ..._registry.inspection import transports
+from ..._registry.names import alike
+from ...backends.base import resolve_root
 from .names import is_own, matches
 from .stopping import Stop, stop_on_signals
 from .units import (

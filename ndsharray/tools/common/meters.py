@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .. import ArrayInfo
-from .._registry.probe import Probe
-from .common import (
+from ... import ArrayInfo
+from ..._registry.probe import Probe
+from . import (
     Stop,
     ToolError,
     count_of,

@@ -6,10 +6,10 @@ import argparse
 import textwrap
 from collections.abc import Iterator
 
+from ..common import common, emit
+from ..common.terminal import Terminal, terminal
 from . import checks
 from .checks import Check
-from .common import common, emit
-from .terminal import Terminal, terminal
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
