@@ -124,7 +124,6 @@ class _Meter:
         for each in totals:
             key = each.name, each.direction
             before = self._before.get(key, each._replace(frames=0, nbytes=0))
-            self._before[key] = each
             records.append(
                 {
                     **each.as_dict(),
@@ -132,6 +131,7 @@ class _Meter:
                     "bytes_per_s": (each.nbytes - before.nbytes) / seconds,
                 }
             )
+        self._before = {(each.name, each.direction): each for each in totals}
         return records
 
 

@@ -109,8 +109,12 @@ class Imports:
             self._news.clear()
             with self._lock:
                 offers = dict(self._offers)
-            ending = self._end_those_that_vanished(offers)
-            self._begin(offers)
+            ending = False
+            try:
+                ending = self._end_those_that_vanished(offers)
+                self._begin(offers)
+            except (NdShArrayError, OSError) as error:  # there is no room for the mark, mostly
+                self._lines.say("in", "", f"imports wait: {error}; tried again every second")
             self._news.wait(_SHORT if ending else _RETRY)
 
     def _end_those_that_vanished(self, offers: dict[Offer, int]) -> bool:
