@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def test_a_failure_leaves_no_file(recording: Path, tmp_path: Path) -> None:
     assert cli.main(["export", str(recording), "--to", "npy", "-o", str(folder)]) == 2
     assert [entry.name for entry in folder.iterdir()] == [last.name]
     assert last.read_text() == "mine"
+
+
+def test_a_file_that_cannot_be_replaced_stays(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, *_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    (tmp_path / "run.npz").write_text("mine")
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    assert cli.main(["export", str(recording), "--force"]) == 1
+    assert (tmp_path / "run.npz").read_text() == "mine"
 
 
 def test_a_recording_is_read_twice_however_many_arrays_it_has(
