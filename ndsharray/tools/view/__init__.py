@@ -15,7 +15,7 @@ from .opening import opened
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
-HELP = "live pictures, plots and tables in a browser"
+HELP = "Show live pictures, plots and tables of arrays in a browser."
 EXAMPLE = "ndsharray view camera 'depth*'"
 
 _FASTEST = 240.0
