@@ -20,6 +20,7 @@ from ndsharray import NdShArray
 from ndsharray.tools import cli
 from ndsharray.tools.record import Recorder, command, files
 from ndsharray.tools.record import recorder as recorder_module
+from ndsharray.tools.recording import keyboard
 from ndsharray.tools.recording.output import Output
 from ndsharray.tools.recording.progress import Progress
 
@@ -233,6 +234,23 @@ def test_a_snapshot_after_the_end_is_refused(tmp_path: Path) -> None:
         sink = recorder._sink
     with pytest.raises(RuntimeError, match="closed"):
         sink.snapshot()
+
+
+def test_input_that_is_no_keyboard_takes_little_memory() -> None:
+    lines: list[str] = []
+    out, into = os.pipe()
+
+    def fill() -> None:
+        with open(into, "wb") as pipe:
+            pipe.write(bytes(1 << 20) + b"\nq\n")
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    keyboard._run(out, lines.append, lambda: None)
+    thread.join()
+    os.close(out)
+    assert len(lines[0]) < 10_000
+    assert lines[1:] == ["q"]
 
 
 def test_a_name_does_not_move_the_cursor(capsys: Any) -> None:
