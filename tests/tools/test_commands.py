@@ -21,7 +21,7 @@ from ndsharray._protocol import format
 from ndsharray._registry.names import address_of
 from ndsharray.tools import cli
 from ndsharray.tools.common import meters
-from ndsharray.tools.recording.targets import fits
+from ndsharray.tools.common.names import fits
 from ndsharray.tools.view.catalogue import Catalogue
 
 

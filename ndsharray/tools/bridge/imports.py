@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from ... import NdShArrayError, NoArrayError, Transport
 from ..._registry.probe import Probe
 from ...backends.base import check_name
-from ..common import matches
+from ..common import fits
 from .counts import Lines, Table
 from .engine import Engine, Offer
 from .marks import Mark, is_mark
@@ -95,7 +95,7 @@ class Imports:
             check_name(offer.name)
         except ValueError:
             return False
-        return any(matches(offer.name, pattern) for pattern in self._patterns)
+        return fits(offer.name, self._patterns)
 
     def _vanished(self, offer: Offer) -> None:
         with self._lock:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..common import ToolError, common, require
-from ..recording.typed import count, seconds, size
+from ..common import ToolError, common, count_of, require
+from ..recording.typed import seconds, size
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--newest", action="store_true", help="the newest frame, if there is room")
     ends = parser.add_argument_group("when it ends")
     ends.add_argument("--duration", type=seconds, metavar="TIME", help="after 90, 10min, 2h")
-    ends.add_argument("--frames", type=count, metavar="N", help="after N frames of each array")
+    ends.add_argument("--frames", type=count_of, metavar="N", help="after N frames of each array")
     ends.add_argument(
         "--min-free",
         type=size,
@@ -50,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     split = parser.add_argument_group("several files")
     split.add_argument("--split-size", type=size, metavar="SIZE", help="bytes of a file: 2G")
     split.add_argument("--split-time", type=seconds, metavar="TIME", help="seconds of a file")
-    split.add_argument("--keep", type=count, metavar="N", help="keep the last N files")
+    split.add_argument("--keep", type=count_of, metavar="N", help="keep the last N files")
     memory = parser.add_argument_group("memory")
     memory.add_argument(
         "--max-memory",

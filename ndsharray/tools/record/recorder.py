@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from ... import NdShArrayError, Transport, arrays, backends
 from ..._registry.inspection import transports
+from ..common.names import fits, is_glob
 from ..recording.budget import Budget
 from ..recording.messages import ENCODINGS
-from ..recording.targets import fits, is_glob
 from .files import Files, Limits
 from .intake import Intake
 from .sink import Sink

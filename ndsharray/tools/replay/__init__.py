@@ -6,8 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..common import common, require
-from ..recording.typed import count, seconds
+from ..common import common, count_of, require
+from ..recording.typed import seconds
 
 if TYPE_CHECKING:
     from .player import Player, Status
@@ -45,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--paused", action="store_true", help="begin with a pause; Enter ends and begins one")
     add("--step", action="store_true", help="a frame for each Enter")
-    add("--slots", type=count, default=3, metavar="N", help="frames that each array keeps")
+    add("--slots", type=count_of, default=3, metavar="N", help="frames that each array keeps")
     common(parser, wait=False)
 
 
