@@ -77,6 +77,13 @@ def test_the_doctor_wraps_what_is_too_long_for_the_terminal() -> None:
     assert len(list(doctor._lines(check, NARROW._replace(tty=False)))) == 2
 
 
+def test_what_the_doctor_finds_does_not_move_the_cursor() -> None:
+    check = checks.Check("arrays", "warn", "is \x1b[2J damaged", "remove \x9b")
+    lines = list(doctor._lines(check, NARROW._replace(colours=0)))
+    assert lines[0].endswith(r"is \x1b[2J damaged")
+    assert lines[1].strip() == r"remove \x9b"
+
+
 def test_info_names_the_fields_of_records(transport: str, capsys: Any) -> None:
     with NdShArray("imu", np.zeros(4, STAMP), "w", transport=transport):
         assert cli.main(["info"]) == 0

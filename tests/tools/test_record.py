@@ -368,7 +368,7 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: Any) -> None:
     with NdShArray("camera", np.zeros((4, 5, 3), np.uint8), "w"):
         assert cli.main(["record", "cam*", "-o", path, "--frames", "1"]) == 0
         out = capsys.readouterr().out.splitlines()
-        assert out[-1].startswith(f"1 frames, lost 0: {path}")
+        assert out[-1].startswith(f"1 frame, lost 0: {path}")
         assert "buffer 0%  frames 1  lost 0" in out[-2]
         assert cli.main(["record", "camera", "-o", path]) == 2
         assert "--force" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from ..common import common, emit
-from ..common.terminal import Terminal, terminal
+from ..common.terminal import Terminal, shown, terminal
 from . import checks
 from .checks import Check
 
@@ -52,6 +52,7 @@ def _lines(check: Check, screen: Terminal) -> Iterator[str]:
 
 
 def _wrapped(text: str, screen: Terminal) -> list[str]:
+    text = shown(text)
     if not screen.tty:
         return [text]
     width = max(screen.columns - _MARGIN, _MARGIN)
