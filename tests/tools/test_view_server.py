@@ -381,4 +381,6 @@ def test_pages_that_wait_are_answered_at_the_end(name: str) -> None:
         viewing.stop()
         with connection.getresponse() as answer:
             assert answer.status in (200, 503)
+            if answer.status == 503:
+                assert answer.read().startswith(b"The viewer has ended")
         connection.close()
