@@ -377,7 +377,7 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: Any) -> None:
         assert cli.main(["record"]) == 2
         assert cli.main(["record", "camera", "--duration", "soon"]) == 2
         assert cli.main(["record", "camera", "--keep", "2", "-o", path]) == 2
-        assert "split_size" in capsys.readouterr().err
+        assert "--keep needs --split-size or --split-time" in capsys.readouterr().err
 
 
 def test_json_is_an_object_a_line(tmp_path: Path, capsys: Any) -> None:

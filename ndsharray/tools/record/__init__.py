@@ -79,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
     require("record", "mcap")
     if bool(options.names) == options.all:
         raise ToolError("name the arrays to record, or give --all", 2)
+    if options.keep and options.split_size is None and options.split_time is None:
+        raise ToolError("--keep needs --split-size or --split-time", 2)
     from .command import record
 
     return record(options)
