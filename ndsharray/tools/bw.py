@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from .common import bytes_of, common, emit, hertz, rate
-from .meters import Metered, arguments_of_reports, reports
-from .terminal import print_rows, shown
+from .common.meters import Metered, arguments_of_reports, reports
+from .common.terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

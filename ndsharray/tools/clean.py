@@ -11,8 +11,8 @@ from .._registry.cleanup import remove_stale, stale
 from .._registry.inspection import transports
 from .._registry.names import Address
 from .._registry.probe import Probe
-from .common import ToolError, common, duration, emit, human, listed, matches, plural, select
-from .terminal import print_rows, shown
+from .common import ToolError, common, duration, emit, fits, human, listed, matches, plural, select
+from .common.terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -69,7 +69,7 @@ def _left(options: argparse.Namespace) -> list[_Left]:
                 continue  # another process has just removed it
             finally:
                 probe.close()
-            if not options.names or any(matches(info.name, name) for name in options.names):
+            if not options.names or fits(info.name, options.names):
                 found.append(_Left(address, info))
     return sorted(found, key=lambda each: each.info.name)
 

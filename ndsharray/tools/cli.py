@@ -1,6 +1,7 @@
 """The command ``ndsharray``: which commands there are, and how one starts and ends.
 
-Each command is a module of this package, imported when it is chosen. It has
+Each command is a module (or, with parts of its own, a folder) of this package, imported when it is
+chosen. It has
 
 * ``HELP``: what it does, in a line; ``EXAMPLE``: a command line to begin with,
 * ``arguments(parser)``: adds its arguments to an ``argparse.ArgumentParser``,
@@ -24,8 +25,8 @@ from typing import Any
 from .. import NdShArrayError, __version__
 from .._registry.names import alike
 from .common import ToolError
-from .stopping import terminated_as_interrupted
-from .terminal import shown
+from .common.stopping import terminated_as_interrupted
+from .common.terminal import shown
 
 __all__ = ["COMMANDS", "main", "parser_of"]
 

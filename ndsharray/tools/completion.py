@@ -66,14 +66,10 @@ def _options() -> dict[str, list[_Option]]:
     }
 
 
-def _takes_names(command: str) -> bool:
+def _takes(command: str, what: str) -> bool:
+    """Tell whether a command takes arrays (``NAME``) or files (``FILE``) without an option."""
     actions = cli.parser_of(command)._actions
-    return any(action.dest in ("name", "names") for action in actions)
-
-
-def _takes_files(command: str) -> bool:
-    actions = cli.parser_of(command)._actions
-    return any(action.dest in ("file", "files", "path") for action in actions)
+    return any(action.metavar == what for action in actions if not action.option_strings)
 
 
 def _bash() -> str:
@@ -86,8 +82,8 @@ def _bash() -> str:
                 files |= set(option.names)
             elif option.values is not None:
                 valued += option.names
-    with_names = "|".join(filter(_takes_names, cli.COMMANDS))
-    with_files = "|".join(filter(_takes_files, cli.COMMANDS)) or "-"
+    with_names = "|".join(c for c in cli.COMMANDS if _takes(c, "NAME"))
+    with_files = "|".join(c for c in cli.COMMANDS if _takes(c, "FILE"))
     paths = "|".join(sorted(files))
     others = "|".join(sorted(set(valued) - {"--transport"}))
     path = 'compopt -o filenames; COMPREPLY=($(compgen -f -- "$word"))'
@@ -133,9 +129,9 @@ def _zsh() -> str:
         specs = [_zsh_option(name, option) for option in options for name in option.names]
         if command == "completion":
             specs.append(f"'1:shell:({' '.join(sorted(_SCRIPTS))})'")
-        elif _takes_files(command):
+        elif _takes(command, "FILE"):
             specs.append("'*:file:_files'")
-        elif _takes_names(command):
+        elif _takes(command, "NAME"):
             specs.append("'*:array:_ndsharray_names'")
         cases.append(f"        {command}) _arguments {' '.join(specs)} ;;")
     return f"""\
@@ -193,9 +189,9 @@ def _fish() -> str:
             lines.append(f"{head} {' '.join(flags)}{value} -d {_fish_quoted(option.help)}")
         if command == "completion":
             lines.append(f"{head} -a '{' '.join(sorted(_SCRIPTS))}'")
-        elif _takes_files(command):
+        elif _takes(command, "FILE"):
             lines.append(f"{head} -F")
-        elif _takes_names(command):
+        elif _takes(command, "NAME"):
             lines.append(f"{head} -a '(ndsharray list --names 2>/dev/null)'")
     return "\n".join(lines) + "\n"
 

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from .common import common, duration, emit, hertz, milliseconds
-from .meters import Metered, arguments_of_reports, reports
-from .terminal import print_rows, shown
+from .common.meters import Metered, arguments_of_reports, reports
+from .common.terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

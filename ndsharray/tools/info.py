@@ -18,8 +18,8 @@ from .common import (
     nothing_there,
     select,
 )
-from .rates import rate_of
-from .terminal import aligned, shown
+from .common.rates import rate_of
+from .common.terminal import aligned, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

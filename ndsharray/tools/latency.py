@@ -18,7 +18,7 @@ from .common import (
     select_one,
     stop_on_signals,
 )
-from .terminal import print_rows
+from .common.terminal import print_rows
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

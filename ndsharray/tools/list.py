@@ -18,8 +18,8 @@ from .common import (
     plural,
     select,
 )
-from .rates import rate_of
-from .terminal import print_rows, shown
+from .common.rates import rate_of
+from .common.terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

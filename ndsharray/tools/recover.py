@@ -6,12 +6,13 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from .common import ToolError, as_json, emit, require
-from .terminal import shown
+from .common import ToolError, as_json, emit, plural, require
+from .common.terminal import shown
 
 if TYPE_CHECKING:
     from .recording.chunk import Raw
     from .recording.source import Account
+    from .recording.writer import FileWriter
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "recover", "run"]
 
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     for note in account.notes:
         print(shown(note))
-    text = f"{account.frames} frames"
+    text = plural(account.frames, "frame")
     if account.torn:
         text += f", {account.torn} torn at the end dropped"
     if account.damaged:
@@ -86,9 +87,9 @@ def recover(path: str, output: str, force: bool = False) -> Account:
     OSError
         If a file cannot be read or written. A new file that is not whole is removed.
     """
+    from .recording import writer
     from .recording.output import Output
     from .recording.source import Source
-    from .recording.writer import FileWriter, library
 
     if os.path.exists(output) and os.path.samefile(path, output):
         raise FileExistsError(output)
@@ -100,7 +101,7 @@ def recover(path: str, output: str, force: bool = False) -> Account:
             raise ValueError(f"{path!r} holds no whole frame")
         new = Output(output, force)
         try:
-            file = FileWriter(new, None, library())
+            file = writer.FileWriter(new, None, writer.library())
             _add(file, first)
             for raw in raws:
                 _add(file, raw)
@@ -127,7 +128,3 @@ def _add(file: FileWriter, raw: Raw) -> None:
     topic = Topic(channel.topic, channel.message_encoding, about, metadata)
     times = raw.sequence, raw.log_time, raw.publish_time
     file.add(Message(channel.topic, about[0], *times, b"", raw.data), topic)
-
-
-if TYPE_CHECKING:
-    from .recording.writer import FileWriter

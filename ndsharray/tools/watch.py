@@ -7,10 +7,10 @@ import time
 
 from .bw import record_of
 from .common import common, describe, duration, emit, hertz, human, milliseconds, plural, rate
-from .meters import Metered, Meters, arguments_of_reports, metering, reports
-from .screen import draw, whole_screen
-from .stopping import Stop
-from .terminal import Terminal, aligned, clipped, print_rows, shown, terminal
+from .common.meters import Metered, Meters, arguments_of_reports, metering, reports
+from .common.screen import draw, whole_screen
+from .common.stopping import Stop
+from .common.terminal import Terminal, aligned, clipped, print_rows, shown, terminal
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

@@ -347,6 +347,22 @@ def test_the_page_waits_for_a_writer(name: str, browser: Any, viewer: Any, write
     page.locator("#banner", has_text="The viewer has ended").wait_for()
 
 
+def test_names_and_values_are_text_and_no_part_of_the_page(
+    name: str, browser: Any, viewer: Any, write: Any
+) -> None:
+    markup = "<img src=x onerror=alert(1)>"
+    dtype = np.dtype([(markup, "U30"), ("n", "i4")])
+    write(f"{name} {markup}", lambda i: np.array([(markup, i)] * 3, dtype), 10)
+    page = open_page(browser, viewer.url)
+    page.on("dialog", lambda dialog: dialog.dismiss())
+    page.locator("article.tile td").first.wait_for()
+    assert page.locator("article.tile h2").inner_text() == f"{name} {markup}"
+    assert page.locator("article.tile th").all_inner_texts()[:3] == ["", markup, "n"]
+    assert page.locator("article.tile td").first.inner_text() == markup
+    assert page.locator("#list .name").text_content() == f"{name} {markup}"
+    assert page.locator("img").count() == 0
+
+
 def test_an_address_without_the_token_shows_nothing(name: str, browser: Any, viewer: Any) -> None:
     page = browser.new_page()
     port = viewer.url.split(":")[2].split("/")[0]

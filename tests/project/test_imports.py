@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ndsharray
+from ndsharray.tools.cli import COMMANDS
 
 PACKAGE = Path(ndsharray.__file__).parent
 
@@ -97,6 +98,11 @@ def test_the_top_of_the_package_can_be_looked_through() -> None:
     # What every package has, or the language wants there.
     usual = {"__pycache__", "__init__.py", "__main__.py", "py.typed"}
     assert len(set(os.listdir(PACKAGE)) - usual) <= 12
+
+
+def test_the_tools_are_commands_and_what_these_share() -> None:
+    found = {path.stem for path in (PACKAGE / "tools").iterdir() if not path.name.startswith("__")}
+    assert found == {*COMMANDS, "cli", "common", "recording"}
 
 
 @pytest.mark.parametrize("module", modules())

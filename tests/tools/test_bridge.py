@@ -21,6 +21,7 @@ from ndsharray import NdShArray
 from ndsharray.tools import cli
 from ndsharray.tools.bridge import Bridge, Offer, Totals, ZenohEngine, engines
 from ndsharray.tools.bridge.counts import Lines, Table
+from ndsharray.tools.bridge.marks import Mark
 
 FRAMES = [
     np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
@@ -394,6 +395,40 @@ def test_a_frame_that_the_link_cannot_take_is_refused(
     writer.write(np.zeros(100, np.uint8))
     assert read(reader).shape == (100,)
     assert bridge.counts()[0].refused == 1
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_a_frame_for_which_there_is_no_memory_is_told(
+    every: bool, net: Net, here: Machine, there: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def message(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ndsharray.tools.bridge.message.Encoder.message", message)
+    monkeypatch.setattr("ndsharray.tools.bridge.sending.Sending._answer", lambda *_: None)
+    here.writer("cam").write(np.array([0]))
+    here.bridge(net.engine(), export=["cam"], every=every)
+    there.bridge(net.engine(), import_=["cam"])
+    assert until(lambda: here.lines) == ["'cam' is not sent any more: MemoryError"]
+
+
+def test_a_mark_for_which_there_is_no_room_is_tried_again(
+    net: Net, here: Machine, there: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refused = Mark.write, list[Mark]()
+
+    def write(mark: Mark, names: Any) -> None:
+        if names and not refused:
+            refused.append(mark)
+            raise OSError(28, "No space left on device")
+        real(mark, names)
+
+    monkeypatch.setattr(Mark, "write", write)
+    here.writer("cam").write(np.array([7]))
+    here.bridge(net.engine(), export=["cam"])
+    there.bridge(net.engine(), import_=["cam"])
+    assert read(there.reader("cam"))[0] == 7
+    assert "imports wait: [Errno 28]" in there.lines[0]
 
 
 # --- what a hostile far side sends

@@ -161,3 +161,13 @@ def test_a_port_that_is_taken_is_one_line(endpoint: str) -> None:
     with ZenohEngine(listen=[endpoint]), pytest.raises(ToolError) as caught:
         ZenohEngine(listen=[endpoint])
     assert endpoint[4:] in str(caught.value)
+
+
+def test_a_closed_session_offers_and_takes_nothing(endpoint: str) -> None:
+    offer = Offer("0123456789abcdef", 1, "a")
+    engine = ZenohEngine(listen=[endpoint])
+    engine.close()
+    with pytest.raises(ConnectionError):
+        engine.offer(offer, lambda reply: None)
+    with pytest.raises(ConnectionError):
+        engine.take(offer, lambda head, payload: None)

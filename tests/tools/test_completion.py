@@ -44,12 +44,15 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
-def test_bash_completes_commands_options_and_arrays(program: None, capsys: Any) -> None:
+def test_bash_completes_commands_options_arrays_and_files(
+    program: None, capsys: Any, tmp_path: Path
+) -> None:
     del program
 
     def completed(*words: str) -> list[str]:
         listed = " ".join(f"'{word}'" for word in words)
         code = f"""{script}
+            compopt() {{ :; }}  # which is for shells that people type in
             COMP_WORDS=({listed}); COMP_CWORD={len(words) - 1}; _ndsharray
             printf '%s\\n' "${{COMPREPLY[@]}}"
         """
@@ -66,6 +69,9 @@ def test_bash_completes_commands_options_and_arrays(program: None, capsys: Any) 
     assert completed("ndsharray", "completion", "f") == ["fish"]
     with NdShArray("Kamera 1", np.zeros(1), "w"):
         assert completed("ndsharray", "show", "Ka") == [r"Kamera\ 1"]
+    (tmp_path / "run.mcap").touch()
+    for command in ("replay", "recover", "export"):
+        assert completed("ndsharray", command, f"{tmp_path}/ru") == [f"{tmp_path}/run.mcap"]
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")

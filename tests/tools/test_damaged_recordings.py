@@ -75,6 +75,28 @@ def test_a_damaged_head_of_a_chunk_costs_this_chunk_alone(
     assert source.account.damaged == (3 if offset else 0)  # which is no chunk any more
 
 
+@pytest.mark.parametrize("offset", [9, 13, 17, 21])  # of the first log time, and of the last one
+def test_damaged_times_of_a_chunk_cost_no_frame_and_are_told(offset: int, tmp_path: Path) -> None:
+    path = tmp_path / "killed.mcap"
+    data = bytearray(unclosed(path))
+    at = chunks_of(data)[1]
+    data[at + offset] ^= 0x04
+    path.write_bytes(data)
+    found, source = numbers(path)
+    assert sorted(found) == list(range(9))
+    assert source.account.damaged == 0
+    assert f"damaged times at byte {at}" in source.account.notes[-1]
+
+
+def test_a_chunk_that_is_cut_has_no_damaged_times(tmp_path: Path) -> None:
+    path = tmp_path / "killed.mcap"
+    data = unclosed(path)
+    path.write_bytes(data[:-200])
+    found, source = numbers(path)
+    assert 6 < len(found) < 9
+    assert not any("times" in note for note in source.account.notes)
+
+
 def test_damage_between_chunks_costs_no_frame(tmp_path: Path) -> None:
     path = tmp_path / "killed.mcap"
     data = unclosed(path)

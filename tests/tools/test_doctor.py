@@ -14,7 +14,8 @@ from commands import kill_writer, lines_of, records_of
 
 from ndsharray import NdShArray
 from ndsharray._system import wait
-from ndsharray.tools import checks, cli
+from ndsharray.tools import cli
+from ndsharray.tools.doctor import checks
 
 
 def verdicts(capsys: Any) -> dict[str, tuple[str, str]]:

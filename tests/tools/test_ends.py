@@ -15,8 +15,9 @@ from patience import PATIENCE
 from terminals import COMMAND, OnTerminal
 
 from ndsharray import NdShArray
-from ndsharray.tools import cli, stopping
-from ndsharray.tools.stopping import Stop, stop_on_signals
+from ndsharray.tools import cli
+from ndsharray.tools.common import stopping
+from ndsharray.tools.common.stopping import Stop, stop_on_signals
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +60,81 @@ def test_a_failure_leaves_no_file(recording: Path, tmp_path: Path) -> None:
     assert last.read_text() == "mine"
 
 
-def test_a_recording_is_read_twice_however_many_arrays_it_has(
+def test_a_file_that_cannot_be_replaced_stays(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passes = []
+    def refuse(path: str, *_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    (tmp_path / "run.npz").write_text("mine")
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    assert cli.main(["export", str(recording), "--force"]) == 1
+    assert (tmp_path / "run.npz").read_text() == "mine"
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have an item for each time that a recording is read."""
+    found: list[int] = []
     real = Source.frames
 
     def frames(*arguments: Any) -> Any:
-        passes.append(1)
+        found.append(1)
         return real(*arguments)
 
     monkeypatch.setattr(Source, "frames", frames)
+    return found
+
+
+def test_a_recording_is_read_twice_however_many_arrays_it_has(
+    recording: Path, tmp_path: Path, passes: list[int]
+) -> None:
     assert cli.main(["export", str(recording), "--to", "npy", "-o", str(tmp_path / "all")]) == 0
     assert len(passes) == 2
+
+
+@pytest.fixture
+def ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a program in place of ffmpeg, whose videos are the frames themselves."""
+    if os.name == "nt":
+        pytest.skip("a script of the shell")
+    program = tmp_path / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nfor last in "$@"; do :; done\nexec cat > "$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return program
+
+
+def cameras(path: Path, count: int) -> None:
+    some = [(f"cam{n}", np.full((8, 8), n, np.uint8)) for n in range(count)]
+    write_recording(path, some * 3)
+
+
+def test_four_videos_are_encoded_in_one_pass(
+    tmp_path: Path, passes: list[int], ffmpeg: Path
+) -> None:
+    cameras(tmp_path / "run.mcap", 6)
+    assert cli.main(["export", str(tmp_path / "run.mcap"), "--to", "mp4"]) == 0
+    assert len(passes) == 1 + 2
+    for number in range(6):
+        assert (tmp_path / "run" / f"cam{number}.mp4").read_bytes() == bytes([number]) * 64 * 3
+
+
+def test_a_video_that_fails_leaves_what_was_there(
+    tmp_path: Path, ffmpeg: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cameras(tmp_path / "run.mcap", 2)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "cam1.mp4").write_text("before")
+    # It says more than a pipe holds while nobody reads it, and fails for one of the two.
+    fails = 'head -c 200000 /dev/zero | tr "\\0" "x" >&2\necho >&2\necho no luck >&2\n'
+    text = ffmpeg.read_text().replace("exec cat", f"{fails}cat")
+    ffmpeg.write_text(f'{text}case "$last" in *cam1*) exit 1;; esac\n')
+    assert cli.main(["export", str(tmp_path / "run.mcap"), "--to", "mp4", "--force"]) == 3
+    assert capsys.readouterr().err == "ndsharray: ffmpeg: no luck\n"
+    assert (tmp_path / "run" / "cam1.mp4").read_text() == "before"
+    assert not list((tmp_path / "run").glob("*.part"))
 
 
 @pytest.mark.parametrize("fps", ["0", "-1", "nan", "soon"])
@@ -79,7 +142,8 @@ def test_frames_a_second_are_a_number_above_0(
     fps: str, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["export", str(recording), "--to", "mp4", "--fps", fps]) == 2
-    assert "--fps" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.endswith(f"argument --fps: '{fps}' is no number above 0\n")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5, 1), (7, 1, 3), (1, 301, 4)])

@@ -18,11 +18,12 @@ from commands import lines_of
 from ndsharray import NdShArray
 from ndsharray._protocol import format
 from ndsharray._registry.names import address_of
-from ndsharray.tools import checks, cli, doctor, units
-from ndsharray.tools import terminal as terminals
-from ndsharray.tools.common import ToolError, nothing_there, require
+from ndsharray.tools import cli, doctor
+from ndsharray.tools.common import ToolError, nothing_there, require, units
+from ndsharray.tools.common import terminal as terminals
+from ndsharray.tools.common.terminal import Terminal, aligned
+from ndsharray.tools.doctor import checks
 from ndsharray.tools.recording import progress
-from ndsharray.tools.terminal import Terminal, aligned
 
 NARROW = Terminal(40, 10, 0, unicode=True, tty=True, cursor=True)
 STAMP = np.dtype([("t", "f8"), ("acceleration", "f4", (3,)), ("ok", "?")])
@@ -74,6 +75,13 @@ def test_the_doctor_wraps_what_is_too_long_for_the_terminal() -> None:
         f"ok waiting {'some words ' * 12}{'do this and that ' * 4}".strip()
     )
     assert len(list(doctor._lines(check, NARROW._replace(tty=False)))) == 2
+
+
+def test_what_the_doctor_finds_does_not_move_the_cursor() -> None:
+    check = checks.Check("arrays", "warn", "is \x1b[2J damaged", "remove \x9b")
+    lines = list(doctor._lines(check, NARROW._replace(colours=0)))
+    assert lines[0].endswith(r"is \x1b[2J damaged")
+    assert lines[1].strip() == r"remove \x9b"
 
 
 def test_info_names_the_fields_of_records(transport: str, capsys: Any) -> None:
@@ -148,7 +156,7 @@ def test_a_missing_module_is_told_once(monkeypatch: Any) -> None:
 def test_an_arrow_key_is_one_key_and_escape_another(monkeypatch: Any) -> None:
     import pty
 
-    from ndsharray.tools.screen import whole_screen
+    from ndsharray.tools.common.screen import whole_screen
 
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "wb", buffering=0) as keyboard, os.fdopen(theirs, "r") as terminal:

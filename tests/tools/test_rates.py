@@ -7,7 +7,7 @@ import pytest
 
 from ndsharray import ArrayInfo, SlotInfo
 from ndsharray._registry.probe import Head
-from ndsharray.tools.rates import _MOST_SEEN, Meter, Rate, rate_of
+from ndsharray.tools.common.rates import _MOST_SEEN, Meter, Rate, rate_of
 
 SECOND = 1_000_000_000
 

@@ -361,7 +361,7 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: Any) -> None:
     with NdShArray("camera", np.zeros((4, 5, 3), np.uint8), "w"):
         assert cli.main(["record", "cam*", "-o", path, "--frames", "1"]) == 0
         out = capsys.readouterr().out.splitlines()
-        assert out[-1].startswith(f"1 frames, lost 0: {path}")
+        assert out[-1].startswith(f"1 frame, lost 0: {path}")
         assert "buffer 0%  frames 1  lost 0" in out[-2]
         assert cli.main(["record", "camera", "-o", path]) == 2
         assert "--force" in capsys.readouterr().err
@@ -370,7 +370,7 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: Any) -> None:
         assert cli.main(["record"]) == 2
         assert cli.main(["record", "camera", "--duration", "soon"]) == 2
         assert cli.main(["record", "camera", "--keep", "2", "-o", path]) == 2
-        assert "split_size" in capsys.readouterr().err
+        assert "--keep needs --split-size or --split-time" in capsys.readouterr().err
 
 
 def test_json_is_an_object_a_line(tmp_path: Path, capsys: Any) -> None:

@@ -19,6 +19,8 @@ from recordings import judged, metadata, read_recording
 from ndsharray import NdShArray
 from ndsharray.tools import cli
 from ndsharray.tools.record import Recorder, command, files
+from ndsharray.tools.record import recorder as recorder_module
+from ndsharray.tools.recording import keyboard
 from ndsharray.tools.recording.output import Output
 from ndsharray.tools.recording.progress import Progress
 
@@ -173,6 +175,75 @@ def test_a_snapshot_on_a_full_disk_is_told_and_the_next_one_is_written(
                 until(lambda: len(recorder.paths) == 2, "the second snapshot")
     assert "the disk is full" in capsys.readouterr().err
     assert len(judged(recorder.paths[1])["a"]) == 1
+
+
+def test_a_disk_that_is_full_between_two_files_counts_no_frame_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.Output
+
+    def output(path: str, replace: bool) -> Output:
+        if path.endswith("00001.mcap"):
+            raise OSError(28, "No space left on device")
+        return real(path, replace)
+
+    monkeypatch.setattr(files, "Output", output)
+    folder = tmp_path / "run"
+    with NdShArray("a", np.zeros(1000), "w", slots=60) as writer:
+        with Recorder(["a"], folder, split_size=50_000) as recorder:
+            for number in range(1, 20):
+                writer.write(np.full(1000, number))
+            assert recorder.wait(TIMEOUT)
+    assert isinstance(recorder.error, files.Limit)
+    kept = len(judged(folder / "run-00000.mcap")["a"])
+    end = recorder.statistics()
+    assert end.lost == end.frames - kept > 0
+    assert end.written == os.path.getsize(folder / "run-00000.mcap")
+
+
+def test_a_failed_look_for_arrays_is_told_and_the_next_one_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failed = recorder_module.arrays, threading.Event()
+
+    def arrays(**options: Any) -> Any:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(24, "Too many open files")
+        return real(**options)
+
+    monkeypatch.setattr(recorder_module, "_SCAN", 0.01)
+    with NdShArray("a", np.zeros(3), "w"):
+        with Recorder(["a", "b*"], tmp_path / "run.mcap") as recorder:
+            monkeypatch.setattr(recorder_module, "arrays", arrays)
+            with NdShArray("b1", np.zeros(3), "w"):
+                assert failed.wait(TIMEOUT)
+                wait_for(lambda: frames_of(recorder) == 2)
+    assert str(recorder.error) == "[Errno 24] Too many open files"
+
+
+def test_a_snapshot_after_the_end_is_refused(tmp_path: Path) -> None:
+    with Recorder(["a"], tmp_path / "s.mcap", snapshot=60) as recorder:
+        sink = recorder._sink
+    with pytest.raises(RuntimeError, match="closed"):
+        sink.snapshot()
+
+
+def test_input_that_is_no_keyboard_takes_little_memory() -> None:
+    lines: list[str] = []
+    out, into = os.pipe()
+
+    def fill() -> None:
+        with open(into, "wb") as pipe:
+            pipe.write(bytes(1 << 20) + b"\nq\n")
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    keyboard._run(out, lines.append, lambda: None)
+    thread.join()
+    os.close(out)
+    assert len(lines[0]) < 10_000
+    assert lines[1:] == ["q"]
 
 
 def test_a_name_does_not_move_the_cursor(capsys: Any) -> None:

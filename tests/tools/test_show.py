@@ -14,10 +14,8 @@ import pytest
 from commands import lines_of, records_of
 
 from ndsharray import NdShArray
-from ndsharray.tools import cli, picture, plot, table
-from ndsharray.tools.png import png
-from ndsharray.tools.show import drawn, statistics
-from ndsharray.tools.terminal import (
+from ndsharray.tools import cli
+from ndsharray.tools.common.terminal import (
     TRUE_COLOURS,
     Terminal,
     aligned,
@@ -26,6 +24,8 @@ from ndsharray.tools.terminal import (
     terminal,
     width_of,
 )
+from ndsharray.tools.show import drawn, picture, plot, statistics, table
+from ndsharray.tools.show.png import png
 
 FULL = Terminal(80, 24, TRUE_COLOURS, unicode=True, tty=True, cursor=True)
 XTERM = FULL._replace(colours=256)

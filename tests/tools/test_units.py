@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ndsharray.tools import units
+from ndsharray.tools.common import units
 
 
 @pytest.mark.parametrize(

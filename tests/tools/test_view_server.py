@@ -19,6 +19,7 @@ Image = pytest.importorskip("PIL.Image")
 from viewing import TOKEN, Viewing  # noqa: E402  # what it imports may be missing
 
 from ndsharray import NdShArray, info  # noqa: E402
+from ndsharray.tools.common import ToolError  # noqa: E402
 from ndsharray.tools.view import app, catalogue, feeds, frames  # noqa: E402
 from ndsharray.tools.view.looks import Look  # noqa: E402
 from ndsharray.tools.view.private import Private  # noqa: E402
@@ -316,7 +317,10 @@ def test_looking_makes_no_writer_grow(name: str) -> None:
         assert info(name).pinned_slots == 0
 
 
-def test_what_cannot_be_read_is_told_and_keeps_no_other_waiting(name: str, root: Path) -> None:
+@pytest.mark.parametrize("error", [OSError("the disk is gone"), ToolError("the root has gone")])
+def test_what_cannot_be_read_is_told_and_keeps_no_other_waiting(
+    name: str, root: Path, error: Exception
+) -> None:
     bad, good = name + "-bad", name + "-good"
     with (
         NdShArray(bad, np.zeros(30), "w"),
@@ -326,7 +330,7 @@ def test_what_cannot_be_read_is_told_and_keeps_no_other_waiting(name: str, root:
         keys = [viewing.key(bad), viewing.key(good)]
 
         def refuse(timeout: float) -> None:
-            raise OSError("the disk is gone")
+            raise error
 
         viewing.picture(keys[0])
         viewing.viewer._feeds[keys[0]]._take = refuse  # type: ignore[method-assign]
@@ -334,7 +338,7 @@ def test_what_cannot_be_read_is_told_and_keeps_no_other_waiting(name: str, root:
             (told, _), *_ = viewing.next({"key": keys[0], "after": 10**9})
             if told["problem"]:
                 break
-        assert told["problem"] == "the disk is gone"
+        assert told["problem"] == str(error)
         assert viewing.picture(keys[1])[0]["kind"] == "plot"
 
 
@@ -377,4 +381,6 @@ def test_pages_that_wait_are_answered_at_the_end(name: str) -> None:
         viewing.stop()
         with connection.getresponse() as answer:
             assert answer.status in (200, 503)
+            if answer.status == 503:
+                assert answer.read().startswith(b"The viewer has ended")
         connection.close()

@@ -11,8 +11,8 @@ from commands import kill_writer, lines_of
 
 from ndsharray import NdShArray
 from ndsharray.tools import cli
-from ndsharray.tools.meters import Meters
-from ndsharray.tools.terminal import Terminal, width_of
+from ndsharray.tools.common.meters import Meters
+from ndsharray.tools.common.terminal import Terminal, width_of
 from ndsharray.tools.watch import _page
 
 SCREEN = Terminal(80, 24, 256, unicode=True, tty=True, cursor=True)

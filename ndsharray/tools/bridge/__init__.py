@@ -12,7 +12,7 @@ import sys
 import time
 
 from ..common import ToolError, common, emit, rate, stop_on_signals
-from ..terminal import shown
+from ..common.terminal import shown
 from .bridge import MAX_MEMORY, Bridge
 from .counts import Totals
 from .engine import Engine, Offer, Outlet, Payload, Receive, Reply
@@ -128,7 +128,6 @@ class _Meter:
         for each in totals:
             key = each.name, each.direction
             before = self._before.get(key, each._replace(frames=0, nbytes=0))
-            self._before[key] = each
             records.append(
                 {
                     **each.as_dict(),
@@ -136,6 +135,7 @@ class _Meter:
                     "bytes_per_s": (each.nbytes - before.nbytes) / seconds,
                 }
             )
+        self._before = {(each.name, each.direction): each for each in totals}
         return records
 
 

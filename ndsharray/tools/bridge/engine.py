@@ -108,6 +108,11 @@ class Engine(ABC):
         """Offer an array; `answer` is called for each one who asks for the newest frame.
 
         It is called from a thread of the engine's, where it may wait.
+
+        Raises
+        ------
+        OSError
+            If it cannot be offered now.
         """
 
     @abstractmethod
@@ -119,7 +124,13 @@ class Engine(ABC):
 
     @abstractmethod
     def take(self, offer: Offer, receive: Receive) -> Callable[[], None]:
-        """Take the frames of an offer that are sent from now on; the result stops it."""
+        """Take the frames of an offer that are sent from now on; the result stops it.
+
+        Raises
+        ------
+        OSError
+            If they cannot be taken now.
+        """
 
     @abstractmethod
     def ask(self, offer: Offer, receive: Receive) -> threading.Event:

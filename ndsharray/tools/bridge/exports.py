@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ... import ArrayInfo, NdShArrayError, Transport
 from ..._registry import inspection
-from ..common import matches
+from ..common import fits
 from .counts import Lines, Table
 from .engine import Engine, Offer
 from .marks import Marks, is_mark
@@ -89,7 +89,7 @@ class Exports:
         return [(info, w) for info, w in found if info.name not in imported and self._is_ours(info)]
 
     def _is_ours(self, info: ArrayInfo) -> bool:
-        return not is_mark(info.name) and any(matches(info.name, p) for p in self._patterns)
+        return not is_mark(info.name) and fits(info.name, self._patterns)
 
     def _offer(self, info: ArrayInfo) -> Offer:
         return Offer(self._bridge, info.since_ns or 0, info.name)

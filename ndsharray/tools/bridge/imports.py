@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from ... import NdShArrayError, NoArrayError, Transport
 from ..._registry.probe import Probe
 from ...backends.base import check_name
-from ..common import matches
+from ..common import fits
 from .counts import Lines, Table
 from .engine import Engine, Offer
 from .marks import Mark, is_mark
@@ -95,7 +95,7 @@ class Imports:
             check_name(offer.name)
         except ValueError:
             return False
-        return any(matches(offer.name, pattern) for pattern in self._patterns)
+        return fits(offer.name, self._patterns)
 
     def _vanished(self, offer: Offer) -> None:
         with self._lock:
@@ -109,8 +109,12 @@ class Imports:
             self._news.clear()
             with self._lock:
                 offers = dict(self._offers)
-            ending = self._end_those_that_vanished(offers)
-            self._begin(offers)
+            ending = False
+            try:
+                ending = self._end_those_that_vanished(offers)
+                self._begin(offers)
+            except (NdShArrayError, OSError) as error:  # there is no room for the mark, mostly
+                self._lines.say("in", "", f"imports wait: {error}; tried again every second")
             self._news.wait(_SHORT if ending else _RETRY)
 
     def _end_those_that_vanished(self, offers: dict[Offer, int]) -> bool:

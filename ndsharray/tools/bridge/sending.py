@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ... import NdShArray, NdShArrayError, Transport
+from ... import NdShArray, Transport
 from .counts import Counts, Lines
 from .engine import Engine, Offer, Reply
 from .message import Message
-from .sources import Every, Newest
+from .sources import UNREADABLE, Every, Newest
 
 __all__ = ["Sending"]
 
@@ -73,8 +73,8 @@ class Sending:
                     self._send(message)
             for message in () if self._at_once else self._source.rest():
                 self._send(message)
-        except NdShArrayError as error:
-            self._say(f"is not sent any more: {error}")
+        except UNREADABLE as error:
+            self._say(f"is not sent any more: {_reason(error)}")
         finally:
             self._outlet.close()
             self._source.close()
@@ -119,8 +119,8 @@ class Sending:
                     reply(message.head, message.payload)
             finally:
                 source.close()
-        except (NdShArrayError, OSError) as error:
-            self._say(f"cannot be read: {error}")
+        except UNREADABLE as error:
+            self._say(f"cannot be read: {_reason(error)}")
 
     def end(self, *, at_once: bool = False) -> None:
         """Ask for the end; what the writer published last is still sent, if not `at_once`."""
@@ -130,3 +130,7 @@ class Sending:
     def join(self, timeout: float) -> None:
         """Wait for the end, `timeout` seconds at most."""
         self._thread.join(timeout)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__  # Python's MemoryError says nothing

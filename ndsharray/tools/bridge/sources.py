@@ -19,8 +19,9 @@ from .counts import Counts
 from .message import Encoder, Message
 from .place import Place
 
-__all__ = ["Every", "Newest"]
+__all__ = ["UNREADABLE", "Every", "Newest"]
 
+UNREADABLE = (NdShArrayError, OSError, MemoryError)  # why a frame cannot be had
 LOOK = 0.25  # seconds until a thread looks whether it is to end
 _REST = 250  # frames that slots can hold
 
@@ -118,7 +119,7 @@ class Every(_Source):
                     self._fill(itertools.takewhile(self._goes_on, self._reader.frames(LOOK)))
             if self._wanted.is_set():
                 self._fill(itertools.islice(self._reader.frames(0), _REST))
-        except (NdShArrayError, OSError) as error:
+        except UNREADABLE as error:
             self._error = error
         finally:
             self._place.close()

@@ -119,7 +119,10 @@ class ZenohEngine(Engine):
 
     def offer(self, offer: Offer, answer: Callable[[Reply], None]) -> Outlet:
         """Declare publisher and queryable, and the token last."""
-        return _ZenohOutlet(self._zenoh, self._session, key_of(offer), self._answers, answer)
+        try:
+            return _ZenohOutlet(self._zenoh, self._session, key_of(offer), self._answers, answer)
+        except self._zenoh.ZError as error:
+            raise ConnectionError(_reason(error)) from None
 
     def watch(self, appeared: Callable[[Offer], None], vanished: Callable[[Offer], None]) -> None:
         """Subscribe to all tokens."""
@@ -136,9 +139,11 @@ class ZenohEngine(Engine):
 
     def take(self, offer: Offer, receive: Receive) -> Callable[[], None]:
         """Subscribe."""
-        subscriber = self._session.declare_subscriber(
-            key_of(offer), self._at_once(lambda sample: _hand_on(sample, receive))
-        )
+        hand_on = self._at_once(lambda sample: _hand_on(sample, receive))
+        try:
+            subscriber = self._session.declare_subscriber(key_of(offer), hand_on)
+        except self._zenoh.ZError as error:
+            raise ConnectionError(_reason(error)) from None
         stop: Callable[[], None] = subscriber.undeclare
         return stop
 

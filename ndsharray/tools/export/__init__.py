@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 
-from ..common import ToolError, as_json, emit, require
+from ..common import ToolError, as_json, emit, plural, require
+from ..common.terminal import shown
 from ..recording.typed import seconds
-from ..terminal import shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -39,7 +39,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _per_second(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return value
@@ -69,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             emit({"path": path, "frames": frames})
         else:
-            print(shown(f"{path}  {frames} frames"))
+            print(shown(f"{path}  {plural(frames, 'frame')}"))
     if notes and not options.json:
         print("\n".join(map(shown, notes)))
     return _LOST if notes else 0

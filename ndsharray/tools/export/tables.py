@@ -26,8 +26,9 @@ def to_npz(takes: Takes, options: argparse.Namespace) -> Written:
     """
     path = options.output or stem_of(options.paths[0]) + ".npz"
     count = 0
+    archive = zipfile.ZipFile(path, "w" if options.force else "x", allowZip64=True)
     try:
-        with zipfile.ZipFile(path, "w" if options.force else "x", allowZip64=True) as archive:
+        with archive:
             for topic, layouts in takes.layouts.items():
                 key = _free_key(topic.replace("\0", "_"), archive)
                 if len(layouts) == 1:
@@ -40,8 +41,6 @@ def to_npz(takes: Takes, options: argparse.Namespace) -> Written:
                     with archive.open(f"{key}.{name}.npy", "w") as member:
                         _save(member, np.array(values, np.int64))
                 count += len(times[0])
-    except FileExistsError:
-        raise
     except BaseException:
         _remove(path)
         raise

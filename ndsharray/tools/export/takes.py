@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..common.names import fits
 from ..recording.source import Source
-from ..recording.targets import fits
 from ..replay.feed import Frame, frames_of
 
 __all__ = ["TIMES", "Layout", "Takes", "file_names", "stem_of"]

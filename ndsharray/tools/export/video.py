@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import shutil
-import subprocess
+import tempfile
+from contextlib import ExitStack, suppress
+from subprocess import PIPE, Popen
 
 from ..common import ToolError
 from ..recording.messages import picture_of
@@ -14,7 +17,8 @@ from .takes import Layout, Takes, file_names, stem_of
 
 __all__ = ["to_mp4"]
 
-_USAGE = 2
+_USAGE, _LOST = 2, 3
+_AT_ONCE = 4  # videos that are encoded at once: of 4K, each takes some 100 MB or more
 _DEFAULT_FPS = 30.0  # of a single frame
 _PIXELS = {
     "mono8": "gray",
@@ -50,19 +54,20 @@ def to_mp4(takes: Takes, options: argparse.Namespace) -> list[tuple[str, int]]:
         videos[topic] = (layout, _PIXELS[encoding])
     folder = options.output or stem_of(options.paths[0])
     os.makedirs(folder, exist_ok=True)
-    written = []
-    names = file_names(videos)
-    for topic, (layout, pixels) in videos.items():
-        path = os.path.join(folder, names[topic] + ".mp4")
+    paths = {t: os.path.join(folder, f"{name}.mp4") for t, name in file_names(videos).items()}
+    for path in paths.values():
         if os.path.exists(path) and not options.force:
-            raise FileExistsError(17, "is there already", path)
+            raise FileExistsError(errno.EEXIST, "is there already", path)
+    encoders = []
+    for topic, (layout, pixels) in videos.items():
         fps = options.fps or _fps(takes, topic)
         height, width = layout[1][:2]
         source = ["-f", "rawvideo", "-pix_fmt", pixels, "-s", f"{width}x{height}", "-r", f"{fps:g}"]
-        command = [ffmpeg, *_QUIET, "-y", *source, "-i", "-", *_EVEN, path]
-        _encode(takes, topic, command)
-        written.append((path, takes.layouts[topic][layout]))
-    return written
+        command = [ffmpeg, *_QUIET, "-y", *source, "-i", "-", *_EVEN, "-f", "mp4"]
+        encoders.append(_Encoder(topic, command, paths[topic]))
+    for first in range(0, len(encoders), _AT_ONCE):
+        _encode(takes, encoders[first : first + _AT_ONCE])
+    return [(paths[topic], takes.layouts[topic][layout]) for topic, (layout, _) in videos.items()]
 
 
 def _ffmpeg() -> str:
@@ -84,16 +89,71 @@ def _fps(takes: Takes, topic: str) -> float:
     return (count - 1) * 1e9 / (last - first) if last > first else _DEFAULT_FPS
 
 
-def _encode(takes: Takes, topic: str, command: list[str]) -> None:
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stderr is not None
+def _encode(takes: Takes, encoders: list[_Encoder]) -> None:
+    """Write some videos, in one pass over the recording."""
+    by_topic = {encoder.topic: encoder for encoder in encoders}
+    with ExitStack() as stack:
+        for encoder in encoders:
+            stack.enter_context(encoder)
+        for frame in takes.frames(by_topic):
+            by_topic[frame.topic].write(frame.values.payload)
+        for encoder in encoders:
+            encoder.finish()
+
+
+class _Encoder:
+    """An ffmpeg that writes the video of one array; the file is there when it is whole.
+
+    Parameters
+    ----------
+    topic : str
+        The array's name.
+    command : list of str
+        The command line, without the file that it writes.
+    path : str
+        The video.
+    """
+
+    def __init__(self, topic: str, command: list[str], path: str) -> None:
+        self.topic, self._path, self._part = topic, path, f"{path}.{os.getpid()}.part"
+        self._command = [*command, self._part]
+
+    def __enter__(self) -> None:
+        self._said = tempfile.TemporaryFile()  # a pipe that nobody reads would fill up
+        self._process = Popen(self._command, stdin=PIPE, stderr=self._said)
+        assert self._process.stdin is not None
+        self._frames = self._process.stdin
+
+    def write(self, payload: memoryview) -> None:
+        """Add a frame."""
         try:
-            for frame in takes.frames([topic]):
-                process.stdin.write(frame.values.payload)
-            process.stdin.close()
+            self._frames.write(payload)
         except BrokenPipeError:
-            pass  # it says why
-        problem = process.stderr.read().decode(errors="replace").strip()
-    if process.returncode:
-        raise ToolError(f"ffmpeg: {problem.splitlines()[-1] if problem else 'failed'}", 3)
+            self.finish()  # it says why
+            raise ToolError("ffmpeg: it ended before the frames did", _LOST) from None
+
+    def finish(self) -> None:
+        """End the video.
+
+        Raises
+        ------
+        ToolError
+            If ffmpeg has failed.
+        """
+        with suppress(BrokenPipeError):
+            self._frames.close()
+        if self._process.wait():
+            self._said.seek(0)
+            lines = self._said.read().decode(errors="replace").split("\n")
+            said = [line for line in lines if line.strip()]
+            raise ToolError(f"ffmpeg: {said[-1] if said else 'failed'}", _LOST)
+        os.replace(self._part, self._path)
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()  # harmless when it has ended
+        with suppress(BrokenPipeError):
+            self._frames.close()
+        self._process.wait()
+        self._said.close()
+        with suppress(FileNotFoundError):
+            os.unlink(self._part)

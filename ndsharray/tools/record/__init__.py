@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..common import ToolError, common, require
-from ..recording.typed import count, seconds, size
+from ..common import ToolError, common, count_of, require
+from ..recording.typed import seconds, size
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -50,7 +50,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ends.add_argument(
         "--duration", type=seconds, metavar="TIME", help="end after this time: 90, 10min, 2h"
     )
-    ends.add_argument("--frames", type=count, metavar="N", help="end after N frames of each array")
+    ends.add_argument(
+        "--frames", type=count_of, metavar="N", help="end after N frames of each array"
+    )
     ends.add_argument(
         "--min-free",
         type=size,
@@ -65,7 +67,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     split.add_argument(
         "--split-time", type=seconds, metavar="TIME", help="begin a new file after this time"
     )
-    split.add_argument("--keep", type=count, metavar="N", help="keep the last N files")
+    split.add_argument("--keep", type=count_of, metavar="N", help="keep the last N files")
     memory = parser.add_argument_group("memory")
     memory.add_argument(
         "--max-memory",
@@ -94,6 +96,8 @@ def run(options: argparse.Namespace) -> int:
     require("record", "mcap")
     if bool(options.names) == options.all:
         raise ToolError("name the arrays to record, or give --all", 2)
+    if options.keep and options.split_size is None and options.split_time is None:
+        raise ToolError("--keep needs --split-size or --split-time", 2)
     from .command import record
 
     return record(options)

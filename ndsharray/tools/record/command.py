@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..common import ToolError, duration, human, rate, select, stop_on_signals
+from ..common import ToolError, duration, human, plural, rate, select, stop_on_signals
+from ..common.terminal import aligned, shown
 from ..recording.keyboard import listen
 from ..recording.progress import Progress
 from ..recording.source import SUFFIX
-from ..terminal import aligned, shown
 from .files import Limit
 from .recorder import Recorder, Statistics
 
@@ -161,7 +161,8 @@ def _finish(recorder: Recorder, progress: Progress, options: argparse.Namespace)
     if not options.json:
         lost = "skipped" if options.newest else "lost"
         files = ", ".join(end.paths) or "no file"
-        print(f"{end.frames} frames, {lost} {end.lost}: {files} ({human(end.written)})", flush=True)
+        frames = plural(end.frames, "frame")
+        print(f"{frames}, {lost} {end.lost}: {files} ({human(end.written)})", flush=True)
     if recorder.error is not None:
         progress.note(str(recorder.error))
         return _LOST

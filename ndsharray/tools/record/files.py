@@ -235,7 +235,7 @@ class Files:
         self._lost_before = losses
 
     def close(self) -> None:
-        """Close the file whole.
+        """Close the file whole, unless the last one is closed and the next one could not begin.
 
         Raises
         ------
@@ -244,8 +244,9 @@ class Files:
         OSError
             If its end cannot be written.
         """
-        with self._full_is_a_limit():
-            self._finish()
+        if self._is_open:
+            with self._full_is_a_limit():
+                self._finish()
 
 
 def _text_of(event: Event) -> dict[str, str]:

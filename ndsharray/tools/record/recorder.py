@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ... import Transport, arrays, backends
+from ... import NdShArrayError, Transport, arrays, backends
 from ..._registry.inspection import transports
+from ..common.names import fits, is_glob
 from ..recording.budget import Budget
 from ..recording.messages import ENCODINGS
-from ..recording.targets import fits, is_glob
 from .files import Files, Limits
 from .intake import Intake
 from .sink import Sink
@@ -114,6 +114,7 @@ class Recorder:
         self._intakes: dict[tuple[str, str, str], Intake] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._unseen: Exception | None = None  # why arrays that came may have been overlooked
         self._begun, self._begun_ns = time.monotonic(), time.time_ns()
         self._ended: float | None = None
         about = {
@@ -141,7 +142,10 @@ class Recorder:
         due = time.monotonic() + _SCAN
         while not self._over.wait(_LOOK):
             if time.monotonic() >= due:
-                self._scan()
+                try:
+                    self._scan()
+                except (NdShArrayError, OSError, ValueError) as error:
+                    self._unseen = error  # and those that are recorded go on
                 due = time.monotonic() + _SCAN
             if self._sink.error is not None or self._all_have_ended():
                 self._over.set()
@@ -204,9 +208,10 @@ class Recorder:
     def error(self) -> BaseException | None:
         """Why not all is recorded: a full disk, a limit, an array that cannot be read; else None.
 
-        Where one array cannot be read, the others go on.
+        Where one array cannot be read, or none can be looked for, the others go on.
         """
-        errors = [self._sink.error, *(intake.error for intake in self._intakes.values())]
+        intakes = list(self._intakes.values())
+        errors = [self._sink.error, *(intake.error for intake in intakes), self._unseen]
         return next((error for error in errors if error is not None), None)
 
     @property

@@ -107,10 +107,14 @@ class Sink:
             If there is no frame yet.
         OSError
             If it cannot be written.
+        RuntimeError
+            If the recorder was closed meanwhile.
         """
         wish = _Snapshot()
         self._queue.put(wish)
-        wish.done.wait()
+        while not wish.done.wait(_IDLE):
+            if not self._thread.is_alive() and not wish.done.is_set():
+                raise RuntimeError("the recorder is closed")
         if wish.error is not None:
             raise wish.error
         return wish.path

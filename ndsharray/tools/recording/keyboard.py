@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 __all__ = ["listen"]
 
+_LONGEST = 4096  # bytes of a line that count
+
 
 def listen(on_line: Callable[[str], None], on_end: Callable[[], None] = lambda: None) -> None:
     """Call `on_line` in a thread for each line that comes, and `on_end` when no more can come."""
@@ -37,6 +39,7 @@ def _run(descriptor: int, on_line: Callable[[str], None], on_end: Callable[[], N
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 on_line(line.decode(errors="replace").strip())
+            rest = rest[:_LONGEST]  # of what is no keyboard
     except OSError:
         pass  # the terminal has gone
     on_end()

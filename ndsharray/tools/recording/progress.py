@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..common import emit
-from ..terminal import clipped, shown, terminal
+from ..common.terminal import clipped, shown, terminal
 
 __all__ = ["Progress"]
 

@@ -159,8 +159,17 @@ class Source:
         if is_torn:
             account.torn += 1
             account.note(f"{file.path!r}: ends with a frame that is not whole")
+        if not (orphans or _are_its_times(place, file, raws)):
+            account.note(f"{file.path!r}: damaged times {where}: some frames may come out of order")
         if orphans:
             account.damaged += orphans
             account.note(f"{file.path!r}: frames of a channel whose record is damaged, {where}")
         account.frames += len(raws)
         return raws
+
+
+def _are_its_times(place: ChunkPlace, file: RecordingFile, raws: list[Raw]) -> bool:
+    """Tell whether a chunk has the times by which it is read in turn: they have no checksum."""
+    times = [raw.log_time for raw in raws]
+    is_cut = place.offset + place.length > file.size
+    return is_cut or not times or (min(times), max(times)) == (place.start, place.end)

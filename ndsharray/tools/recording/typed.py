@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
-__all__ = ["count", "seconds", "size"]
+__all__ = ["seconds", "size"]
 
 _SIZE = re.compile(r"([0-9]+\.?[0-9]*)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _TIME = re.compile(r"([0-9]+\.?[0-9]*|[0-9]*\.[0-9]+)\s*(ms|s|m|min|h|d|)")
@@ -28,10 +28,3 @@ def seconds(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time, as 90, 1.5s, 10min or 2h are")
     return float(match.group(1)) * _SECONDS[match.group(2)]
-
-
-def count(text: str) -> int:
-    """Return a number of things: 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)

@@ -6,8 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..common import common, require
-from ..recording.typed import count, seconds
+from ..common import common, count_of, require
+from ..recording.typed import seconds
 
 if TYPE_CHECKING:
     from .player import Player, Status
@@ -50,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--paused", action="store_true", help="begin with a pause; Enter ends and begins one")
     add("--step", action="store_true", help="write one frame at each Enter")
-    add("--slots", type=count, default=3, metavar="N", help="slots of each array (default: 3)")
+    add("--slots", type=count_of, default=3, metavar="N", help="slots of each array (default: 3)")
     common(parser, wait=False, where="NDSHARRAY_TRANSPORT, else mmap")
 
 

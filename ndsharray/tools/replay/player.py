@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ... import NdShArray, NoArrayError, Transport, WriterExistsError, backends, info
+from ..common.names import fits
 from ..recording.messages import SCHEMAS
 from ..recording.source import Source
-from ..recording.targets import fits
 from .clock import PlayClock
 from .feed import Feed, Frame, frames_of
 from .status import Status

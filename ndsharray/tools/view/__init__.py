@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from ..common import ToolError, common, emit, listed, require
-from ..stopping import stop_on_signals
+from ..common.stopping import stop_on_signals
 from .opening import opened
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]

@@ -193,7 +193,7 @@ class Viewer:
 
 
 def _goodbye() -> Response:
-    return JSONResponse({"ended": True}, 503)
+    return PlainTextResponse("The viewer has ended: 'ndsharray view' starts another one.\n", 503)
 
 
 def _render(dark: Frame | None, frame: Frame, look: Look) -> Rendered:

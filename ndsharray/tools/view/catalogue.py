@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import ArrayInfo, NdShArray
-from ..common import is_own, listed, matches, reader_of
+from ..common import fits, is_own, listed, matches, reader_of
+from ..common.names import is_glob
 
 __all__ = ["MOST", "Catalogue", "Entry"]
 
@@ -108,7 +109,7 @@ class Catalogue:
 
     def _is_chosen(self, info: ArrayInfo) -> bool:
         if self._patterns:
-            return any(matches(info.name, pattern) for pattern in self._patterns)
+            return fits(info.name, self._patterns)
         is_there = info.state == "live" or _key(info) in self._entries
         return is_there and not is_own(info.name)
 
@@ -126,7 +127,7 @@ class Catalogue:
             key = f"?/{pattern}"
             if any(e.info is not None and matches(e.name, pattern) for e in self._entries.values()):
                 self._entries.pop(key, None)
-            elif key not in self._entries and not set(pattern) & set("*?["):
+            elif key not in self._entries and not is_glob(pattern):
                 self._entries[key] = Entry(key, pattern, None, "absent", 0.0)
 
 

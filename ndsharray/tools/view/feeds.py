@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ... import ClosedError, NdShArray, NdShArrayError
+from ..common import ToolError
 from .frames import Frame
 
 __all__ = ["PATIENCE", "Feed"]
@@ -92,7 +93,7 @@ class Feed:
             self.problem = None
         except ClosedError:
             pass  # the viewer ends
-        except (NdShArrayError, OSError, ValueError, MemoryError) as error:
+        except (NdShArrayError, ToolError, OSError, ValueError, MemoryError) as error:
             self.problem = str(error)
             self._end.wait(PATIENCE)  # it would be the same again at once
 

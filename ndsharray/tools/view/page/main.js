@@ -268,7 +268,7 @@ for (;;) {
     await turn();
     await frame(); // no more questions than the screen has pictures
   } catch (error) {
-    banner.textContent = error instanceof TypeError ? "The viewer has ended: 'ndsharray view' starts another one." : `${error}`;
+    banner.textContent = error.message;
     banner.hidden = false;
     await pause(RETRY_AFTER);
   }

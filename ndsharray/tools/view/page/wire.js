@@ -7,7 +7,7 @@ export async function next(seen, tiles) {
   underWay = new AbortController();
   const question = encodeURIComponent(JSON.stringify({ seen, tiles }));
   try {
-    const answer = await fetch(`next?q=${question}`, { signal: underWay.signal });
+    const answer = await fetch(`next?q=${question}`, { signal: underWay.signal }).catch(unanswered);
     if (!answer.ok) throw new Error(await answer.text());
     return unpacked(await answer.arrayBuffer());
   } catch (error) {
@@ -16,6 +16,10 @@ export async function next(seen, tiles) {
   } finally {
     underWay = null;
   }
+}
+
+function unanswered(error) { // fetch throws a TypeError where nobody listens
+  throw error instanceof TypeError ? new Error("The viewer has ended: 'ndsharray view' starts another one.") : error;
 }
 
 /** Give up the question under way, as another one is to be asked. */

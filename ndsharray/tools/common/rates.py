@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import ArrayInfo
-from .._registry.probe import Head
+from ... import ArrayInfo
+from ..._registry.probe import Head
 
 __all__ = ["Meter", "Rate", "rate_of"]
 

@@ -6,10 +6,10 @@ import argparse
 import textwrap
 from collections.abc import Iterator
 
+from ..common import common, emit
+from ..common.terminal import Terminal, shown, terminal
 from . import checks
 from .checks import Check
-from .common import common, emit
-from .terminal import Terminal, terminal
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 
@@ -52,6 +52,7 @@ def _lines(check: Check, screen: Terminal) -> Iterator[str]:
 
 
 def _wrapped(text: str, screen: Terminal) -> list[str]:
+    text = shown(text)
     if not screen.tty:
         return [text]
     width = max(screen.columns - _MARGIN, _MARGIN)

@@ -14,13 +14,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .. import NdShArray, NdShArrayError, __version__, backends
-from .._registry.cleanup import stale
-from .._registry.inspection import arrays, transports
-from .._system import clock, wait
-from .._system.waitv import can_sleep
-from ..backends.base import DIR_VARIABLE, check_root, resolve_root
-from .common import human, milliseconds, plural
+from ... import NdShArray, NdShArrayError, __version__, backends
+from ..._registry.cleanup import stale
+from ..._registry.inspection import arrays, transports
+from ..._system import clock, wait
+from ..._system.waitv import can_sleep
+from ...backends.base import DIR_VARIABLE, check_root, resolve_root
+from ..common import human, milliseconds, plural
 
 __all__ = ["Check", "all_checks"]
 

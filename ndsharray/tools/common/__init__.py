@@ -1,7 +1,7 @@
-"""What the commands have in common: options, choosing arrays, JSON.
+"""What the commands have in common: options, choosing arrays, JSON; and no command.
 
-The names of ``stopping`` (signals) and ``units`` (numbers for people) are here as well, so that
-a command imports from one place.
+The names of ``stopping`` (signals), ``names`` (patterns) and ``units`` (numbers for people) are
+here as well, so that a command imports from one place.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import ArrayInfo, NdShArray, NoArrayError, Transport, arrays, info
-from .._registry.inspection import transports
-from .._registry.names import alike
-from ..backends.base import resolve_root
-from .names import is_own, matches
+from ... import ArrayInfo, NdShArray, NoArrayError, Transport, arrays, info
+from ..._registry.inspection import transports
+from ..._registry.names import alike
+from ...backends.base import resolve_root
+from .names import fits, is_own, matches
 from .stopping import Stop, stop_on_signals
 from .units import (
     bytes_of,
@@ -42,6 +42,7 @@ __all__ = [
     "describe",
     "duration",
     "emit",
+    "fits",
     "hertz",
     "human",
     "is_left",
@@ -190,7 +191,7 @@ def select_one(name: str, options: argparse.Namespace) -> ArrayInfo:
 def _is_chosen(info: ArrayInfo, patterns: list[str], dead: bool, own: bool) -> bool:
     if not patterns:
         return (dead or info.state == "live") and (own or not is_own(info.name))
-    return any(matches(info.name, pattern) for pattern in patterns)
+    return fits(info.name, patterns)
 
 
 def _any_match(pattern: str, infos: list[ArrayInfo]) -> bool:

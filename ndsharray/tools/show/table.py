@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .terminal import Terminal, aligned, shown
+from ..common.terminal import Terminal, aligned, shown
 
 __all__ = ["draw"]
 

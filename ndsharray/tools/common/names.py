@@ -1,10 +1,11 @@
-"""Which names a pattern of the command line means."""
+"""Which names the patterns of a command line mean."""
 
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable
 
-__all__ = ["is_own", "matches"]
+__all__ = ["fits", "is_glob", "is_own", "matches"]
 
 _OWN = "ndsharray."
 
@@ -23,3 +24,13 @@ def matches(name: str, pattern: str) -> bool:
     if name == pattern:
         return True
     return fnmatch.fnmatchcase(name, pattern) and (is_own(pattern) or not is_own(name))
+
+
+def fits(name: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a name is one of the patterns, or fits one of them as a glob."""
+    return any(matches(name, pattern) for pattern in patterns)
+
+
+def is_glob(pattern: str) -> bool:
+    """Tell whether several names may fit a pattern."""
+    return any(character in pattern for character in "*?[")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .terminal import TRUE_COLOURS, Terminal
+from ..common.terminal import TRUE_COLOURS, Terminal
 
 __all__ = ["as_pixels", "draw", "is_picture"]
 

@@ -11,16 +11,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .. import ArrayInfo
-from .._registry.probe import Probe
-from .common import (
+from ... import ArrayInfo
+from ..._registry.probe import Probe
+from . import (
     Stop,
     ToolError,
     count_of,
+    fits,
     is_left,
     is_own,
     listed,
-    matches,
     seconds_of,
     select,
     stop_on_signals,
@@ -101,7 +101,7 @@ class Meters:
             if is_own(info.name):
                 return False
             return not is_left(info) if self._dead else info.state == "live"
-        return any(matches(info.name, pattern) for pattern in self._patterns)
+        return fits(info.name, self._patterns)
 
     def look(self) -> None:
         """Take the frames into account that there are now."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import ArrayInfo, NdShArray
+from ... import ArrayInfo, NdShArray
+from ..common import ToolError, common, describe, duration, emit, reader_of, select_one
+from ..common.stopping import stop_on_signals
+from ..common.terminal import Terminal, clipped, shown, terminal
 from . import picture, plot, table
-from .common import ToolError, common, describe, duration, emit, reader_of, select_one
 from .png import png
-from .stopping import stop_on_signals
-from .terminal import Terminal, clipped, shown, terminal
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
 

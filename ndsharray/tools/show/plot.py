@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .terminal import Terminal
+from ..common.terminal import Terminal
 
 __all__ = ["draw"]
 

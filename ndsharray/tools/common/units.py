@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import ArrayInfo
+from ... import ArrayInfo
 
 __all__ = [
     "bytes_of",

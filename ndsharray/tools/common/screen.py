@@ -113,11 +113,13 @@ else:
         """Give the terminal back while the process is stopped (Ctrl-Z)."""
 
         def suspend(*_: Any) -> None:
-            _write(_LEAVE)
+            # Not by sys.stdout: a write that waits for the terminal may have been interrupted.
+            out = sys.stdout.fileno()
+            os.write(out, _LEAVE.encode())
             os.kill(os.getpid(), signal.SIGSTOP)
             if sys.stdin.isatty():
                 tty.setcbreak(sys.stdin.fileno())
-            _write(_ENTER)
+            os.write(out, _ENTER.encode())
 
         before = signal.signal(signal.SIGTSTP, suspend)
         try:
