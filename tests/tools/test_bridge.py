@@ -409,7 +409,9 @@ def test_a_frame_for_which_there_is_no_memory_is_told(
     here.writer("cam").write(np.array([0]))
     here.bridge(net.engine(), export=["cam"], every=every)
     there.bridge(net.engine(), import_=["cam"])
-    assert until(lambda: here.lines) == ["'cam' is not sent any more: MemoryError"]
+    assert until(lambda: here.lines, "a line about the end") == [
+        "'cam' is not sent any more: MemoryError"
+    ]
 
 
 def test_a_mark_for_which_there_is_no_room_is_tried_again(

@@ -218,7 +218,7 @@ def test_a_failed_look_for_arrays_is_told_and_the_next_one_finds_them(
             monkeypatch.setattr(recorder_module, "arrays", arrays)
             with NdShArray("b1", np.zeros(3), "w"):
                 assert failed.wait(TIMEOUT)
-                wait_for(lambda: frames_of(recorder) == 2)
+                until(lambda: frames_of(recorder) == 2, "the frames of both arrays")
     assert str(recorder.error) == "[Errno 24] Too many open files"
 
 
