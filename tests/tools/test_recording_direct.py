@@ -18,7 +18,9 @@ from recordings import add_frames, judged, metadata, read_recording, same
 from ndsharray import NdShArray
 from ndsharray.tools import cli
 from ndsharray.tools.record import Recorder
+from ndsharray.tools.record.files import Files, Limits
 from ndsharray.tools.recording.direct import ALIGNMENT
+from ndsharray.tools.recording.messages import encode, kind_of
 from ndsharray.tools.recording.output import Output
 from ndsharray.tools.recording.writer import FileWriter
 
@@ -221,3 +223,17 @@ def test_a_file_that_was_renamed_gets_all_and_its_successor_nothing(
     assert path.read_bytes() == b"another file"
     assert writes.nbytes > 0
     assert sum(map(len, judged(moved).values())) == len(some_frames())
+
+
+@pytest.mark.parametrize("room", range(0, 20_000, 2000))
+def test_what_aligns_chunks_counts_for_the_size_of_a_file(tmp_path: Path, room: int) -> None:
+    """So no file is larger than it may be, whatever is left of it after its last frame."""
+    frame = np.zeros(1_499_000, np.uint8)
+    files = Files(str(tmp_path / "run"), Limits(6 * frame.nbytes + room), dict, {})
+    schema = kind_of(frame.dtype, frame.shape)
+    for number in range(1, 14):
+        files.put(encode("a", frame, schema, "rgb8", number, number, number))
+    files.close()
+    sizes = [os.path.getsize(path) for path in files.paths]
+    assert len(sizes) > 2
+    assert max(sizes) <= 6 * frame.nbytes + room
