@@ -41,10 +41,10 @@ if what == "wait":  # one more of the array, and one whose writer does not come
 print("begin", flush=True)
 
 def write(count):
-    ours.write(np.full(500 + count % 3, count))
+    ours.write(np.full(3000 + count % 3, count))
 
 def loan(count):
-    with ours.loan(500 + count % 3, int) as frame:
+    with ours.loan(3000 + count % 3, int) as frame:
         frame[:] = count
 
 def read(count):
@@ -130,7 +130,7 @@ count = wrong = last = 0
 while not stop:
     if role == "w":
         count += 1
-        other.write(np.full(500 + count % 3, count))
+        other.write(np.full(3000 + count % 3, count))
         time.sleep(0.0002)  # its pace: nothing is waited for
     else:
         valid, frame = other.read(timeout=0.05)

@@ -471,7 +471,7 @@ def test_arrays_in_place_that_die_in_other_threads_give_their_pins_back(
 ) -> None:
     handed: queue.Queue[Any] = queue.Queue(maxsize=3)
     wrong: list[Any] = []
-    with NdShArray(name, np.zeros(100), "w", transport=transport) as writer:
+    with NdShArray(name, np.zeros(3000), "w", transport=transport) as writer:
 
         def look() -> None:
             while True:
@@ -485,7 +485,7 @@ def test_arrays_in_place_that_die_in_other_threads_give_their_pins_back(
         def read() -> None:
             with NdShArray(name, r_w="r", transport=transport) as reader:
                 for value in range(times):
-                    writer.write(np.full(100, value))
+                    writer.write(np.full(3000, value))
                     array = reader.read(copy=False)[1]
                     handed.put((value, array[value % 50 :]))
             for _ in range(THREADS):

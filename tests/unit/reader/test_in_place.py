@@ -450,7 +450,7 @@ def test_a_writer_without_a_free_slot_clears_the_dead_before_it_grows(
 
 def test_threads_that_release_arrays_at_the_same_time(name: str, transport: str) -> None:
     """Arrays of one reader die in other threads while it goes on pinning."""
-    with NdShArray(name, np.zeros(100), "w", transport=transport, slots=12) as writer:
+    with NdShArray(name, np.zeros(3000), "w", transport=transport, slots=12) as writer:
         with NdShArray(name, r_w="r", transport=transport) as reader:
             boxes: list[list[Any]] = [[] for _ in range(3)]
             stop = threading.Event()
@@ -474,7 +474,7 @@ def test_threads_that_release_arrays_at_the_same_time(name: str, transport: str)
             value = 0
             while time.monotonic() < end:
                 value += 1
-                writer.write(np.full(100, value))
+                writer.write(np.full(3000, value))
                 valid, array = reader.read(copy=False)
                 assert valid
                 boxes[value % 3].append((value, array))
@@ -483,7 +483,7 @@ def test_threads_that_release_arrays_at_the_same_time(name: str, transport: str)
             for thread in threads:
                 thread.join()
             assert wrong == []
-            writer.write(np.zeros(100))
+            writer.write(np.zeros(3000))
             reader.read()
             assert pins(writer) == 0
             assert slots(writer) == 12
