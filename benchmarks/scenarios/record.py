@@ -200,7 +200,7 @@ def directly(folder: Path, seconds: float) -> float:
             while time.perf_counter() - begun < seconds:
                 written += sum(direct.write([frame.data.cast("B")]))
             past = time.perf_counter() - begun
-    except (OSError, AttributeError):
+    except OSError:
         return 0.0
     finally:
         path.unlink()

@@ -7,7 +7,9 @@ programs have there.
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,12 +37,12 @@ class Direct:
     Raises
     ------
     OSError
-        If the file system has no such writes.
-    AttributeError
-        If the system has none (macOS, Windows).
+        If the system (macOS, Windows) or the file system has no such writes.
     """
 
     def __init__(self, fd: int) -> None:
+        if not hasattr(os, "O_DIRECT"):
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         self._fd, self._flag = fd, os.O_DIRECT
         with self._past_the_cache():
             pass
@@ -62,7 +64,9 @@ class Direct:
 
     @contextmanager
     def _past_the_cache(self) -> Iterator[None]:
-        import fcntl  # Windows has none
+        if sys.platform == "win32":
+            raise NotImplementedError  # `__init__` has refused already
+        import fcntl
 
         flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
         fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | self._flag)

@@ -49,7 +49,7 @@ class Output:
         if self._direct is None:
             try:
                 self._direct = Direct(self._fd)
-            except (OSError, AttributeError):
+            except OSError:
                 self._has_direct = False
         return self._has_direct
 
