@@ -193,15 +193,14 @@ def directly(folder: Path, seconds: float) -> float:
     from ndsharray.tools.recording.direct import Direct
 
     path, frame = folder / "plain", np.ones(LARGE, np.uint8)
-    path.touch()
     try:
-        file = Direct(str(path))
-        begun, written = time.perf_counter(), 0
-        while time.perf_counter() - begun < seconds:
-            written += sum(file.write([frame.data.cast("B")], written))
-        past = time.perf_counter() - begun
-        file.close()
-    except (OSError, AttributeError):
+        with path.open("wb", buffering=0) as file:
+            direct = Direct(file.fileno())
+            begun, written = time.perf_counter(), 0
+            while time.perf_counter() - begun < seconds:
+                written += sum(direct.write([frame.data.cast("B")]))
+            past = time.perf_counter() - begun
+    except OSError:
         return 0.0
     finally:
         path.unlink()

@@ -27,6 +27,7 @@ from ndsharray import FormatError, NdShArray, NdShArrayError
 from ndsharray._protocol import format
 from ndsharray._protocol.layout import Layout, decode_layout
 from ndsharray._protocol.memory import Memory
+from ndsharray._reader import delivery
 from ndsharray._registry.names import address_of
 from ndsharray.backends import resolve
 
@@ -858,4 +859,5 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 if __name__ == "__main__":
+    delivery.PINS_FROM = 0  # small frames are read in place here, as large ones are everywhere
     print(json.dumps(TASKS[sys.argv[1]](**dict(each.split("=", 1) for each in sys.argv[2:]))))

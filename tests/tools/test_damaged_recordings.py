@@ -21,11 +21,12 @@ from recordings import BEGIN, add_frames, judged, metadata, read_recording
 
 from ndsharray.tools import cli
 from ndsharray.tools.recording import protobuf
+from ndsharray.tools.recording.chunk import HEAD
 from ndsharray.tools.recording.messages import IMAGE, encode
 from ndsharray.tools.recording.output import Output
 from ndsharray.tools.recording.resync import next_chunk
 from ndsharray.tools.recording.source import Source
-from ndsharray.tools.recording.summary import MAGIC, encoded
+from ndsharray.tools.recording.summary import MAGIC, encoded, padding
 from ndsharray.tools.recording.writer import FileWriter
 from ndsharray.tools.replay.feed import Frame, frames_of
 
@@ -106,6 +107,20 @@ def test_damage_between_chunks_costs_no_frame(tmp_path: Path) -> None:
     assert found == list(range(9))
     assert source.account.damaged == 0
     assert not source.account.is_clean()
+
+
+@pytest.mark.parametrize("bit", range(HEAD.size * 8))
+def test_a_damaged_record_between_chunks_costs_no_frame(bit: int, tmp_path: Path) -> None:
+    """Nor do the chunks that a damaged length of it reaches over."""
+    path = tmp_path / "killed.mcap"
+    data = unclosed(path)
+    second = chunks_of(data)[1]
+    between = bytearray(padding(second, 64))
+    between[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data[:second] + between + data[second:])
+    found, source = numbers(path)
+    assert found == list(range(9))
+    assert source.account.damaged == 0
 
 
 def test_a_damaged_channel_costs_its_frames_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,19 @@ from recordings import add_frames, judged, metadata, read_recording, same
 from ndsharray import NdShArray
 from ndsharray.tools import cli
 from ndsharray.tools.record import Recorder
+from ndsharray.tools.record.files import Files, Limits
 from ndsharray.tools.recording.direct import ALIGNMENT
+from ndsharray.tools.recording.messages import encode, kind_of
 from ndsharray.tools.recording.output import Output
 from ndsharray.tools.recording.writer import FileWriter
 
 TIMEOUT = 60
 
-needs_direct = pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="no writes past the cache")
+HAS_DIRECT = hasattr(os, "O_DIRECT")
+if HAS_DIRECT:
+    import fcntl
+
+needs_direct = pytest.mark.skipif(not HAS_DIRECT, reason="no writes past the cache")
 
 
 class Writes:
@@ -31,19 +38,25 @@ class Writes:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.nbytes, self.most, self.refused_at = 0, 1 << 40, -1
-        self.error = OSError(22, "Invalid argument")
-        real = os.pwrite
+        self.error = OSError(errno.EINVAL, "Invalid argument")
+        real = os.write
 
-        def pwrite(fd: int, data: memoryview, at: int) -> int:
+        def write(fd: int, data: memoryview) -> int:
+            if not is_direct(fd):
+                return real(fd, data)
             if self.nbytes >= self.refused_at >= 0:
                 raise self.error
-            assert len(data) % ALIGNMENT == at % ALIGNMENT == 0
+            assert len(data) % ALIGNMENT == os.lseek(fd, 0, os.SEEK_CUR) % ALIGNMENT == 0
             assert np.frombuffer(data, np.uint8).ctypes.data % ALIGNMENT == 0
-            written = real(fd, data[: self.most], at)
+            written = real(fd, data[: self.most])
             self.nbytes += written
             return written
 
-        monkeypatch.setattr(os, "pwrite", pwrite)
+        monkeypatch.setattr(os, "write", write)
+
+
+def is_direct(fd: int) -> bool:
+    return hasattr(os, "O_DIRECT") and bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT)
 
 
 @pytest.fixture
@@ -121,9 +134,13 @@ def test_a_write_may_be_cut_short(tmp_path: Path, writes: Writes) -> None:
 
 @needs_direct
 @pytest.mark.parametrize("refused_at", [0, 1, 3_000_000])
-def test_a_file_system_may_refuse(tmp_path: Path, writes: Writes, refused_at: int) -> None:
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_a_file_system_may_refuse(
+    tmp_path: Path, writes: Writes, refused_at: int, error: int
+) -> None:
     """At once, in the middle of a chunk, or at a later one: the page cache takes it."""
     writes.most, writes.refused_at = 16 * ALIGNMENT, refused_at
+    writes.error = OSError(error, os.strerror(error))
     write_all(tmp_path / "run.mcap")
     assert_whole(tmp_path / "run.mcap")
 
@@ -189,3 +206,34 @@ def test_a_recorder_that_falls_behind_writes_into_the_page_cache(
             assert recorder.wait(TIMEOUT)
     assert (writes.nbytes > 0) == (max_memory > 1)
     assert len(judged(path)["a"]) == 3
+
+
+@needs_direct
+def test_a_file_that_was_renamed_gets_all_and_its_successor_nothing(
+    tmp_path: Path, writes: Writes
+) -> None:
+    path, moved = tmp_path / "run.mcap", tmp_path / "moved.mcap"
+    output = Output(str(path), False)
+    path.rename(moved)
+    path.write_bytes(b"another file")
+    file = FileWriter(output, None, "test")
+    for frame in some_frames():
+        add_frames(file, [frame])
+    file.close()
+    assert path.read_bytes() == b"another file"
+    assert writes.nbytes > 0
+    assert sum(map(len, judged(moved).values())) == len(some_frames())
+
+
+@pytest.mark.parametrize("room", range(0, 20_000, 2000))
+def test_what_aligns_chunks_counts_for_the_size_of_a_file(tmp_path: Path, room: int) -> None:
+    """So no file is larger than it may be, whatever is left of it after its last frame."""
+    frame = np.zeros(1_499_000, np.uint8)
+    files = Files(str(tmp_path / "run"), Limits(6 * frame.nbytes + room), dict, {})
+    schema = kind_of(frame.dtype, frame.shape)
+    for number in range(1, 14):
+        files.put(encode("a", frame, schema, "rgb8", number, number, number))
+    files.close()
+    sizes = [os.path.getsize(path) for path in files.paths]
+    assert len(sizes) > 2
+    assert max(sizes) <= 6 * frame.nbytes + room

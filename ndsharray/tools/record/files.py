@@ -191,7 +191,7 @@ class Files:
         limits, file = self._limits, self._file
         if not self._begun:
             return False
-        if limits.size is not None and file.final_size + message.nbytes > limits.size:
+        if limits.size is not None and file.final_size(message.nbytes) > limits.size:
             return True
         return limits.seconds is not None and message.log_time - self._begun >= limits.seconds * 1e9
 

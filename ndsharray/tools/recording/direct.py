@@ -7,8 +7,11 @@ programs have there.
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,37 +24,56 @@ _PIECE = 2 << 20  # bytes of a write; 1 to 4 MiB were the fastest, 24 MiB took h
 
 
 class Direct:
-    """A second descriptor of a file, for writes past the page cache.
+    """Writes past the page cache by a file's own descriptor: its flag is set meanwhile.
+
+    A second descriptor would have to be opened by the file's path, where by then another file may
+    be.
 
     Parameters
     ----------
-    path : str
-        The file.
+    fd : int
+        The file's descriptor.
 
     Raises
     ------
     OSError
-        If the file system has no such writes.
-    AttributeError
-        If the system has none (macOS, Windows).
+        If the system (macOS, Windows) or the file system has no such writes.
     """
 
-    def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+    def __init__(self, fd: int) -> None:
+        if not hasattr(os, "O_DIRECT"):
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        self._fd, self._flag = fd, os.O_DIRECT
+        with self._past_the_cache():
+            pass
         raw = np.empty(_PIECE + ALIGNMENT, np.uint8)
         skip = -raw.ctypes.data % ALIGNMENT
         self._stage = raw[skip : skip + _PIECE]
 
-    def write(self, parts: Sequence[memoryview], at: int) -> Iterator[int]:
-        """Write all parts from an aligned place on, together of an aligned length.
+    def write(self, parts: Sequence[memoryview]) -> Iterator[int]:
+        """Write all parts, together of an aligned length, to the descriptor's aligned place.
 
         Yields how many bytes each write wrote.
         """
-        for piece in self._pieces(parts):
-            while piece:
-                written = os.pwrite(self._fd, piece, at)
-                yield written
-                at, piece = at + written, piece[written:]
+        with self._past_the_cache():
+            for piece in self._pieces(parts):
+                while piece:
+                    written = os.write(self._fd, piece)
+                    yield written
+                    piece = piece[written:]
+
+    @contextmanager
+    def _past_the_cache(self) -> Iterator[None]:
+        if sys.platform == "win32":
+            raise NotImplementedError  # `__init__` has refused already
+        import fcntl
+
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | self._flag)
+        try:
+            yield
+        finally:
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, flags)
 
     def _pieces(self, parts: Sequence[memoryview]) -> Iterator[memoryview]:
         stage, filled = self._stage, 0
@@ -66,7 +88,3 @@ class Direct:
                     filled = 0
         if filled:
             yield stage[:filled].data
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        os.close(self._fd)

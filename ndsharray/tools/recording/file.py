@@ -209,17 +209,15 @@ class RecordingFile:
         whole: int = HEAD.size + length
         body = head[HEAD.size :]
         is_torn = at + whole > self.size
+        if is_torn and (opcode != Opcode.CHUNK or len(head) < CHUNK_HEAD):
+            raise _TooShort
         if opcode == Opcode.CHUNK:
-            if len(head) < CHUNK_HEAD and is_torn:
-                raise _TooShort
             if not is_chunk(head):
                 raise ValueError("a chunk whose lengths differ")
             start, end = _TIMES.unpack(body[: _TIMES.size])
             self.chunks.append(ChunkPlace(start, end, at, whole, opcode))
             if is_torn:
                 self.problems.append(f"the file ends in the middle of a record, at byte {at}")
-        elif is_torn:
-            raise _TooShort
         elif opcode == Opcode.MESSAGE:
             log_time = MESSAGE_FIXED.unpack(body[: MESSAGE_FIXED.size])[2]
             self.chunks.append(ChunkPlace(log_time, log_time, at, whole, opcode))
@@ -233,6 +231,8 @@ class RecordingFile:
             self.is_whole = True
         elif not (Opcode.HEADER <= opcode < Opcode.DATA_END or opcode >= 0x80):
             raise ValueError(f"of the unknown kind {opcode}")
+        elif next_chunk(self._read, at + HEAD.size, at + whole) < at + whole:
+            raise ValueError("a damaged length")  # a chunk begins before its end
         return min(at + whole, self.size)
 
     # --- reading chunks

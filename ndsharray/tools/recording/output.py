@@ -13,6 +13,7 @@ from .direct import ALIGNMENT, Direct
 __all__ = ["FULL", "Output", "Reserve"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EINVAL, errno.EOPNOTSUPP)
 _MOST_PARTS = 512  # in one call; Linux takes 1024
 _SMALL = 64 * 1024  # bytes; below, joining parts costs less than a part of its own
 _LARGE = 1 << 20  # bytes; below, what alignment adds is more than a hundredth
@@ -47,8 +48,8 @@ class Output:
             return False
         if self._direct is None:
             try:
-                self._direct = Direct(self.path)
-            except (OSError, AttributeError):
+                self._direct = Direct(self._fd)
+            except OSError:
                 self._has_direct = False
         return self._has_direct
 
@@ -66,15 +67,14 @@ class Output:
         assert self._direct is not None
         whole = self.size
         try:
-            for written in self._direct.write(parts, whole):
+            for written in self._direct.write(parts):
                 self.size += written
         except OSError as error:
-            if error.errno != errno.EINVAL:
+            if error.errno not in _REFUSED:
                 raise
             self.cut(whole)  # some file systems refuse only now
             self._has_direct = False
             return False
-        os.lseek(self._fd, self.size, os.SEEK_SET)
         return True
 
     def _write_some(self, parts: list[memoryview]) -> None:
@@ -107,9 +107,7 @@ class Output:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
-        if self._direct is not None:
-            self._direct.close()
-            self._direct, self._has_direct = None, False
+        self._direct, self._has_direct = None, False  # its memory, too
 
 
 def _join_small(parts: Sequence[bytes | memoryview]) -> list[memoryview]:

@@ -39,15 +39,16 @@ def is_chunk(head: bytes | memoryview) -> bool:
 
 
 def next_chunk(read: Callable[[int, int], memoryview], at: int, size: int) -> int:
-    """Return where the next chunk begins, from `at` on; `size`, where the file ends, if none."""
+    """Return where the next chunk begins, from `at` on and before `size`; `size` if none does."""
     while at < size:
-        data = read(at, _WINDOW + CHUNK_HEAD)
+        window = min(_WINDOW, size - at)
+        data = read(at, window + CHUNK_HEAD)
         found = _LIKE.search(data)
-        while found is not None and found.start() < _WINDOW:
+        while found is not None and found.start() < window:
             if _begins_at(data, found.start()):
                 return at + found.start()
             found = _LIKE.search(data, found.start() + 1)
-        at += _WINDOW
+        at += window
     return size
 
 

@@ -24,6 +24,7 @@ from mcap.records import (
 )
 
 from ... import __version__
+from .chunk import HEAD
 from .chunk_builder import ChunkBuilder
 from .direct import ALIGNMENT
 from .messages import SCHEMAS, Message
@@ -35,6 +36,7 @@ __all__ = ["CHUNK_SECONDS", "FileWriter", "Topic", "library", "topic_of"]
 CHUNK_SECONDS = 0.05  # a chunk holds no more; a recorder that is killed loses 0.1 s at most
 _CHUNK_BYTES = 8 << 20  # nor much more than this
 _RESERVE = 1 << 16
+_PADDING = 3 * (ALIGNMENT + HEAD.size)  # bytes at most around two chunks, which a frame may fill
 
 
 class Topic(NamedTuple):
@@ -101,10 +103,11 @@ class FileWriter:
         """Bytes of the chunk that is not written yet."""
         return self._chunk.nbytes
 
-    @property
-    def final_size(self) -> int:
-        """How long the file is if it is closed now, roughly."""
-        return self.nbytes + self._summary.nbytes
+    def final_size(self, more: int) -> int:
+        """Return how long the file gets, roughly, if it is closed after `more` bytes of a frame."""
+        size = self.nbytes + more + self._summary.nbytes
+        is_aligned = self._output.wants_alignment(self._chunk.nbytes + more)
+        return size + (_PADDING if is_aligned else 0)
 
     @property
     def written(self) -> Counter[str]:
