@@ -182,6 +182,13 @@ def test_a_snapshot_on_a_full_disk_is_told_and_the_next_one_is_written(
     assert len(judged(recorder.paths[1])["a"]) == 1
 
 
+def test_the_same_line_is_printed_once(capsys: Any) -> None:
+    progress = Progress(False)
+    for line in ("1 frame", "1 frame", "2 frames"):
+        progress.show(["an array's", line], {})
+    assert capsys.readouterr().out == "1 frame\n2 frames\n"
+
+
 def test_a_name_does_not_move_the_cursor(capsys: Any) -> None:
     Progress(False).note("\x1b[31mred: lost")
     assert capsys.readouterr().err == "ndsharray: \\x1b[31mred: lost\n"
