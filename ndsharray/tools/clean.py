@@ -83,7 +83,8 @@ def _tell_of_the_others(left: list[ArrayInfo], options: argparse.Namespace) -> N
     ]
     if used and not options.names:
         stay = "stays, as readers have it" if len(used) == 1 else "stay, as readers have them"
-        print(f"{plural(len(used), 'array')} of killed writers {stay}")
+        names = ", ".join(repr(info.name) for info in used)
+        print(shown(f"{plural(len(used), 'array')} of killed writers {stay}: {names}"))
 
 
 def _remove(each: _Left) -> bool:

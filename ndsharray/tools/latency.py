@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import NdShArray
 from .common import (
     common,
     count_of,
+    duration,
     emit,
     milliseconds,
     reader_of,
@@ -57,9 +59,13 @@ def run(options: argparse.Namespace) -> int:
                 longest = max(longest, reader.read_time_ms)
             if time.monotonic() >= due:
                 due += 1
-                _print(options, _record(options.name, frames, reader.missed, taken, longest))
-        _print(options, _record(options.name, frames, reader.missed, taken, longest))
-    return 0 if frames else 1
+                _print(
+                    options, _record(options.name, frames, reader.missed, taken, longest), reader
+                )
+        _print(options, _record(options.name, frames, reader.missed, taken, longest), reader)
+    if options.count is not None and frames < options.count:
+        raise KeyboardInterrupt  # what was asked for is not done
+    return 0
 
 
 def _record(
@@ -76,12 +82,22 @@ def _record(
     }
 
 
-def _print(options: argparse.Namespace, record: dict[str, Any]) -> None:
+def _print(options: argparse.Namespace, record: dict[str, Any], reader: NdShArray) -> None:
     if options.json:
         emit(record)
-    elif record["p50_ms"] is None:
-        print("no new frame yet", flush=True)
+        return
+    gone = _gone(reader)
+    if record["p50_ms"] is None:
+        print(gone or "no new frame yet", flush=True)
     else:
         times = [f"{key} {milliseconds(record[key + '_ms'])}" for key in ("p50", "p99", "max")]
         counts = [f"{key} {record[key]}" for key in ("frames", "missed")]
-        print_rows([[*times, *counts]], drop=(3, 2, 4))
+        print_rows([[*times, *counts, gone]], drop=(3, 2, 4))
+
+
+def _gone(reader: NdShArray) -> str:
+    """Return that the writer has died or closed, as ``hz`` says it; else ""."""
+    state = reader.writer_state
+    if state == "live" or not reader.frame_id:
+        return "" if state == "live" else f"no frame yet, {state}"
+    return f"{state}, last frame {duration((time.time_ns() - reader.write_time_ns) / 1e9)} ago"

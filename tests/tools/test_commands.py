@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -352,6 +354,44 @@ def test_latency_measures_from_write_to_read(camera: NdShArray, capsys: Any) -> 
     assert "frames 5" in out[-1]
 
 
+def test_latency_says_that_the_writer_was_killed(
+    transport: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = NdShArray.read
+
+    def read_and_stop(self: NdShArray, *arguments: Any, **options: Any) -> Any:
+        if arguments:  # it waits for a frame
+            signal.raise_signal(signal.SIGTERM)
+        return read(self, 0, **options)
+
+    monkeypatch.setattr(NdShArray, "read", read_and_stop)
+    writer = NdShArray("camera", np.zeros(3), "w", transport=transport)
+    assert cli.main(["latency", "camera"]) == 0
+    assert lines_of(capsys) == ["no new frame yet"]
+    kill_writer(writer)
+    assert cli.main(["latency", "camera"]) == 0
+    (line,) = lines_of(capsys)
+    assert re.fullmatch(r"killed, last frame [\d.]+ m?s ago", line)
+    NdShArray("camera", r_w="w", transport=transport).close()  # it removes what the dead one left
+
+
+@pytest.mark.parametrize("command", ["latency", "hz", "bw"])
+def test_a_signal_before_the_count_is_exit_code_130(
+    command: str, camera: NdShArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_stop(self: NdShArray, *_: Any, **__: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return False, np.zeros(0)
+
+    def look_and_stop(_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(NdShArray, "read", read_and_stop)
+    monkeypatch.setattr(meters.Meters, "look", look_and_stop)
+    assert cli.main([command, "camera", "--count", "9"]) == 130
+    assert cli.main([command, "camera"]) == 0
+
+
 def test_wait_waits_for_a_writer(
     transport: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,7 +461,7 @@ def test_clean_leaves_what_a_reader_uses(transport: str, capsys: Any) -> None:
         assert cli.main(["clean", "--yes"]) == 0
         assert lines_of(capsys) == [
             "nothing to remove",
-            "1 array of killed writers stays, as readers have it",
+            "1 array of killed writers stays, as readers have it: 'camera'",
         ]
         assert cli.main(["clean", "camera", "--yes"]) == 1
         assert "is in use: it stays" in capsys.readouterr().err

@@ -17,6 +17,7 @@ pytest.importorskip("mcap")
 from recordings import write_recording
 
 from ndsharray.tools import cli
+from ndsharray.tools.export import video
 from ndsharray.tools.export.takes import Takes, file_names
 from ndsharray.tools.recording.source import Source
 
@@ -146,6 +147,47 @@ def test_frames_a_second_are_a_number_above_0(
     assert err.endswith(f"argument --fps: '{fps}' is no number above 0\n")
 
 
+def test_npz_gets_its_suffix_and_a_folder_is_no_file(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sub"
+    assert cli.main(["export", str(recording), "-o", str(folder)]) == 0
+    assert not folder.exists()
+    with np.load(tmp_path / "sub.npz") as archive:
+        assert "a" in archive.files
+    folder.mkdir()
+    assert cli.main(["export", str(recording), "-o", str(folder), "--force"]) == 2
+    assert f"{str(folder)!r} is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "channels", "pixels"),
+    [
+        ([], 3, "rgb24"),
+        (["--encoding", "bgr8"], 3, "bgr24"),
+        (["--encoding", "bgr8"], 4, "bgra"),
+        (["--encoding", "bgr8"], 1, "gray"),
+    ],
+)
+def test_the_user_says_what_the_channels_of_a_video_are(
+    options: list[str],
+    channels: int,
+    pixels: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(video, "_ffmpeg", lambda: "ffmpeg")
+    monkeypatch.setattr(
+        video, "_encode", lambda takes, encoders: commands.extend(e._command for e in encoders)
+    )
+    path = tmp_path / "run.mcap"
+    write_recording(path, [("cam", np.zeros((4, 6, channels), np.uint8))])
+    assert cli.main(["export", str(path), "--to", "mp4", *options]) == 0
+    (command,) = commands
+    assert command[command.index("-pix_fmt") + 1] == pixels
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5, 1), (7, 1, 3), (1, 301, 4)])
 def test_videos_of_odd_shapes(shape: tuple[int, ...], tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
@@ -157,7 +199,7 @@ def test_videos_of_odd_shapes(shape: tuple[int, ...], tmp_path: Path) -> None:
     assert cli.main(["export", str(path), "--to", "mp4"]) == 0
     probe = ["ffprobe", "-v", "error", "-count_frames", "-show_entries"]
     probe += ["stream=nb_read_frames,width,height", "-of", "csv=p=0"]
-    video = tmp_path / "run" / "cam.mp4"
-    out = subprocess.run([*probe, video], capture_output=True, text=True, check=True).stdout
+    made = tmp_path / "run" / "cam.mp4"
+    out = subprocess.run([*probe, made], capture_output=True, text=True, check=True).stdout
     height, width = (length + length % 2 for length in shape[:2])
     assert out.strip() == f"{width},{height},5"

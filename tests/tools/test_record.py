@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,31 @@ def test_the_ends_of_writers_are_recorded_and_recording_goes_on(
     events = metadata(path, "ndsharray.event")
     assert [event["event"] for event in events] == ["live", "closed", "back", "killed", "back"]
     assert values(path) == [0, 1, 2, 3]
+    assert recorder.statistics().lost == 0
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_a_writer_that_is_dead_at_the_beginning_is_noted_once(
+    transport: str, newest: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.mcap"
+    kill_writer(NdShArray("a", np.zeros(3), "w", transport=transport))
+    with Recorder(["a"], path, newest=newest, transport=transport) as recorder:
+        until(lambda: recorder.writers == {"a": "killed"}, "the dead writer is noted")
+    assert [event["event"] for event in metadata(path, "ndsharray.event")] == ["killed"]
+    assert recorder.statistics().arrays[0].writer == "killed"
+    assert values(path) == [0]
+    NdShArray("a", r_w="w", transport=transport).close()  # it removes what the dead one left
+
+
+def test_a_writer_that_closes_without_a_frame_is_noted(transport: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    writer = NdShArray("a", r_w="w", transport=transport)
+    with Recorder(["a"], path, transport=transport) as recorder:
+        assert recorder.writers == {"a": "live"}
+        writer.close()
+        until(lambda: recorder.writers == {"a": "closed"}, "the close is noted")
+    assert [event["event"] for event in metadata(path, "ndsharray.event")] == ["closed"]
     assert recorder.statistics().lost == 0
 
 
@@ -373,6 +400,45 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: Any) -> None:
         assert "--keep needs --split-size or --split-time" in capsys.readouterr().err
 
 
+def test_the_command_says_what_becomes_of_writers(
+    transport: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer is killed, another one comes and closes; then the recording ends."""
+    path, writers = str(tmp_path / "run.mcap"), []
+    real = Recorder.writers
+
+    def write() -> None:
+        writers.append(NdShArray("camera", np.zeros(3), "w", transport=transport))
+
+    def next_step(recorder: Recorder) -> dict[str, str]:
+        """Do what comes next, as soon as the command has seen what was done before."""
+        seen: dict[str, str] = real.fget(recorder)  # type: ignore[attr-defined]
+        if seen == {"camera": expected[0]}:
+            steps.pop(0)()
+            expected.pop(0)
+        return seen
+
+    write()
+    expected = ["live", "killed", "live", "closed", ""]
+    steps: list[Callable[[], object]] = [
+        lambda: kill_writer(writers[0]),
+        write,
+        lambda: writers[1].close(),
+        lambda: signal.raise_signal(signal.SIGINT),
+    ]
+    monkeypatch.setattr(Recorder, "writers", property(next_step))
+    assert cli.main(["record", "camera", "-o", path]) == 0
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "ndsharray: camera: its writer was killed",
+        "ndsharray: camera: has a writer now",
+        "ndsharray: camera: its writer has closed it",
+    ]
+    last = out.splitlines()[-1]
+    assert last.startswith(f"2 frames, lost 0: {path} (")
+    assert last.endswith("); camera: its writer has closed it")
+
+
 def test_json_is_an_object_a_line(tmp_path: Path, capsys: Any) -> None:
     import json
 
@@ -383,4 +449,5 @@ def test_json_is_an_object_a_line(tmp_path: Path, capsys: Any) -> None:
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert records[-1]["frames"] == 1
     assert records[-1]["arrays"][0]["name"] == "camera"
+    assert records[-1]["arrays"][0]["writer"] == "live"
     assert records[-1]["paths"] == [path]

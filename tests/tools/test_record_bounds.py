@@ -246,6 +246,13 @@ def test_input_that_is_no_keyboard_takes_little_memory() -> None:
     assert lines[1:] == ["q"]
 
 
+def test_the_same_line_is_printed_once(capsys: Any) -> None:
+    progress = Progress(False)
+    for line in ("1 frame", "1 frame", "2 frames"):
+        progress.show(["an array's", line], {})
+    assert capsys.readouterr().out == "1 frame\n2 frames\n"
+
+
 def test_a_name_does_not_move_the_cursor(capsys: Any) -> None:
     Progress(False).note("\x1b[31mred: lost")
     assert capsys.readouterr().err == "ndsharray: \\x1b[31mred: lost\n"

@@ -178,9 +178,10 @@ def metering(
 
 
 def reports(options: argparse.Namespace, *, dead: bool = False) -> Iterator[list[Metered]]:
-    """Yield the arrays once a second, ``options.count`` times, until a signal comes.
+    """Yield the arrays once a second, ``options.count`` times or until a signal comes.
 
-    `dead` and errors are those of `metering`.
+    `dead` and errors are those of `metering`; a signal before the last of ``options.count`` times
+    raises KeyboardInterrupt.
 
     The first report waits until each array that gets frames has two, for the window at most.
     """
@@ -200,3 +201,5 @@ def reports(options: argparse.Namespace, *, dead: bool = False) -> Iterator[list
             count += 1
             if count == options.count:
                 return
+        if options.count is not None:
+            raise KeyboardInterrupt  # what was asked for is not done

@@ -34,6 +34,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--only", action="append", default=[], metavar="NAME", help="only this name or glob")
     add("--start", type=seconds, default=0.0, metavar="TIME", help="begin at this time: 90, 10min")
     add("--end", type=seconds, metavar="TIME", help="end at this time")
+    add(
+        "--encoding",
+        choices=["rgb8", "bgr8"],
+        help="mp4: what images of 3 or 4 bytes a pixel are (default: as the recording says)",
+    )
     add("--fps", type=_per_second, help="mp4: frames per second (default: as recorded)")
     as_json(parser)
 

@@ -23,8 +23,13 @@ def to_npz(takes: Takes, options: argparse.Namespace) -> Written:
     """Write one file: an array for each name, its frames along a new first axis, and their times.
 
     An array whose shape or dtype changes has a member for each frame: ``camera/000000``.
+
+    Raises
+    ------
+    ValueError
+        If the output is a folder.
     """
-    path = options.output or stem_of(options.paths[0]) + ".npz"
+    path = _npz_path(options)
     count = 0
     archive = zipfile.ZipFile(path, "w" if options.force else "x", allowZip64=True)
     try:
@@ -45,6 +50,14 @@ def to_npz(takes: Takes, options: argparse.Namespace) -> Written:
         _remove(path)
         raise
     return [(path, count)]
+
+
+def _npz_path(options: argparse.Namespace) -> str:
+    """Return the path of the file, which ends in ``.npz`` as it does by ``numpy.savez``."""
+    path: str = options.output or stem_of(options.paths[0])
+    if options.output and os.path.isdir(path):
+        raise ValueError(f"{path!r} is a folder: with --to npz, -o names the file")
+    return path if path.endswith(".npz") else path + ".npz"
 
 
 def _free_key(key: str, archive: zipfile.ZipFile) -> str:

@@ -47,7 +47,10 @@ def to_mp4(takes: Takes, options: argparse.Namespace) -> list[tuple[str, int]]:
     videos: dict[str, tuple[Layout, str]] = {}
     for topic, layouts in takes.layouts.items():
         layout = next(iter(layouts))
-        encoding = takes.encodings.get(topic) or picture_of(*layout)
+        if options.encoding:
+            encoding = picture_of(*layout, options.encoding)
+        else:
+            encoding = takes.encodings.get(topic) or picture_of(*layout)
         if len(layouts) > 1 or encoding not in _PIXELS:
             why = "changes its shape" if len(layouts) > 1 else "holds no pictures for a video"
             raise ValueError(f"{topic!r} {why}: choose others with --only, or --to npz")

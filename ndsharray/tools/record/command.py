@@ -21,7 +21,13 @@ from .recorder import Recorder, Statistics
 __all__ = ["record"]
 
 _LOST = 3
-_POLL = 0.1  # seconds between two looks for the end
+_POLL = 0.1  # seconds between two looks for the end, and at the writers
+_WRITERS = {
+    "absent": "has no writer yet",
+    "live": "has a writer now",
+    "killed": "its writer was killed",
+    "closed": "its writer has closed it",
+}
 
 
 def record(options: argparse.Namespace) -> int:
@@ -44,8 +50,10 @@ def record(options: argparse.Namespace) -> int:
                 while not stop.wait(min(_POLL, end - time.monotonic())):
                     if recorder.wait(0) or time.monotonic() >= end:
                         break
+                    report.note_writers()
                     if progress.is_due():
                         report.show()
+        report.note_writers()
         report.show()
     code = _finish(recorder, progress, options)
     return _LOST if failed else code
@@ -81,6 +89,14 @@ class _Shown:
         self._lost = "skipped" if newest else "lost"
         self._before = recorder.statistics()
         self._warned: set[str] = set()
+        self._writers: dict[str, str] = {}
+
+    def note_writers(self) -> None:
+        """Say which writers have come or gone."""
+        for name, writer in self._recorder.writers.items():
+            if writer != self._writers.get(name, "live"):
+                self._progress.note(f"{name}: {_WRITERS[writer]}")
+            self._writers[name] = writer
 
     def show(self) -> None:
         now, before = self._recorder.statistics(), self._before
@@ -162,7 +178,11 @@ def _finish(recorder: Recorder, progress: Progress, options: argparse.Namespace)
         lost = "skipped" if options.newest else "lost"
         files = ", ".join(end.paths) or "no file"
         frames = plural(end.frames, "frame")
-        print(f"{frames}, {lost} {end.lost}: {files} ({human(end.written)})", flush=True)
+        line = f"{frames}, {lost} {end.lost}: {files} ({human(end.written)})"
+        for each in end.arrays:
+            if each.writer != "live":
+                line += f"; {each.name}: {_WRITERS[each.writer]}"
+        print(shown(line), flush=True)
     if recorder.error is not None:
         progress.note(str(recorder.error))
         return _LOST

@@ -91,6 +91,8 @@ class Intake:
         self._state: str = self._reader.writer_state
         # A reader that is there before its writer should see every frame.
         self._from_first = self._state in ("absent", "closed")
+        if self._state == "killed":
+            self._state = "live"  # its death is noted as any other one, after the frames it left
         self._frames = self._reader.frames(_LOOK)
         self._thread = threading.Thread(target=self._run, name=f"record {name}", daemon=True)
 
@@ -116,6 +118,11 @@ class Intake:
     def is_awaiting(self) -> bool:
         """Whether its array has not come yet."""
         return self._state == "absent" and self._reader.writer_state == "absent"
+
+    @property
+    def writer(self) -> str:
+        """What its writer is by the frames and events so far: absent, live, killed or closed."""
+        return self._state
 
     @property
     def slots(self) -> int:
@@ -205,7 +212,7 @@ class Intake:
     def _look_at_writer(self, ended: bool) -> None:
         """Note that the writer has closed or died; what it left unread at its close is lost."""
         state = self._reader.writer_state
-        if (ended or state == "closed") and self._last_id:
+        if (ended and self._last_id) or (state == "closed" and self._state != "closed"):
             self.lost += max(self._reader.missed - self._missed_before, 0)
             self._note("closed", self._last_id)
             self._last_id, self._state = 0, "closed"

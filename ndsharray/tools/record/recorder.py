@@ -219,6 +219,11 @@ class Recorder:
         """The files of the recording, the oldest first."""
         return self._sink.paths
 
+    @property
+    def writers(self) -> dict[str, str]:
+        """What each array's writer is: see `ArrayStatistics.writer`."""
+        return {intake.topic: intake.writer for intake in list(self._intakes.values())}
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the recording ends by itself; return whether it has.
 

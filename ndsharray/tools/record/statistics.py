@@ -30,6 +30,8 @@ class ArrayStatistics:
         Frames between the first and the last one that are in no file, exactly.
     warning : str
         Why frames are lost, or may be; "" if nothing is amiss.
+    writer : {'absent', 'live', 'killed', 'closed'}
+        What became of its writer; ``'absent'``: none has come, or none has written a frame.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ArrayStatistics:
     nbytes: int
     lost: int
     warning: str
+    writer: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def _of(intake: Intake, sink: Sink, seconds: float, is_over: bool) -> ArrayStati
     if is_over and not sink.is_ring:  # what was read and did not come into a file is lost as well
         lost += frames - sink.written(intake.topic)
     warning = _warning(intake, (frames + intake.lost) / seconds if seconds else 0.0)
-    return ArrayStatistics(intake.topic, frames, intake.nbytes, lost, warning)
+    return ArrayStatistics(intake.topic, frames, intake.nbytes, lost, warning, intake.writer)
 
 
 def _warning(intake: Intake, rate: float) -> str:

@@ -89,8 +89,8 @@ def kind_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
     return IMAGE if picture_of(dtype, shape) else ARRAY
 
 
-def _encoding(dtype: np.dtype[Any], shape: tuple[int, ...], colours: str) -> str:
-    """Return the name of the image's encoding; "" if it is no image."""
+def picture_of(dtype: np.dtype[Any], shape: tuple[int, ...], colours: str = "rgb8") -> str:
+    """Return the encoding of a frame that can be shown, with its colours in that order, else ""."""
     if not all(0 < length <= _MOST_LENGTH for length in shape) or len(shape) not in (2, 3):
         return ""
     if shape[1] * (shape[2] if len(shape) == 3 else 1) * dtype.itemsize > _MOST_LENGTH:
@@ -102,17 +102,12 @@ def _encoding(dtype: np.dtype[Any], shape: tuple[int, ...], colours: str) -> str
     return ""
 
 
-def picture_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
-    """Return the encoding of a frame that can be shown (of RGB, where it has colours), else ""."""
-    return _encoding(dtype, shape, "rgb8")
-
-
 @lru_cache(maxsize=256)
 def _layout_head(dtype: np.dtype[Any], shape: tuple[int, ...], schema: str, colours: str) -> bytes:
     """Return the fields that are the same for all frames of a layout."""
     head = bytes_field(_NPY_HEADER[schema], encode_header(dtype, shape))
     if schema == IMAGE:
-        encoding = _encoding(dtype, shape, colours)
+        encoding = picture_of(dtype, shape, colours)
         row = dtype.itemsize * (shape[2] if len(shape) == 3 else 1)
         head += fixed32_field(2, shape[1]) + fixed32_field(3, shape[0])
         head += bytes_field(_ENCODING, encoding.encode()) + fixed32_field(5, shape[1] * row)

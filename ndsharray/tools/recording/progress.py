@@ -27,6 +27,7 @@ class Progress:
         self._as_json = as_json
         self._is_terminal = not as_json and terminal().cursor
         self._lines: list[str] = []  # on the terminal
+        self._printed = ""  # elsewhere, as the last line
         self._below = 0  # lines that the user typed below them
         self._lock = threading.Lock()  # notes come from other threads
         self._period = 0.2 if self._is_terminal else 1.0
@@ -46,13 +47,14 @@ class Progress:
             self._below += bool(self._lines)
 
     def show(self, lines: Sequence[str], record: dict[str, Any]) -> None:
-        """Show lines (on a terminal all, else the last one), or a record."""
+        """Show lines (on a terminal all, else the last one if it is new), or a record."""
         if self._as_json:
             emit(record)
         elif self._is_terminal:
             with self._lock:
                 self._write(self._up(), lines)
-        else:
+        elif lines[-1] != self._printed:
+            self._printed = lines[-1]
             print(shown(lines[-1]), flush=True)
 
     def note(self, line: str) -> None:
