@@ -50,6 +50,7 @@ def run(
 
     children: list[subprocess.Popen[str]] = []
     ended: queue.Queue[tuple[str, int]] = queue.Queue()
+    heed_signals()
     try:
         spoke = start(folder, "consumer", [*fixed, *shared, *for_consumer], children, ended)
         spoke.wait()
@@ -67,6 +68,13 @@ def run(
         return 130
     finally:
         end(children)
+
+
+def heed_signals() -> None:
+    """Have SIGTERM raise SystemExit, as Ctrl-C raises KeyboardInterrupt: `finally` is run."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A shell's background job ignores Ctrl-C. So would its children, which `end` sends just that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def start(

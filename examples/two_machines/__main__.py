@@ -27,6 +27,7 @@ def main() -> int:
     pair = runpy.run_path(str(FOLDER.parent / "pair.py"))
     ended: queue.Queue[tuple[str, int]] = queue.Queue()
     children: list[subprocess.Popen[str]] = []
+    pair["heed_signals"]()
     with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as there:
         endpoint = f"tcp/127.0.0.1:{free_port()}"
         bridges = [

@@ -411,6 +411,15 @@ def test_the_consoles_wait_for_enter(transport: str, tag: str, terminals: list[T
     ended_well(first)
 
 
+def test_git_ignores_what_the_examples_write() -> None:
+    scripts = [path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*/*.py")]
+    files = set(re.findall(r'default="(\w+\.\w+)"', "".join(scripts)))
+    assert len(files) == 3
+    assert files <= set((EXAMPLES.parent / ".gitignore").read_text(encoding="utf-8").split())
+    readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{file}`" in readme for file in files)
+
+
 # The robot, whose supervisor restarts what dies
 
 
@@ -661,6 +670,38 @@ def test_ctrl_c_ends_both_children(
     # Their end closes the pipes, which end() waits for.
     code, output, errors = pair.end()
     assert (code, errors) == (130, ""), output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("background", [False, True])
+def test_sigterm_to_the_pair_ends_both_children(
+    background: bool, tag: str, tmp_path: Path, photographs: list[Path], terminals: list[Terminal]
+) -> None:
+    options = [f"--seconds={TIMEOUT}", f"--picture={tmp_path / 'last.png'}", f"--name={tag}"]
+    before = signal.getsignal(signal.SIGINT)
+    if background:  # a shell's background job inherits this
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        terminals.append(pair := Terminal("video", photographs[0], "--loop", *options))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    pair.wait_for_line("consumer | (48, 64, 3) uint8")
+    pair.process.terminate()
+    code, output, errors = pair.end()
+    assert (code, errors) == (143, ""), output
+    assert "the last frame is in" in output
+    assert [array for array in ndsharray.arrays() if array.name == tag] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_sigterm_ends_both_machines(terminals: list[Terminal]) -> None:
+    pytest.importorskip("zenoh", reason="eclipse-zenoh is not installed")
+    terminals.append(pair := Terminal("two_machines", "--frames=1800"))
+    pair.wait_for_line("producer | ")
+    pair.process.terminate()
+    code, output, errors = pair.end()
+    assert code == 143, output
+    assert "Traceback" not in errors
 
 
 def test_two_machines(tmp_path: Path) -> None:

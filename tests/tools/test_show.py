@@ -109,8 +109,8 @@ def test_the_greatest_numbers_do_not_overflow() -> None:
 def test_xterm_colours_come_near() -> None:
     for colour, code in [((0, 0, 0), 16), ((255, 255, 255), 231), ((255, 0, 0), 196)]:
         image = np.full((16, 16, 3), colour, np.uint8)
-        assert f"\x1b[38;5;{code};48;5;{code}m" in drawn(image, XTERM, 8, bgr=False)[0]
-    grey = drawn(np.full((16, 16), 128, np.uint8), XTERM, 8, bgr=False)[0]
+        assert f"\x1b[38;5;{code};48;5;{code}m" in picture.draw(image, XTERM, 8)[0]
+    grey = picture.draw(np.full((16, 16), 128, np.uint8), XTERM, 8)[0]
     assert "38;5;244;" in grey
 
 
@@ -124,9 +124,40 @@ def test_of_more_dimensions_the_first_part_is_drawn() -> None:
 
 def test_a_dumb_terminal_gets_words() -> None:
     dumb = GREY._replace(cursor=False)
-    assert drawn(np.full((20, 20), 7, np.uint8), dumb, 10, bgr=False) == [
-        "min 7  max 7  mean 7  NaN 0"
-    ]
+    image = np.full((20, 20), 7, np.uint8)
+    image[::2] = 9
+    assert drawn(image, dumb, 10, bgr=False) == ["min 7  max 9  mean 8  NaN 0"]
+
+
+@pytest.mark.parametrize("screen", [FULL, XTERM, GREY, ASCII, GREY._replace(cursor=False)])
+@pytest.mark.parametrize(
+    ("image", "value"),
+    [
+        (np.full((20, 20, 3), 7, np.uint8), "7"),
+        (np.zeros((20, 20), bool), "False"),
+        (np.full((20, 20), 0.1, np.float32), "0.1"),
+        (np.full((20, 20), -np.inf), "-inf"),
+        (np.full((20, 20, 1), 1 + 2j), "(1+2j)"),
+    ],
+)
+def test_of_a_picture_of_one_value_the_value_is_told(
+    screen: Terminal, image: Any, value: str
+) -> None:
+    assert drawn(image, screen, 10, bgr=False) == [f"all values are {value}"]
+    stack = np.stack([image, np.zeros_like(image)])
+    if stack.ndim == 4:
+        assert drawn(stack, screen, 10, bgr=False) == ["[0] of 2:", f"all values are {value}"]
+
+
+@pytest.mark.parametrize("screen", [GREY, ASCII])
+def test_a_picture_too_dark_for_letters_is_told_in_words(screen: Terminal) -> None:
+    image = np.zeros((20, 20), np.uint8)
+    image[3, 4] = 20
+    words = "too dark without colours: min 0  max 20  mean 0.05  NaN 0"
+    assert drawn(image, screen, 10, bgr=False) == [words]
+    image[:] = 255
+    image[3, 4] = 0
+    assert len(drawn(image, screen, 10, bgr=False)) == 10
 
 
 # --- plots and tables

@@ -117,9 +117,13 @@ def drawn(frame: npt.NDArray[Any], screen: Terminal, lines: int, bgr: bool) -> l
 
 
 def _as_picture(part: npt.NDArray[Any], screen: Terminal, lines: int, bgr: bool) -> list[str]:
+    """Return a picture's lines, or words where there is nothing to see in them."""
+    if (least := part.min()) == part.max():
+        return [f"all values are {least!s}"]
     if screen.tty and not screen.cursor:
         return [_in_words(statistics(part))]  # of a dumb terminal nothing is known but text
-    return picture.draw(part, screen, lines, bgr)
+    rows = picture.draw(part, screen, lines, bgr)
+    return rows if any(rows) else [f"too dark without colours: {_in_words(statistics(part))}"]
 
 
 def statistics(frame: npt.NDArray[Any]) -> dict[str, Any]:
