@@ -14,7 +14,7 @@ from bridging import Machine, free_port, listening, session, warm_up
 from patience import until
 
 from ndsharray.tools.bridge import Offer, ZenohEngine
-from ndsharray.tools.bridge.zenoh_engine import key_of, offer_of
+from ndsharray.tools.bridge.zenoh_keys import key_of, offer_of
 from ndsharray.tools.common import ToolError
 
 zenoh = pytest.importorskip("zenoh", reason="eclipse-zenoh is not installed")

@@ -1,8 +1,7 @@
 """zenoh as the engine of a bridge (https://zenoh.io, extra ``bridge``).
 
-Keys are ``ndsharray/1/BRIDGE/LIFE/NAME``, the name percent-encoded: a liveliness token, a publisher
-and a queryable for each offer. Frames are put with congestion control BLOCK: with DROP, zenoh
-discards large messages on links that have room.
+An offer has a liveliness token, a publisher and a queryable (``zenoh_keys``). Frames are put with
+congestion control BLOCK: with DROP, zenoh discards large messages on links that have room.
 """
 
 from __future__ import annotations
@@ -14,17 +13,15 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import quote, unquote
 
 from ..common import ToolError, require
 from .engine import Engine, Offer, Outlet, Receive, Reply
 from .place import Place
+from .zenoh_keys import PREFIX, key_of, offer_of
 
 __all__ = ["ZenohEngine"]
 
 LISTEN = "tcp/127.0.0.1:7447"  # zenoh's port, on loopback
-_PREFIX = "ndsharray/1"
-_KEY = re.compile(rf"{_PREFIX}/([0-9a-f]{{16}})/([0-9a-f]{{1,16}})/([^/]{{1,765}})")
 _ENDPOINT = re.compile(r"[a-z_]+/\S")
 _ASK_SECONDS = 3600.0  # a lost link ends a question before, a slow one may take its time
 _QUESTIONS = 64  # that wait for an answer at most
@@ -34,24 +31,6 @@ _ENVELOPE = 1 << 20  # bytes of a message beside its payload, at most
 # It also bounds bytes per round trip: 100 Mbit/s with 20 ms.
 _SEND_BUFFER = 1 << 18
 _RETRY = {"period_init_ms": 250, "period_max_ms": 2000, "period_increase_factor": 2}
-
-
-def key_of(offer: Offer) -> str:
-    """Return the key expression of an offer."""
-    return f"{_PREFIX}/{offer.bridge}/{offer.life:x}/{quote(offer.name, safe='')}"
-
-
-def offer_of(key: str) -> Offer | None:
-    """Return the offer of a key; None if it is none, which anybody may declare."""
-    match = _KEY.fullmatch(key)
-    if match is None:
-        return None
-    try:
-        name = unquote(match[3], errors="strict")
-    except UnicodeDecodeError:
-        return None
-    offer = Offer(match[1], int(match[2], 16), name)
-    return offer if key_of(offer) == key else None  # one spelling only
 
 
 class ZenohEngine(Engine):
@@ -134,7 +113,7 @@ class ZenohEngine(Engine):
                 (appeared if sample.kind == put else vanished)(offer)
 
         self._session.liveliness().declare_subscriber(
-            f"{_PREFIX}/**", self._at_once(notice), history=True
+            f"{PREFIX}/**", self._at_once(notice), history=True
         )
 
     def take(self, offer: Offer, receive: Receive) -> Callable[[], None]:
