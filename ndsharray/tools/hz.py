@@ -7,6 +7,7 @@ from typing import Any
 
 from .common import common, duration, emit, hertz, milliseconds
 from .common.meters import Metered, arguments_of_reports, reports
+from .common.rates import has_not_written
 from .common.terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
@@ -47,6 +48,8 @@ def _cells(each: Metered) -> list[str]:
     state: str = "" if info.state == "live" else info.state
     if info.problem:
         return [shown(info.name), f"{info.state}: {shown(info.problem)}"]
+    if info.age is not None and has_not_written(info):
+        return [shown(info.name), f"not written yet, last frame {duration(info.age)} ago"]
     if info.age is None or rate.hz is None:
         waits = "no frame yet" if not info.frame_id else "a single frame"
         return [shown(info.name), f"{waits}, {state}" if state else waits]

@@ -18,7 +18,7 @@ from .common import (
     plural,
     select,
 )
-from .common.rates import rate_of
+from .common.rates import has_not_written, rate_of
 from .common.terminal import print_rows, shown
 
 __all__ = ["EXAMPLE", "HELP", "arguments", "run"]
@@ -66,13 +66,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _cells(info: ArrayInfo) -> list[str]:
     hz = rate_of(info).hz
+    no_rate = "not written yet" if has_not_written(info) else ""
     if info.problem is not None and info.shape is None:
         return [shown(info.name), info.state, shown(info.problem)]
     return [
         shown(info.name),
         info.state,
         describe(info.shape, info.dtype) or "no frame yet",
-        "" if hz is None else hertz(hz),
+        no_rate if hz is None else hertz(hz),
         f"#{info.frame_id}" if info.frame_id else "",
         "" if info.age is None else f"{duration(info.age)} old",
         "" if info.pid is None else f"pid {info.pid}",

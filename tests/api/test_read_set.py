@@ -86,6 +86,27 @@ def next_set(readers: ReadSet, time: int, *sources: Source, copy: bool = True) -
     return found
 
 
+def test_a_frame_that_is_chosen_is_not_found_again(
+    source: Maker, together: Callable[..., ReadSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader goes back to its slot to pin it; what it found since then is not read twice."""
+    left, right = source("left", slots=8), source("right", slots=8)
+    found: list[int] = []
+    real = Member._add
+
+    def add(self: Member, cursor: Any, origin: Any) -> None:
+        found.append(origin.last.frame_id)
+        real(self, cursor, origin)
+
+    monkeypatch.setattr(Member, "_add", add)
+    with together("left", "right") as readers:
+        for time in (0, 30, 60, 90):
+            left.write(time)
+            right.write(time)
+        assert all_sets(readers) == [[0, 0], [30, 30], [60, 60], [90, 90]]
+    assert sorted(found) == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
 def all_sets(readers: ReadSet, **options: Any) -> list[list[int]]:
     """Return the values of all sets that are there now."""
     return [values(s) for s in iter(lambda: readers.read(**options), None)]

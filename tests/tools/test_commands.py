@@ -22,7 +22,7 @@ from ndsharray import MmapTransport, NdShArray
 from ndsharray._protocol import format
 from ndsharray._registry.names import address_of
 from ndsharray.tools import cli
-from ndsharray.tools.common import meters
+from ndsharray.tools.common import meters, rates
 from ndsharray.tools.common.names import fits
 from ndsharray.tools.view.catalogue import Catalogue
 
@@ -129,6 +129,32 @@ def test_a_killed_writer_is_listed_as_killed(transport: str, capsys: Any) -> Non
     assert lines_of(capsys)[0].split()[:2] == ["camera", "killed"]
     assert cli.main(["hz"]) == 1  # no living one
     assert cli.main(["clean", "--yes"]) == 0
+
+
+def test_a_writer_that_has_restarted_and_not_written_has_no_rate(
+    transport: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "_CLOCKS", -60.0)  # as if the frames were older by a minute
+    monkeypatch.setattr(meters, "REPORT", 0.02)
+    killed = NdShArray("camera", np.zeros(5), "w", transport=transport)
+    killed.write(np.ones(5))
+    kill_writer(killed)
+    with NdShArray("camera", r_w="w", transport=transport) as writer:
+        assert cli.main(["list"]) == 0
+        begin, _, end = lines_of(capsys)[0].partition("  not written yet  ")
+        assert begin.split() == ["camera", "live", "5", "float64"]
+        assert end.split()[0] == "#2"
+        hz = ["hz", "--count=1", "--window=0.1"]
+        assert cli.main(hz) == 0
+        assert re.fullmatch(r"camera  not written yet, last frame .* ago", lines_of(capsys)[0])
+        assert cli.main([*hz, "--json"]) == 0
+        assert cli.main(["list", "--json"]) == 0
+        assert [record["hz"] for record in records_of(capsys)] == [None, None]
+        monkeypatch.setattr(rates, "_CLOCKS", 0.0)
+        for _ in range(2):
+            writer.write(np.zeros(5))
+        assert cli.main(["list"]) == 0
+        assert " Hz " in lines_of(capsys)[0]
 
 
 def test_what_is_no_array_any_more_is_shown_with_all(transport: str, capsys: Any) -> None:

@@ -7,7 +7,13 @@ import pytest
 
 from ndsharray import ArrayInfo, SlotInfo
 from ndsharray._registry.probe import Head
-from ndsharray.tools.common.rates import _MOST_SEEN, Meter, Rate, rate_of
+from ndsharray.tools.common.rates import (
+    _MOST_SEEN,
+    Meter,
+    Rate,
+    has_not_written,
+    rate_of,
+)
 
 SECOND = 1_000_000_000
 
@@ -132,4 +138,28 @@ def test_the_slots_show_a_rate(age: float, state: str, hz: float | None) -> None
     info = ArrayInfo(
         "a", "mmap", "/", state, age=age, write_time_ns=now + 2_000_000, slot_list=slots
     )
+    assert rate_of(info).hz == (None if hz is None else pytest.approx(hz))
+
+
+@pytest.mark.parametrize(
+    ("taken", "state", "waits", "hz"),
+    [
+        (-1.0, "live", False, 1000),
+        (0.01, "live", False, 1000),  # no later, as far as two clocks can tell
+        (1.0, "live", True, None),
+        (1.0, "killed", False, None),
+        (None, "live", False, 1000),
+    ],
+)
+def test_frames_of_a_former_writer_have_no_rate(
+    taken: float | None, state: str, waits: bool, hz: float | None
+) -> None:
+    now = 10**18
+    slots = tuple(SlotInfo(i, "stable", i + 5, now + i * 1_000_000, now, 0) for i in range(3))
+    info = ArrayInfo(
+        "a", "mmap", "/", state,
+        since_ns=None if taken is None else now + int(taken * SECOND),
+        age=0.0, write_time_ns=slots[-1].write_time_ns, slot_list=slots,
+    )  # fmt: skip
+    assert has_not_written(info) == waits
     assert rate_of(info).hz == (None if hz is None else pytest.approx(hz))

@@ -26,7 +26,7 @@ from . import (
     stop_on_signals,
     transport_of,
 )
-from .rates import Meter, Rate
+from .rates import Meter, Rate, has_not_written
 
 __all__ = ["Metered", "Meters", "arguments_of_reports", "metering", "reports"]
 
@@ -57,8 +57,8 @@ class Metered:
         return self.rate().hz is None and age is not None and age < self.meter.window
 
     def rate(self) -> Rate:
-        """Return its rate."""
-        return self.meter.measure()
+        """Return its rate; none while its writer has not written yet."""
+        return Rate() if has_not_written(self.info) else self.meter.measure()
 
 
 class Meters:

@@ -17,11 +17,12 @@ import numpy.typing as npt
 from ... import ArrayInfo
 from ..._registry.probe import Head
 
-__all__ = ["Meter", "Rate", "rate_of"]
+__all__ = ["Meter", "Rate", "has_not_written", "rate_of"]
 
 _MOST_SEEN = 50_000  # frames that are remembered at most: then the window is shorter
 _ALL = 1e9  # seconds
 _LOOK = 0.05  # seconds: an age that an `ArrayInfo` may have got while it was made
+_CLOCKS = 0.05  # seconds: how far the clock of writes and that of takeovers may be apart
 _GAP = 2.0  # median periods: a longer interval is a gap
 # Where frames in between were not seen, the median is a guess at their intervals: a gap among them
 # counts if it is longer than this part of the time that the guess is about, too.
@@ -124,15 +125,27 @@ def _gaps(steps: npt.NDArray[Any], spans: npt.NDArray[Any], period: float) -> np
     return longest[(longest > _GAP * period) & (longest > _DOUBT * others)]
 
 
+def has_not_written(info: ArrayInfo) -> bool:
+    """Tell whether the newest frame is a former writer's: the living one has written none yet."""
+    written = info.write_time_ns
+    return info.state == "live" and written is not None and written < _taken_ns(info)
+
+
+def _taken_ns(info: ArrayInfo) -> int:
+    """Return the earliest moment at which the writer may have taken the array, Unix ns."""
+    return (info.since_ns or 0) - int(_CLOCKS * 1e9)
+
+
 def rate_of(info: ArrayInfo) -> Rate:
     """Return the rate that the frames in an array's slots show, without waiting for more.
 
-    Only of a living writer.
+    Only of a living writer, and of its own frames.
     """
     meter = Meter(_ALL)
     if info.state == "live" and info.write_time_ns and info.age is not None:
-        frames = [(s.frame_id, s.write_time_ns) for s in info.slot_list if s.write_time_ns]
-        heads = [Head(frame, written, 0, 1) for frame, written in sorted(frames)]
+        taken = max(1, _taken_ns(info))
+        written = ((s.frame_id, s.write_time_ns or 0) for s in info.slot_list)
+        heads = [Head(frame, time, 0, 1) for frame, time in sorted(written) if time >= taken]
         silence = info.age if info.age > _LOOK else 0.0
         meter.add(heads, info.write_time_ns + int(silence * 1e9))
     return meter.measure()
