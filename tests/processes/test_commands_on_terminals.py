@@ -58,6 +58,7 @@ def test_on_a_dumb_or_tiny_terminal_watch_prints_lines(
 
 
 def test_show_draws_in_colours_on_a_terminal(camera: NdShArray) -> None:
+    camera.write(np.tile(np.uint8([[0], [255]]), (24, 64)))  # black lines and white ones
     with OnTerminal("show", "camera") as show:
-        assert "\x1b[38;5;16;48;5;16m\u2580" in show.until("\x1b[0m")
+        assert "\x1b[38;5;16;48;5;231m\u2580" in show.until("\x1b[0m")
         assert show.process.wait(PATIENCE) == 0
