@@ -114,7 +114,10 @@ def most(pivot: npt.NDArray[Any], others: list[npt.NDArray[Any]], since: int) ->
 
 
 def trouble(rig: Rig, problems: list[BaseException]) -> None:
-    """Kill one writer and start it again; end another one, and start it again; end all."""
+    """Kill one writer and start it again; end another one, and start it again; end the third.
+
+    The sleeps are how long each part of the run lasts; nothing is waited for.
+    """
     try:
         time.sleep(4)
         rig.end("imu", kill=True)

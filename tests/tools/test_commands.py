@@ -531,11 +531,11 @@ def test_help_names_every_command(capsys: Any) -> None:
         ),
         (
             ["bw", "--window", "x"],
-            "ndsharray bw: error: argument --window: seconds above 0, not 'x'",
+            "ndsharray bw: error: argument --window: 'x' is no number above 0",
         ),
         (
             ["hz", "--window", "-1"],
-            "ndsharray hz: error: argument --window: seconds above 0, not '-1'",
+            "ndsharray hz: error: argument --window: '-1' is no number above 0",
         ),
         (["show", "x", "--save", "x.gif"], "ndsharray: --save writes .png and .npy, not 'x.gif'"),
     ],

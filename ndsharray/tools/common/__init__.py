@@ -35,6 +35,7 @@ from .units import (
 __all__ = [
     "Stop",
     "ToolError",
+    "above_0",
     "as_json",
     "bytes_of",
     "common",
@@ -55,7 +56,6 @@ __all__ = [
     "rate",
     "reader_of",
     "require",
-    "seconds_of",
     "select",
     "select_one",
     "stop_on_signals",
@@ -268,14 +268,14 @@ def count_of(text: str) -> int:
     return int(text)
 
 
-def seconds_of(text: str) -> float:
-    """Return a time in seconds above 0, for argparse."""
+def above_0(text: str) -> float:
+    """Return a number above 0, for argparse."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"seconds above 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return value
 
 

@@ -16,12 +16,12 @@ from ..._registry.probe import Probe
 from . import (
     Stop,
     ToolError,
+    above_0,
     count_of,
     fits,
     is_left,
     is_own,
     listed,
-    seconds_of,
     select,
     stop_on_signals,
     transport_of,
@@ -134,7 +134,7 @@ def arguments_of_reports(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or globs (default: all)")
     parser.add_argument(
         "--window",
-        type=seconds_of,
+        type=above_0,
         default=5.0,
         metavar="S",
         help="seconds that count (default: 5); for a slow array the last two frames",

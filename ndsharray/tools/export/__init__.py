@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
 
-from ..common import ToolError, as_json, emit, plural, require
+from ..common import ToolError, above_0, as_json, emit, plural, require
 from ..common.terminal import shown
 from ..recording.typed import seconds
 
@@ -39,18 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=["rgb8", "bgr8"],
         help="mp4: what images of 3 or 4 bytes a pixel are (default: as the recording says)",
     )
-    add("--fps", type=_per_second, help="mp4: frames per second (default: as recorded)")
+    add("--fps", type=above_0, help="mp4: frames per second (default: as recorded)")
     as_json(parser)
-
-
-def _per_second(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return value
 
 
 def run(options: argparse.Namespace) -> int:
