@@ -345,6 +345,8 @@ def test_the_page_waits_for_a_writer(name: str, browser: Any, viewer: Any, write
     tile(page, name)
     viewer.terminate()
     page.locator("#banner", has_text="The viewer has ended").wait_for()
+    # A second SIGTERM, from the fixture, would meet a process that is just ending.
+    assert viewer.wait(30) == 0
 
 
 def test_names_and_values_are_text_and_no_part_of_the_page(
