@@ -23,7 +23,8 @@ def run(part: Callable[[], None]) -> None:
         part()
     except BrokenPipeError:
         sys.stdout = None  # whose last flush would fail as well
-        sys.exit("the supervisor is gone")
+        sys.stderr.write("the supervisor is gone\n")  # in one write: all parts say it at once
+        sys.exit(1)
     except OSError as error:  # no room, or another writer exists
         sys.exit(str(error))
 

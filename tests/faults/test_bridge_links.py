@@ -301,7 +301,11 @@ def test_a_link_of_a_tenth_drops_old_frames_and_keeps_the_newest_fresh(
             ages.append((time.time_ns() - reader.time_ns) / 1e9)  # one machine, one clock
     finally:
         stop()
-    assert max(ages) <= 2 * 1.05 * transfer + 0.1, ages  # both ends share two busy cores
+    two = 2 * 1.05 * transfer + 0.1  # both ends share two busy cores
+    # The answer to the importer's question crosses the link beside the first of the others, which
+    # was up to a period old when it began, behind what the kernel keeps: 256 KiB.
+    assert ages[0] <= two + 1 / 30 + 2**18 * 8 / bits, ages
+    assert max(ages[1:]) <= two, ages
     record = until(lambda: out.records[-1] if out.records else None, "a line of the sending bridge")
     assert record["dropped"] > 5 * record["frames"]
     assert 0.5 * bits / 8 < record["bytes_per_s"] < 1.1 * bits / 8 or record["frames"] < 10
