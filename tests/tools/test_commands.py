@@ -194,11 +194,13 @@ def test_a_name_cannot_move_the_cursor(capsys: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["list", "info", "hz --count 1 --window 0.01", "show", "watch --count 1"]
+    "command",
+    ["list", "info", "hz --count 1 --window 0.01", "show", "watch --count 1 --window 0.01"],
 )
 def test_json_cannot_move_the_cursor_and_is_json_in_any_encoding(
-    command: str, transport: str, capsys: Any
+    command: str, transport: str, capsys: Any, monkeypatch: Any
 ) -> None:
+    monkeypatch.setattr(meters, "REPORT", 0.02)
     name = "a\x9b31m\x7f\u202e左é"
     dtype = np.dtype([("field\x9b", "f4")])
     with NdShArray(name, np.zeros(1, dtype), "w", transport=transport):

@@ -19,7 +19,7 @@ from ndsharray import NdShArray
 from ndsharray._protocol import format
 from ndsharray._registry.names import address_of
 from ndsharray.tools import cli, doctor
-from ndsharray.tools.common import ToolError, nothing_there, require, units
+from ndsharray.tools.common import ToolError, meters, nothing_there, require, units
 from ndsharray.tools.common import terminal as terminals
 from ndsharray.tools.common.terminal import Terminal, aligned
 from ndsharray.tools.doctor import checks
@@ -44,6 +44,7 @@ def test_on_a_narrow_terminal_each_array_has_one_line(
     command: str, transport: str, capsys: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(terminals, "terminal", lambda: NARROW)
+    monkeypatch.setattr(meters, "REPORT", 0.02)
     with NdShArray("camera of the left hand", np.zeros((9, 16)), "w", transport=transport) as left:
         left.write(np.zeros((9, 16)))
         arguments = [command, "camera*", "--count=1"][: 3 if command != "list" else 2]
