@@ -4,7 +4,8 @@ A guard is marked where it stands, by a comment ``guard: its-name`` at the end o
 line of its own above; so it may move, and what is around it may be renamed. Fences are found by the
 names that they are called with.
 
-Run as a program; it prints a line for each guard and fails if any removal goes unnoticed.
+Run as a program; it prints a line for each guard, with the test that turned red, and fails if any
+removal goes unnoticed.
 Arguments choose: the guards in whose names all of them occur.
 """
 
@@ -183,31 +184,35 @@ def mutant(package: Path, name: str) -> tuple[Path, str]:
     return found[0]
 
 
-def survives(copy: Path, name: str) -> bool:
-    """Apply one mutant, run the tests until one fails, and take the mutant back."""
+def noticed(copy: Path, name: str) -> str:
+    """Apply one mutant, run the tests until one fails, which is returned, and take it back."""
     path, changed = mutant(copy / "ndsharray", name)
     text = path.read_text(encoding="utf8")
     path.write_text(changed, encoding="utf8")
-    passed = tests_pass(copy)
+    red = first_red(copy)
     path.write_text(text, encoding="utf8")
-    return passed
+    return red
 
 
-def tests_pass(copy: Path) -> bool:
-    """Run the tests until one fails."""
+def first_red(copy: Path) -> str:
+    """Run the tests until one fails, and return its name; empty if all pass."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS]
     command += ["--timeout=60", "-k", "not 2_gib and not pickled and not supported_type"]
     ended = subprocess.run(
         command,
         cwd=copy,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(copy)},
         check=False,
     )
     if ended.returncode in (4, 5):  # pytest's: a file is missing, or nothing was to be run
         raise SystemExit("no test ran")
-    return ended.returncode == 0
+    if ended.returncode == 0:
+        return ""
+    named = re.search(r"^(?:FAILED|ERROR) (\S+)", ended.stdout, re.MULTILINE)
+    return named[1] if named else f"pytest ended with {ended.returncode}"
 
 
 def main() -> int:
@@ -223,12 +228,12 @@ def main() -> int:
                 )
             else:
                 shutil.copy(source, copy / part)
-        if not tests_pass(copy):  # else each guard would seem to be noticed
-            raise SystemExit("a test fails with all guards in place")
+        if red := first_red(copy):  # else each guard would seem to be noticed
+            raise SystemExit(f"a test fails with all guards in place: {red}")
         for name in names:
-            lives = survives(copy, name)
-            print(f"{'SURVIVES' if lives else 'noticed '}  {name}", flush=True)
-            survivors += [name] * lives
+            red = noticed(copy, name)
+            print(f"noticed   {name}: {red}" if red else f"SURVIVES  {name}", flush=True)
+            survivors += [] if red else [name]
     print(f"{len(names) - len(survivors)} of {len(names)} removed guards were noticed")
     return 1 if survivors else 0
 
