@@ -211,7 +211,7 @@ def first_red(copy: Path) -> str:
         raise SystemExit("no test ran")
     if ended.returncode == 0:
         return ""
-    named = re.search(r"^(?:FAILED|ERROR) (\S+)", ended.stdout, re.MULTILINE)
+    named = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", ended.stdout, re.MULTILINE)
     return named[1] if named else f"pytest ended with {ended.returncode}"
 
 

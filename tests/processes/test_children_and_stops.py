@@ -41,17 +41,22 @@ pytestmark = [
 ]
 
 FINDING_OUT = """
+from ndsharray._system import clock
+
 def find_out(write):
-    begun = time.monotonic()
+    holding = w._writer._holding
+    due, begun, last = holding.due, clock.now_ns(), 0  # when it looks at its lock file again
     while True:
+        began = clock.now_ns()
         try:
             write()
+            last = began
         except Exception as error:
-            found = time.monotonic() - begun
             try:
                 write()
             except Exception as later:
-                return found, type(error).__name__, type(later).__name__
+                in_time = last < due <= begun + 1_000_000_000
+                return in_time, type(error).__name__, type(later).__name__
         time.sleep(0.01)  # the pace
 
 def lend():
@@ -928,9 +933,9 @@ def test_a_stopped_writer_without_its_lock_file_can_be_replaced_and_finds_out(
     else:
         write = "lend" if wake == "loan" else "lambda: w.write(np.full(9, 3))"
         child.begin(f"find_out({write})")
-        seconds, error, again = child_result(child, reader, second)
+        in_time, error, again = child_result(child, reader, second)
         assert (error, again) == ("WriterExistsError", "ClosedError")
-        assert seconds < 1.3  # a second of writing, and what a loaded machine adds
+        assert in_time, "it wrote for longer than a second"
     second.write(np.full(9, 4))
     assert reader.read(timeout=10)[1].tolist() == [4] * 9
     with NdShArray(name, r_w="r", transport=transport) as late:
@@ -1048,12 +1053,12 @@ READER_STEPS = [
 
 def write_beside(writer: NdShArray, root: Path) -> None:
     """Write on, sometimes more than fits; nothing holds it up, and nothing piles up."""
-    longest = 0.0
+    took = []
     for value in range(300):
         begun = time.monotonic()
         writer.write(np.full(50 + 8 * value, value))
-        longest = max(longest, time.monotonic() - begun)
-    assert longest < 1.0  # seconds; it waits for nobody, but others use this machine
+        took.append(time.monotonic() - begun)
+    assert sorted(took)[-2] < 1.0  # seconds; it waits for nobody, but others use this machine
     names = [entry for entry in remains(root, writer.name) if "-" not in entry]
     assert len(names) == 2  # control segment, one frame segment
     frames: Any = writer._writer._holding.segment  # type: ignore[union-attr]

@@ -172,10 +172,9 @@ def test_what_belongs_together_comes_together(
     assert possible > 200
     lost = sum(count.missing for count in counts.values())
     print(f"{len(found)} sets of {possible}, {lost} missing, {100 * busy:.1f} % of a processor")
-    if slots["imu"] > 3:
-        assert len(found) >= 0.99 * possible
-    else:
-        assert len(found) >= 0.99 * possible - lost
+    assert len(found) >= 0.99 * possible - lost
+    # Slots for 133 ms and more reach back as long as this process is not held up.
+    assert slots["imu"] == 3 or lost == 0 or max(delays) > 0.1
     late = sorted(delays)[int(0.95 * len(delays))]
     assert late <= 1.2 / 30 + TOLERANCE
     assert busy < 0.5

@@ -40,6 +40,18 @@ def until_somebody_waits(writer: NdShArray) -> None:
     until(lambda: waiting(writer), "a reader waits")
 
 
+def wait_in_vain(reader: NdShArray, timeout: float) -> None:
+    """Assert that a read never ends before its time, and at it in one of five tries at least."""
+    for _ in range(5):  # the machine may hold up some
+        begin = time.monotonic()
+        assert not reader.read(timeout)[0]
+        took = time.monotonic() - begin
+        assert took >= timeout - STEP
+        if took < timeout + 0.2:
+            return
+    pytest.fail(f"a wait of {timeout} s took {took} s")
+
+
 # --- timeouts
 
 
@@ -47,12 +59,8 @@ def until_somebody_waits(writer: NdShArray) -> None:
 def test_a_timeout_holds_with_no_writer_at_all(name: str, transport: str, timeout: float) -> None:
     first = np.arange(3)
     with NdShArray(name, first, "r", transport=transport) as reader:
-        begin = time.monotonic()
-        valid, array = reader.read(timeout)
-        took = time.monotonic() - begin
-    assert not valid
-    assert array is first
-    assert timeout <= took < timeout + 0.2
+        wait_in_vain(reader, timeout)
+        assert reader.read()[1] is first
 
 
 @pytest.mark.parametrize("timeout", [0.01, 0.3, 0.6])
@@ -60,9 +68,7 @@ def test_a_timeout_holds_with_a_silent_writer(name: str, transport: str, timeout
     with NdShArray(name, np.arange(3), "w", transport=transport):
         with NdShArray(name, r_w="r", transport=transport) as reader:
             assert reader.read(timeout)[0]
-            begin = time.monotonic()
-            assert not reader.read(timeout)[0]
-            assert timeout - STEP <= time.monotonic() - begin < timeout + 0.2
+            wait_in_vain(reader, timeout)
 
 
 def test_a_timeout_holds_while_every_try_fails(
@@ -82,9 +88,7 @@ def test_a_timeout_holds_while_every_try_fails(
                 patch.setattr(ndsharray._reader.delivery.Delivery, "copy", overrun)
                 patch.setattr(follower, "_held_pins", lambda: None)
                 for timeout in (0.0, 0.1):
-                    begin = time.monotonic()
-                    assert not reader.read(timeout)[0]
-                    assert timeout <= time.monotonic() - begin < timeout + 0.2
+                    wait_in_vain(reader, timeout)
             assert reader.read()[0]
 
 
@@ -171,9 +175,11 @@ def test_a_reader_that_waits_first_gets_the_first_frame(
 ) -> None:
     reader = console()
     reader.run(f"r = NdShArray({name!r}, r_w='r', transport={transport!r})")
-    reader.begin("(r.read(timeout=None)[1].tolist(), r.read_time_ms < 200)")
+    reader.run("import ndsharray._reader.waiting as waiting")
+    reader.run("waiting.NAP = 600.0")  # nothing but the writer ends its sleep
+    reader.begin("r.read(timeout=None)[1].tolist()")
     with NdShArray(name, np.arange(3), "w", transport=transport):
-        assert reader.result() == ([0, 1, 2], True)
+        assert reader.result() == [0, 1, 2]
 
 
 def test_without_an_entry_a_reader_polls(
@@ -225,9 +231,7 @@ def test_without_futexes_waiting_polls(name: str, transport: str, console: Any) 
         child = console()
         child.run(f"w = NdShArray({name!r}, np.arange(2), 'w', transport={transport!r})")
         assert reader.read(timeout=10)[0]
-        begin = time.monotonic()
-        assert not reader.read(timeout=0.1)[0]
-        assert 0.1 - STEP <= time.monotonic() - begin < 0.3
+        wait_in_vain(reader, 0.1)
         assert not reader._reader._source.cursor.waiter.sleeps  # type: ignore[union-attr]
         child.begin("w.write(np.arange(3))")
         assert reader.read(timeout=10)[1].tolist() == [0, 1, 2]
@@ -297,20 +301,28 @@ def test_only_the_low_half_counts(value: int) -> None:
     assert time.monotonic() - begin < 1
 
 
+def wait_briefly(waiter: Waiter) -> None:
+    """Sleep while a word of 1 is 0, until that was short: the machine may hold one up."""
+    for _ in range(50):
+        waiter.spin(0)
+        waiter.sleep(0, 1.0)
+        if waiter._quick:
+            return
+
+
 def test_a_partner_that_answers_at_once_is_met_awake(name: str, transport: str) -> None:
     memory = bytearray(8)
     waiter = Waiter(memoryview(memory))
     word = memoryview(memory).cast("Q")
     assert not waiter.spin(0)  # no wait before: it goes to sleep
     word[0] = 1
-    waiter.sleep(0, 1.0)  # a short one
+    wait_briefly(waiter)
     begin = time.perf_counter()
     assert not waiter.spin(1)
     if hasattr(os, "sched_yield"):
         assert time.perf_counter() - begin >= 0.0001
     waiter = Waiter(memoryview(memory))  # one that has not spun in vain
-    waiter.spin(0)
-    waiter.sleep(0, 1.0)  # a short one
+    wait_briefly(waiter)
     assert waiter.spin(0)
     waiter.sleep(1, 0.01)  # a long one
     durations = []
@@ -357,7 +369,9 @@ def test_after_spins_in_vain_more_and_more_waits_do_without(
 
 INTERRUPTED = """
 import sys
+import ndsharray._reader.waiting
 from ndsharray import NdShArray
+ndsharray._reader.waiting.NAP = 600.0  # nothing but the signal ends a sleep
 reader = NdShArray(sys.argv[1], r_w="r", transport=sys.argv[2])
 reader.read()
 try:
@@ -370,8 +384,7 @@ try:
     else:
         reader.read(timeout=None)
 except KeyboardInterrupt:
-    import time
-    print(time.monotonic(), reader.read()[1].tolist(), flush=True)
+    print(reader.read()[1].tolist(), flush=True)
 """
 
 
@@ -392,15 +405,12 @@ def test_ctrl_c_ends_a_wait_at_once(name: str, transport: str, how: str) -> None
             until_somebody_waits(w)
         elif how == "frames":
             pass  # its first frame is there: it comes back at once, or at Ctrl-C
-        sent = time.monotonic()
         child.send_signal(signal.SIGINT)
         out, errors = child.communicate(timeout=20)
         if how == "frames" and not out:
             return
         assert errors == ""
-        ended, values = out.split(" ", 1)
-        assert float(ended) - sent < 0.4
-        assert values.strip() in ("[0, 1]", "[]")
+        assert out.strip() in ("[0, 1]", "[]")
 
 
 def test_close_in_another_thread_ends_a_wait(name: str, transport: str) -> None:

@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from ndsharray.backends.base import control_name
@@ -30,7 +31,7 @@ class Leftovers:
         assert left == [], f"left in {SHM}: {left}"
         left = _left_in_temporary(self.temporary)
         assert left == [], f"left in the temporary directory: {left}"
-        left = sorted(_descriptors() - self.descriptors)
+        left = _left_open(self.descriptors)
         assert left == [], f"descriptors left open: {left}"
 
 
@@ -90,12 +91,22 @@ def _is_of_dead_fork_server(directory: Path) -> bool:
 
 def _left_in_temporary(before: set[str]) -> list[str]:
     """Return what was left; a program that is just ending removes its fork server's at once."""
+    return _still_there(lambda: _temporary_names() - before)
+
+
+def _left_open(before: set[str]) -> list[str]:
+    """Return what was left; threads of zenoh's close sockets after their session."""
+    return _still_there(lambda: _descriptors() - before)
+
+
+def _still_there(look: Callable[[], set[str]]) -> list[str]:
+    """Return what is found again and again, for three seconds."""
     for _ in range(60):
-        left = sorted(_temporary_names() - before)
+        left = look()
         if not left:
             break
         threading.Event().wait(0.05)
-    return left
+    return sorted(left)
 
 
 def _descriptors() -> set[str]:

@@ -55,22 +55,28 @@ def linux(request: pytest.FixtureRequest, root: Path) -> Any:
     return request.param()
 
 
-def test_a_new_segment_has_pages_behind_every_byte(linux: Transport) -> None:
-    linux.create("ndpages", 1_000_000)
-    found = behind(linux, "ndpages").stat()
-    linux.unlink("ndpages")
+@pytest.fixture
+def free(root: Path) -> str:
+    """A segment's name that nobody else uses, also in another run at the same time."""
+    return base.control_name(str(root), "free")
+
+
+def test_a_new_segment_has_pages_behind_every_byte(linux: Transport, free: str) -> None:
+    linux.create(free, 1_000_000)
+    found = behind(linux, free).stat()
+    linux.unlink(free)
     assert found.st_blocks * 512 >= 1_000_000
     assert found.st_mode & 0o777 == 0o600
 
 
-def test_open_of_one_still_being_made_says_not_there(linux: Transport) -> None:
-    path = behind(linux, "ndhalf")
+def test_open_of_one_still_being_made_says_not_there(linux: Transport, free: str) -> None:
+    path = behind(linux, free)
     path.touch(mode=0o600)
     try:
         for size in (0, 4096):  # just created; then with a size, and holes where pages come
             os.truncate(path, size)
             with pytest.raises(FileNotFoundError):
-                linux.open("ndhalf", writable=True)
+                linux.open(free, writable=True)
             assert path.exists()
     finally:
         path.unlink()
@@ -123,16 +129,16 @@ def test_a_root_without_a_parent_says_so(tmp_path: Path) -> None:
         MmapTransport(directory=tmp_path / "no" / "such").create("nd", 1)
 
 
-def test_shared_memory_of_the_standard_library_opens_our_segments(root: Path) -> None:
+def test_shared_memory_of_the_standard_library_opens_our_segments(free: str) -> None:
     transport = PosixShmTransport()
-    segment = transport.create("ndinterop", 4096)
+    segment = transport.create(free, 4096)
     segment.buf[5] = 55
-    theirs = open_untracked("ndinterop")
+    theirs = open_untracked(free)
     assert theirs.buf[5] == 55
     theirs.buf[6] = 66
     assert segment.buf[6] == 66
     theirs.close()
-    transport.unlink("ndinterop")
+    transport.unlink(free)
 
 
 def open_untracked(name: str) -> shared_memory.SharedMemory:
@@ -147,10 +153,10 @@ def open_untracked(name: str) -> shared_memory.SharedMemory:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a tracked segment's pages are a Linux matter")
-def test_we_open_segments_of_the_standard_library(root: Path) -> None:
-    theirs = shared_memory.SharedMemory("ndtheirs", create=True, size=4096)
+def test_we_open_segments_of_the_standard_library(free: str) -> None:
+    theirs = shared_memory.SharedMemory(free, create=True, size=4096)
     theirs.buf[:] = bytes([7]) * theirs.size  # touched, so that no holes are left
-    segment = PosixShmTransport().open("ndtheirs", writable=False)
+    segment = PosixShmTransport().open(free, writable=False)
     assert segment.buf[4095] == 7
     del segment
     theirs.close()
@@ -158,18 +164,18 @@ def test_we_open_segments_of_the_standard_library(root: Path) -> None:
 
 
 @pytest.mark.skipif(not LINUX, reason="RLIMIT_AS")
-def test_a_failed_attach_leaves_the_writers_segment(root: Path, console: Any) -> None:
+def test_a_failed_attach_leaves_the_writers_segment(free: str, console: Any) -> None:
     # cpython gh-153279: SharedMemory(name) that cannot map removes what it opened
     for transport in (PosixShmTransport(), MmapTransport()):
-        transport.create("ndlimit", 64 << 20)
+        transport.create(free, 64 << 20)
         child = console()
         child.run("import resource; from ndsharray import backends")
         child.run("resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20))")
         with pytest.raises(Failed) as caught:
-            child.run(f"backends.resolve({transport.name!r}).open('ndlimit', writable=True)")
+            child.run(f"backends.resolve({transport.name!r}).open({free!r}, writable=True)")
         assert caught.value.args[0] in ("OSError", "MemoryError")
-        assert transport.open("ndlimit", writable=False).size == 64 << 20
-        transport.unlink("ndlimit")
+        assert transport.open(free, writable=False).size == 64 << 20
+        transport.unlink(free)
 
 
 def test_a_hopeless_size_is_refused_before_anything_is_filled(linux: Transport) -> None:

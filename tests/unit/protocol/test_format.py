@@ -70,7 +70,7 @@ def test_a_header_comes_back_and_np_load_opens_it(
     assert (loaded.dtype, loaded.shape) == (dtype, shape)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # emulated, everything is
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # emulated, all is slow
 @given(hnp.arrays(hnp.nested_dtypes(hnp.scalar_dtypes()), hnp.array_shapes(min_dims=0, min_side=0)))
 def test_any_layout_comes_back(array: Any) -> None:
     try:

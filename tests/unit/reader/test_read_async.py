@@ -69,20 +69,25 @@ def test_three_arrays_in_one_loop(name: str, transport: str, console: Any) -> No
 
 
 def test_a_timeout_and_what_comes_back(name: str, transport: str) -> None:
+    async def wait_in_vain(reader: NdShArray, timeout: float) -> None:
+        for _ in range(5):  # the machine may hold up one of them
+            begin = time.monotonic()
+            assert not (await reader.read_async(timeout))[0]
+            took = time.monotonic() - begin
+            assert took >= timeout
+            if took < timeout + 0.3:
+                return
+        pytest.fail(f"a wait of {timeout} s took {took} s")
+
     async def main() -> None:
         first = np.arange(2)
         with NdShArray(name, first, "r", transport=transport) as reader:
-            begin = time.monotonic()
-            valid, array = await reader.read_async(0.1)
-            assert 0.1 <= time.monotonic() - begin < 0.4
-            assert not valid
-            assert array is first
+            await wait_in_vain(reader, 0.1)
+            assert (await reader.read_async(0))[1] is first
             with NdShArray(name, np.arange(3), "w", transport=transport) as writer:
                 valid, array = await reader.read_async(5)
                 assert (valid, array.tolist()) == (True, [0, 1, 2])
-                begin = time.monotonic()
-                assert not (await reader.read_async(timeout=0.3))[0]
-                assert 0.3 <= time.monotonic() - begin < 0.6
+                await wait_in_vain(reader, 0.3)
                 assert not (await reader.read_async(0))[0]
                 out = np.zeros(3, int)
                 writer.write(np.full(3, 4))

@@ -21,7 +21,7 @@ import ndsharray
 from ndsharray import MmapTransport, NdShArray, PosixShmTransport
 from ndsharray._protocol import format
 from ndsharray._protocol.format import PINS_BYTE, WAITING_BYTE
-from ndsharray._reader import sleep
+from ndsharray._reader import sleep, wait_many
 from ndsharray._system import wait as wait_module
 from ndsharray._system import waitv
 from ndsharray.errors import AccessError, ClosedError, FormatError
@@ -222,7 +222,10 @@ def test_arrays_of_both_transports(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("either")
-def test_a_writer_that_comes_is_seen_beside_those_that_live(arrays: Arrays) -> None:
+def test_a_writer_that_comes_is_seen_beside_those_that_live(
+    arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wait_many, "NAP", 600.0)  # the name is not looked up meanwhile
     there = arrays.writer(0)
     readers = [arrays.reader(which) for which in range(3)]
     call = Waiting(readers)
@@ -230,7 +233,7 @@ def test_a_writer_that_comes_is_seen_beside_those_that_live(arrays: Arrays) -> N
     began = time.monotonic()
     arrays.writer(2).write(ONE)
     assert call.join() == [readers[2]]
-    assert call.ended - began < 0.2, "the name would be looked up after 0.25 s anyway"
+    assert call.ended - began < 10, "it comes by itself, not at the end of the time"
     assert readers[2].read()[0]
 
 
@@ -252,11 +255,12 @@ def test_a_frame_that_comes_just_before_the_sleep_is_not_slept_over(
         return may_sleep
 
     monkeypatch.setattr(sleep.Sleep, "begin", begin_and_write)
+    monkeypatch.setattr(wait_many, "NAP", 600.0)
     if not waitv.can_sleep(2):
         pytest.skip("needs Linux 5.16")
     began = time.monotonic()
     assert ndsharray.wait(readers, 20) == [readers[0]]
-    assert time.monotonic() - began < 0.2, "a lost frame would be found after 0.25 s"
+    assert time.monotonic() - began < 10, "a lost frame would be found at the end of the time"
 
 
 def test_writers_that_come_are_seen_where_none_is(
@@ -352,11 +356,8 @@ def test_readers_that_are_in_use(arrays: Arrays) -> None:
 
 
 def _is_held(reader: NdShArray) -> bool:
-    lock = reader._reader._lock  # type: ignore[union-attr]
-    if lock.acquire(False):
-        lock.release()
-        return False
-    return True
+    # Without taking it, which would refuse it to the other thread.
+    return repr(reader._reader._lock).startswith("<locked")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -446,11 +447,14 @@ def test_it_wakes_as_soon_as_a_read_does(arrays: Arrays, console: Any) -> None:
             f"transport={arrays.transport!r})"
         )
     readers = [arrays.reader(which) for which in range(2)]
-    times: list[float] = []
-    for value in range(20):
+    waits: list[float] = []
+    reads: list[float] = []
+    for value in range(40):
+        reader, alone = readers[value % 2], value % 4 < 2
         child.begin(f"time.sleep(0.002); w{value % 2}.write(np.full(3, {value}))")
-        assert ndsharray.wait(readers, 20) == [readers[value % 2]]
-        assert readers[value % 2].read()[0]
-        times.append(readers[value % 2].read_time_ms)
+        assert alone or ndsharray.wait(readers, 20) == [reader]
+        assert reader.read(20 if alone else 0)[0]
+        (reads if alone else waits).append(reader.read_time_ms)
         child.result()
-    assert sorted(times)[10] < (2 if LINUX else 20)  # ms
+    # Of the quick ones, as a busy machine makes many slow: who naps has none that is quick.
+    assert sorted(waits)[3] < 2 + 3 * sorted(reads)[3]  # ms
