@@ -1,7 +1,7 @@
 """Writes small records of an acceleration sensor, many at once and then none for a while.
 
-With `slots=64` the records of two bursts stay readable, so a logger need not be there in time for
-each. The consumer answers in a small array of its own: so the producer begins when there is a
+With `slots=224` the records of seven bursts stay readable: a logger that is half a second late
+loses none. The consumer answers in a small array of its own: so the producer begins when there is a
 logger, and ends when that has logged the last record.
 """
 
@@ -36,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
 
     with (
-        NdShArray(args.name, r_w="w", slots=2 * BURST, transport=args.transport) as writer,
+        NdShArray(args.name, r_w="w", slots=7 * BURST, transport=args.transport) as writer,
         NdShArray(args.name + "_logged", r_w="r", transport=args.transport) as answers,
     ):
         print("waiting for a logger", flush=True)

@@ -189,6 +189,7 @@ def test_frames_in_place_are_seen_as_they_were_made(transport: str, tag: str) ->
         "in_place",
         "--frames=25",
         "--linger=1",
+        "--patience=3",
         f"--name={tag}",
         f"--transport={transport}",
     )
@@ -223,7 +224,9 @@ def test_every_record_is_logged(transport: str, tag: str, tmp_path: Path) -> Non
 
 @both_transports
 def test_three_arrays_in_one_loop(transport: str, tag: str) -> None:
-    result = run("one_loop", "--seconds=1", f"--name={tag}", f"--transport={transport}")
+    result = run(
+        "one_loop", "--seconds=1", "--patience=3", f"--name={tag}", f"--transport={transport}"
+    )
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
     written = lines_of("producer", result.stdout)
     told = lines_of("consumer", result.stdout)
@@ -348,7 +351,7 @@ def test_a_stream_in_two_terminals(
     common = [f"--name={tag}", f"--transport={transport}"]
     amount = {"in_place": "--frames=25", "one_loop": "--seconds=1"}[example]
     producer = (f"{example}/producer.py", amount, *common)
-    consumer = (f"{example}/consumer.py", *common)
+    consumer = (f"{example}/consumer.py", "--patience=3", *common)
     output = run_stream(first, producer, "", consumer, terminals)  # its first line, whatever it is
     lasts = {"in_place": {"25"}, "one_loop": {"30", "10", "200"}}[example]
     assert set(re.findall(r"the last is (\d+)$", output, re.MULTILINE)) == lasts, output
@@ -486,10 +489,12 @@ def test_no_part_of_the_robot_outlives_its_supervisor(
 
 def test_a_source_plays_again_and_again_if_told(tag: str, photographs: list[Path]) -> None:
     result = run(
-        "video", photographs[0], "--loop", "--seconds=1.2", "--linger=1", f"--name={tag}"
+        "video", photographs[0], "--loop", "--seconds=3", "--linger=1", f"--name={tag}"
     )  # fmt: skip
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
-    assert "played 3 frames" in "\n".join(lines_of("producer", result.stdout))
+    played = re.search(r"played (\d+) frames", "\n".join(lines_of("producer", result.stdout)))
+    assert played, result.stdout
+    assert int(played[1]) >= 3  # six, if the machine does not hold it up
 
 
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "one photograph"])
@@ -608,9 +613,19 @@ def test_an_option_that_nobody_knows_ends_the_pair(tag: str) -> None:
     assert_says(run("changing_shapes", "--unheard-of", f"--name={tag}"), "--unheard-of")
 
 
-@pytest.mark.parametrize("example", ["in_place", "one_loop", "every_frame", "stereo"])
-def test_a_second_producer_is_told(example: str, tag: str, terminals: list[Terminal]) -> None:
-    terminals.append(producer := Terminal(f"{example}/producer.py", f"--name={tag}"))
+@pytest.mark.parametrize(
+    ("example", "longer"),
+    [
+        ("in_place", "--linger=60"),
+        ("one_loop", "--linger=60"),
+        ("every_frame", "--wait=60"),
+        ("stereo", "--seconds=60"),
+    ],
+)
+def test_a_second_producer_is_told(
+    example: str, longer: str, tag: str, terminals: list[Terminal]
+) -> None:
+    terminals.append(producer := Terminal(f"{example}/producer.py", longer, f"--name={tag}"))
     producer.wait_for_line("")  # its first line
     result = run(f"{example}/producer.py", f"--name={tag}")
     assert_says(result, tag)
@@ -697,7 +712,8 @@ def test_sigterm_to_the_pair_ends_both_children(
 def test_sigterm_ends_both_machines(terminals: list[Terminal]) -> None:
     pytest.importorskip("zenoh", reason="eclipse-zenoh is not installed")
     terminals.append(pair := Terminal("two_machines", "--frames=1800"))
-    pair.wait_for_line("producer | ")
+    for line in ("producer | ", "camera out", "camera in"):  # all four have begun
+        pair.wait_for_line(line)
     pair.process.terminate()
     code, output, errors = pair.end()
     assert code == 143, output
@@ -706,9 +722,9 @@ def test_sigterm_ends_both_machines(terminals: list[Terminal]) -> None:
 
 def test_two_machines(tmp_path: Path) -> None:
     pytest.importorskip("zenoh", reason="eclipse-zenoh is not installed")
-    ended = run("two_machines", "--frames", "40")
+    ended = run("two_machines", "--frames", "150")
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
     counts = re.search(r"(\d+) frames, 0 torn, captured within", ended.stdout)
     assert counts, ended.stdout
-    assert 10 <= int(counts[1]) <= 40
+    assert 10 <= int(counts[1]) <= 150  # the bridges find each other while frames come

@@ -91,15 +91,15 @@ def _is_of_dead_fork_server(directory: Path) -> bool:
 
 def _left_in_temporary(before: set[str]) -> list[str]:
     """Return what was left; a program that is just ending removes its fork server's at once."""
-    return _still_there(lambda: _temporary_names() - before)
+    return still_there(lambda: _temporary_names() - before)
 
 
 def _left_open(before: set[str]) -> list[str]:
     """Return what was left; threads of zenoh's close sockets after their session."""
-    return _still_there(lambda: _descriptors() - before)
+    return still_there(lambda: _descriptors() - before)
 
 
-def _still_there(look: Callable[[], set[str]]) -> list[str]:
+def still_there(look: Callable[[], set[str]]) -> list[str]:
     """Return what is found again and again, for three seconds."""
     for _ in range(60):
         left = look()

@@ -152,6 +152,9 @@ def without_figures(text: str) -> str:
     text = text.replace("posix_shm", "mmap")
     text = re.sub(r"\d[\d,]*(\.\d+)?(e[+-]?\d+)?", "0", text)
     text = re.sub(r"\b0 (us|ms|s|min|h)\b", "0 s", text)
+    # What a replay says where the machine holds it up.
+    text = text.replace("  slipped 0 s", "")
+    text = text.replace("ndsharray: too slow for this rate: all is 0 s later\n", "")
     return re.sub(r"\b0 ([kMG]|[KMG]i)?B\b", "0 B", text)
 
 

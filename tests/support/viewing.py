@@ -49,6 +49,11 @@ class Viewing:
         self.stop()
         self._listening.close()
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return bool(self._server.server_state.tasks)
+
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(PATIENCE)

@@ -189,8 +189,8 @@ def test_a_killed_writer_closes_the_far_array(
     child.process.kill()
     child.process.wait()
     until(lambda: state(there, "cam") in ("absent", "closed"), "the far array is closed")
-    here.writer("cam").write(np.arange(4))  # it takes over
-    assert read(reader).shape == (4,)
+    here.writer("cam").write(np.arange(4))  # it takes over; the frame before may come once more
+    until(lambda: read(reader).shape == (4,), "the next writer's frame")
 
 
 def test_the_far_array_is_closed_with_the_bridge(net: Net, here: Machine, there: Machine) -> None:

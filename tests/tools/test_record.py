@@ -200,7 +200,7 @@ def test_files_are_split_without_losing_a_frame_and_the_oldest_go(tmp_path: Path
 
 def test_files_are_split_by_time(tmp_path: Path) -> None:
     with NdShArray("a", np.zeros(3), "w", slots=100) as writer:
-        with Recorder(["a"], tmp_path / "run", split_seconds=1e-6) as recorder:
+        with Recorder(["a"], tmp_path / "run", split_seconds=1e-9) as recorder:
             for number in range(1, 10):
                 writer.write(np.full(3, number))
     assert len(recorder.paths) == 10

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import until
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
@@ -378,6 +379,7 @@ def test_pages_that_wait_are_answered_at_the_end(name: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", viewing.port, timeout=20)
         question = f'{{"seen":{viewing.version},"tiles":[{{"key":"{key}","after":{serial}}}]}}'
         connection.request("GET", f"/{TOKEN}/next?q={question.replace(' ', '%20')}")
+        until(lambda: viewing.is_answering, "the question has come")
         viewing.stop()
         with connection.getresponse() as answer:
             assert answer.status in (200, 503)

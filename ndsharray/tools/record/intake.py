@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from ... import NdShArray, Transport, info
+from ..._system.clock import unix_ns
 from ..recording.budget import Budget
 from ..recording.messages import IMAGE, Message, encode, kind_of
 
@@ -85,7 +86,7 @@ class Intake:
         self._missed_before = 0  # of the reader, when its last frame was counted
         self._until: int | None = None  # Unix nanoseconds: no frame written later is wanted
         self._begun = time.time_ns()
-        self._clock = self._begun - time.monotonic_ns()
+        self._clock = unix_ns(0)  # of the machine's start, as the wall clock has it
         self._name = name
         self._reader = NdShArray(name, r_w="r", transport=transport)
         self._state: str = self._reader.writer_state
@@ -176,7 +177,7 @@ class Intake:
         if written > self._begun:  # others have waited for the recorder's beginning
             self.longest_delay = max(self.longest_delay, reader.read_time_ms / 1e3)
         # The clock of the recording does not jump when somebody sets the machine's.
-        steady = written - (time.time_ns() - time.monotonic_ns() - self._clock)
+        steady = written - (unix_ns(0) - self._clock)
         self._last_log = max(self._last_log, steady)
         message = encode(
             self.topic,
