@@ -143,7 +143,7 @@ def test_video_plays_and_leaves_a_picture(
 ) -> None:
     picture = tmp_path / "last.png"
     result = run(
-        "video", "--seconds=1", "--linger=1", "--patience=2", f"--picture={picture}",
+        "video", "--seconds=2.5", "--linger=1", "--patience=2", f"--picture={picture}",
         f"--name={tag}", f"--transport={transport}",
     )  # fmt: skip
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
