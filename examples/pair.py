@@ -133,3 +133,4 @@ def end(children: Sequence[subprocess.Popen[str]]) -> None:
     for child in children:
         if child.poll() is None:
             child.kill()
+            child.wait()

@@ -259,9 +259,11 @@ def test_bridges_of_one_root_take_nothing_from_each_other(net: Net, here: Machin
     taking = here.bridge(net.engine(), import_=["*"])
     here.bridge(net.engine(), export=["cam"])
     until(lambda: net.outlets, "an offer")
-    taking.close()
+    far = net.engine()
+    far.offer(Offer("0" * 16, 7, "far"), lambda reply: None)
+    until(lambda: [each.name for each in taking.counts()] == ["far"], "a later offer is taken")
     assert not here.lines
-    assert taking.counts() == []
+    far.close()
 
 
 def test_a_name_with_a_living_writer_is_refused_and_tried_again(
