@@ -128,7 +128,7 @@ TESTS = [
         api/test_loan api/test_ndsharray api/test_stamps api/test_read_set
         faults/test_forks_inside_calls faults/test_full_shm faults/test_interrupts
         processes/test_every_end processes/test_forked_read_set faults/test_kills_at_every_step
-        tools/test_view_server tools/test_bridge
+        tools/test_view_server tools/test_view_command tools/test_bridge
     """.split()
 ]
 _MARK = re.compile(r"# (?:.*; )?guard: ([\w, -]+)$")
