@@ -207,8 +207,8 @@ def first_red(copy: Path) -> str:
         env={**os.environ, "PYTHONPATH": str(copy)},
         check=False,
     )
-    if ended.returncode in (4, 5):  # pytest's: a file is missing, or nothing was to be run
-        raise SystemExit("no test ran")
+    if ended.returncode > 1:  # pytest's own errors: nothing was run, or not to its end
+        raise SystemExit(f"pytest ended with {ended.returncode}:\n{ended.stdout[-5000:]}")
     if ended.returncode == 0:
         return ""
     named = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", ended.stdout, re.MULTILINE)
