@@ -86,7 +86,9 @@ def _bash() -> str:
     with_files = "|".join(c for c in cli.COMMANDS if _takes(c, "FILE"))
     paths = "|".join(sorted(files))
     others = "|".join(sorted(set(valued) - {"--transport"}))
-    path = 'compopt -o filenames; COMPREPLY=($(compgen -f -- "$word"))'
+    # One name is one line, whatever spaces it has; macOS' own bash, 3.2, has no compopt.
+    path = "local IFS=$'\\n'; compopt -o filenames 2>/dev/null"
+    path += '; COMPREPLY=($(compgen -f -- "$word"))'
     shells = " ".join(sorted(_SCRIPTS))
     return f"""\
 _ndsharray() {{

@@ -16,6 +16,7 @@ import mmap
 import os
 import sys
 import sysconfig
+import types
 import uuid
 from typing import Any
 
@@ -104,8 +105,12 @@ def pretend() -> None:
     _posixshmem.shm_open = shm_open
     os.ftruncate, os.fstat, os.close = ftruncate, fstat, close
     mmap.mmap = counted_mmap  # type: ignore[assignment, misc]
+    mmap.PAGESIZE = PAGE  # type: ignore[misc]
     ctypes.CDLL = LibSystem  # type: ignore[assignment, misc]
     del os.posix_fallocate, fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW, fcntl.F_OFD_GETLK
+    del os.O_DIRECT, os.fdatasync, os.posix_fadvise, os.pipe2, os.sched_getaffinity
+    proxies = sys.modules["_scproxy"] = types.ModuleType("_scproxy")  # urllib asks it
+    vars(proxies).update(_get_proxies=dict, _get_proxy_settings=dict)  # there are none
     sysconfig.get_config_vars()  # is kept; a file of this system's name
     sys.addaudithook(refuse)
     sys.platform = "darwin"

@@ -52,7 +52,6 @@ def test_bash_completes_commands_options_arrays_and_files(
     def completed(*words: str) -> list[str]:
         listed = " ".join(f"'{word}'" for word in words)
         code = f"""{script}
-            compopt() {{ :; }}  # which is for shells that people type in
             COMP_WORDS=({listed}); COMP_CWORD={len(words) - 1}; _ndsharray
             printf '%s\\n' "${{COMPREPLY[@]}}"
         """
@@ -69,9 +68,9 @@ def test_bash_completes_commands_options_arrays_and_files(
     assert completed("ndsharray", "completion", "f") == ["fish"]
     with NdShArray("Kamera 1", np.zeros(1), "w"):
         assert completed("ndsharray", "show", "Ka") == [r"Kamera\ 1"]
-    (tmp_path / "run.mcap").touch()
-    for command in ("replay", "recover", "export"):
-        assert completed("ndsharray", command, f"{tmp_path}/ru") == [f"{tmp_path}/run.mcap"]
+    (tmp_path / "my run.mcap").touch()
+    for words in (("replay",), ("recover",), ("export",), ("view", "--root")):
+        assert completed("ndsharray", *words, f"{tmp_path}/my") == [f"{tmp_path}/my run.mcap"]
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")

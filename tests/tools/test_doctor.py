@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,13 +75,17 @@ def test_no_futex_is_a_warning(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert found.verdict == ("warn" if sys.platform.startswith("linux") else "ok")
 
 
-def test_little_room_is_a_warning(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_little_room_is_a_warning(root: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    monkeypatch.setattr(checks, "sys", SimpleNamespace(platform=system))
     usage = checks.shutil.disk_usage(root)._replace(free=64 * 2**20)
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: usage)
     found = checks.room(str(root))
     assert found.verdict == "warn"
     assert "64 MiB" in found.found
-    assert "--shm-size" in found.advice
+    where = "/dev/shm" if system == "linux" and os.path.isdir("/dev/shm") else "NDSHARRAY_DIR"
+    assert where in found.advice
+    assert ("--shm-size" in found.advice) == (where == "/dev/shm")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")

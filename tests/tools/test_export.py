@@ -147,6 +147,16 @@ def test_frames_a_second_are_a_number_above_0(
     assert err.endswith(f"argument --fps: '{fps}' is no number above 0\n")
 
 
+def test_a_recording_that_is_not_there_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "no.mcap")
+    assert cli.main(["export", path]) == 1
+    assert capsys.readouterr().err == f"ndsharray: {path}: No such file or directory\n"
+    assert cli.main(["export", str(tmp_path)]) == 1
+    assert "no recording" in capsys.readouterr().err
+
+
 def test_npz_gets_its_suffix_and_a_folder_is_no_file(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

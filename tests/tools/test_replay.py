@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
 import threading
@@ -179,6 +180,24 @@ def test_steps_end_with_the_input(tmp_path: Path, lines: int) -> None:
     )
     assert done.returncode == (0 if lines else 1), done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["frames"] == lines
+
+
+@pytest.mark.parametrize(("option", "code"), [("--paused", 130), ("--loop", 0)])
+def test_a_signal_before_the_end_is_exit_code_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, option: str, code: int
+) -> None:
+    path = tmp_path / "run.mcap"
+    write_recording(path, numbered(3))
+    signals, status = [signal.SIGTERM], Player.status
+
+    def stop_and_tell(self: Player) -> Any:
+        if signals:
+            signal.raise_signal(signals.pop())
+        return status(self)
+
+    monkeypatch.setattr(Player, "status", stop_and_tell)
+    assert cli.main(["replay", str(path), option]) == code
+    assert capsys.readouterr().err == ""
 
 
 def test_files_of_a_folder_follow_each_other_without_a_gap(tmp_path: Path) -> None:

@@ -162,15 +162,19 @@ def _kind_of_file_system(path: str) -> str:
 def room(root: str) -> Check:
     """Check that there is room for frames, where the transports put them."""
     places = {_existing(root)}
-    if sys.platform.startswith("linux") and os.path.isdir("/dev/shm"):
-        if os.stat("/dev/shm").st_dev != os.stat(_existing(root)).st_dev:
-            places.add("/dev/shm")  # of posix_shm
+    has_shm = sys.platform.startswith("linux") and os.path.isdir("/dev/shm")
+    if has_shm and os.stat("/dev/shm").st_dev != os.stat(_existing(root)).st_dev:
+        places.add("/dev/shm")  # of posix_shm
     free = {place: shutil.disk_usage(place) for place in sorted(places)}
     found = ", ".join(f"{human(f.free)} of {human(f.total)} in {p}" for p, f in free.items())
-    if min(usage.free for usage in free.values()) < _LITTLE_ROOM:
+    little = [place for place, usage in free.items() if usage.free < _LITTLE_ROOM]
+    if not little:
+        return Check("room", "ok", found)
+    if has_shm and any(place.startswith("/dev/shm") for place in little):
         advice = "in a container: --shm-size=1g or --ipc=host; else 'ndsharray clean', or mount "
         return Check("room", "warn", found, f"{advice}-o remount,size=4g /dev/shm")
-    return Check("room", "ok", found)
+    advice = f"'ndsharray clean', make room there, or choose another one: {DIR_VARIABLE}, --root"
+    return Check("room", "warn", found, advice)
 
 
 def limits() -> Iterator[Check]:

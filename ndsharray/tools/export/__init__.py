@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         raise ToolError(
             f"{error.filename!r} is there already; --force replaces it", _USAGE
         ) from None
-    except (FileNotFoundError, ValueError) as error:
+    except ValueError as error:
         raise ToolError(str(error), _USAGE) from None
     for path, frames in written:
         if options.json:

@@ -13,7 +13,7 @@ from .player import Player, Status
 
 __all__ = ["replay"]
 
-_NOTHING, _USAGE, _LOST = 1, 2, 3
+_NOTHING, _USAGE, _LOST, _INTERRUPTED = 1, 2, 3, 130
 _POLL = 0.1  # seconds between two looks for the end
 
 
@@ -39,12 +39,15 @@ def replay(options: argparse.Namespace) -> int:
         while not stop.asked and not ended.acquire(timeout=_POLL) and not keys.are_done:
             if progress.is_due():
                 _show(progress, player.status(), options.rate)
+        by_signal = None
+        if stop.asked and thread.is_alive():
+            by_signal = 0 if options.loop else _INTERRUPTED  # a loop has no other end
         player.stop()
         thread.join()
         _show(progress, player.status(), options.rate)
         if errors:
             raise errors[0]
-        return _finish(progress, player.status())
+        return _finish(progress, player.status(), by_signal)
 
 
 def _player(options: argparse.Namespace) -> Player:
@@ -112,12 +115,13 @@ def _show(progress: Progress, status: Status, rate: float) -> None:
     progress.show([line], status.as_dict())
 
 
-def _finish(progress: Progress, status: Status) -> int:
+def _finish(progress: Progress, status: Status, by_signal: int | None) -> int:
+    """Say what was wrong, and return the exit code; `by_signal`: the one of an end by a signal."""
     if status.slipped:
         progress.note(f"too slow for this rate: all is {duration(status.slipped)} later")
     for note in status.notes:
         progress.note(note)
-    if not status.frames:
+    if by_signal is None and not status.frames:
         progress.note("nothing to play")
         return _NOTHING
-    return _LOST if status.is_incomplete else 0
+    return _LOST if status.is_incomplete else by_signal or 0

@@ -1,6 +1,7 @@
 """What the library does where the system is called macOS, as far as Linux can show it.
 
-`macos/sitecustomize.py` says what is pretended; `tox -e macos` runs unit and api tests that way.
+`macos/sitecustomize.py` says what is pretended; `tox -e macos` runs the tests of unit,
+api and tools that way.
 """
 
 from __future__ import annotations

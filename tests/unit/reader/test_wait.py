@@ -389,13 +389,13 @@ def test_an_interrupt_leaves_nothing(arrays: Arrays) -> None:
     old = signal.signal(signal.SIGUSR1, stop)
     main = threading.get_ident()
 
-    def interrupt() -> None:
-        until(lambda: all(map(waiting, writers)) if LINUX else _is_held(readers[2]), "it waits")
+    def interrupt(chosen: list[NdShArray]) -> None:
+        until(lambda: all(map(waiting, writers) if LINUX else map(_is_held, chosen)), "it waits")
         signal.pthread_kill(main, signal.SIGUSR1)
 
     try:
         for chosen in (readers[:2], readers):
-            thread = threading.Thread(target=interrupt)
+            thread = threading.Thread(target=interrupt, args=(chosen,))
             thread.start()
             with pytest.raises(Stop):
                 ndsharray.wait(chosen, 20)
@@ -428,7 +428,8 @@ def test_a_child_that_was_forked_within_it_is_told(arrays: Arrays) -> None:
     finally:
         signal.signal(signal.SIGALRM, old)
     if children == [0]:
-        told = isinstance(found, RuntimeError) and "fork interrupted" in str(found)
+        # A poll may go on in the child: unlike a sleep, it has no mark that is the parent's.
+        told = (found == [] and not LINUX) or "fork interrupted" in str(found)
         again = ndsharray.wait(readers, 0) == [] if told else False
         os._exit(0 if again else 1)
     assert found == []
