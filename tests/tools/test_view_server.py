@@ -149,10 +149,15 @@ def test_a_page_may_ask_for_many_arrays_with_long_names() -> None:
 # --- frames
 
 
-def test_a_frame_is_waited_for_after_a_read_of_another_page_that_brought_none(name: str) -> None:
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_frame_is_waited_for_after_a_read_of_another_page_that_brought_none(
+    name: str, is_over: bool
+) -> None:
     async def main() -> None:
         feed = feeds.Feed(lambda: NdShArray(name, r_w="r"), 100.0)
         other = asyncio.ensure_future(feed._read(0.05))
+        if is_over:  # and the loop learns of it as the page begins to wait
+            feed._thread.submit(bool).result()
         newer = asyncio.ensure_future(feed.newer(0))
         await other
         writer.write(np.arange(3))

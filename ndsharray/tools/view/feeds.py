@@ -62,7 +62,7 @@ class Feed:
     async def newer(self, after: int) -> Frame | None:
         """Wait for a frame that is not the one with that serial number; None at the feed's end."""
         self.asked = time.monotonic()
-        if self._is_new(after) and self._coming is None and not self._end.is_set():
+        if self._is_new(after) and not self._is_reading and not self._end.is_set():
             await asyncio.shield(self._read(0.0))
         while not self._is_new(after) and not self._end.is_set():
             # Again and again: a read that another page has begun may end just now.
@@ -72,16 +72,18 @@ class Feed:
     def _is_new(self, after: int) -> bool:
         return self.last is not None and self.last.serial != after
 
+    @property
+    def _is_reading(self) -> bool:
+        # One that is done must not count: to await it again and again would keep the loop from all
+        # else, also from whatever would forget it.
+        return self._coming is not None and not self._coming.done()
+
     def _read(self, patience: float) -> asyncio.Future[None]:
         """Return the read that is under way, or begin one."""
-        if self._coming is None:
+        if self._coming is None or not self._is_reading:
             loop = asyncio.get_running_loop()
             self._coming = loop.run_in_executor(self._thread, self._read_once, patience)
-            self._coming.add_done_callback(self._arrived)
         return self._coming
-
-    def _arrived(self, _: object) -> None:
-        self._coming = None
 
     # --- in the feed's thread
 
