@@ -17,13 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from console import Console
-from leftovers import HAS_SHM, SHM, Leftovers, still_there
+from leftovers import HAS_SHM, SHM, Leftovers, left_in_root
 
-from ndsharray import MmapTransport, NdShArray, PosixShmTransport
-from ndsharray._registry import cleanup
 from ndsharray._system import root_watch
 
 TESTS = Path(__file__).resolve().parent
@@ -214,14 +211,10 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield directory
     gc.collect()
     root_watch.close_spares()  # the process keeps a few
-    if os.name == "nt" and directory.is_dir():
+    if os.name == "nt":
         monkeypatch.undo()  # other systems' names
-        # What was mapped when its writer closed could not be removed then: the next writer does it.
-        cleanup._swept.clear()  # at once
-        for transport in (MmapTransport(directory), PosixShmTransport(directory)):
-            NdShArray("sweeper", np.zeros(1), "w", transport=transport).close()
     # A thread of the viewer's that has just been told to end still removes its own.
-    left = still_there(lambda: set(os.listdir(directory) if directory.is_dir() else ()))
+    left = left_in_root(directory)
     shutil.rmtree(directory, ignore_errors=True)
     assert left == [], f"left in the root: {left}"
     before.compare()

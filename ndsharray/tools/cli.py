@@ -25,6 +25,7 @@ from typing import Any
 from .. import NdShArrayError, __version__
 from .._registry.names import alike
 from .common import ToolError
+from .common.pipes import has_no_reader
 from .common.stopping import terminated_as_interrupted
 from .common.terminal import shown
 
@@ -80,11 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:
-        return _reader_has_gone()
     except ToolError as error:
         return _failed(str(error), error.code)
     except Exception as error:
+        if has_no_reader(error):
+            return _reader_has_gone()
         if os.environ.get(DEBUG_VARIABLE):
             raise
         return _failed(_in_a_line(error), 1)

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         hint = (
             "is the recording itself" if options.force else "is there already; --force replaces it"
         )
-        raise ToolError(f"{output!r} {hint}", _USAGE) from None
+        raise ToolError(f"'{output}' {hint}", _USAGE) from None
     except ValueError as error:
         raise ToolError(str(error), _NOTHING) from None
     if options.json:
@@ -98,7 +98,7 @@ def recover(path: str, output: str, force: bool = False) -> Account:
         raws = source.frames()
         first = next(raws, None)
         if first is None:
-            raise ValueError(f"{path!r} holds no whole frame")
+            raise ValueError(f"'{path}' holds no whole frame")
         new = Output(output, force)
         try:
             file = writer.FileWriter(new, None, writer.library())

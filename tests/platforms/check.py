@@ -1,5 +1,7 @@
 """Runs on the platform that is tried: unit and api tests and an example pair, on both transports.
 
+On Windows the tests of the tools as well.
+
 More arguments are pytest's.
 """
 
@@ -22,7 +24,7 @@ PYTEST = [
 ]
 # What differs between platforms (words, byte order, files, locks, waiting), without what starts so
 # many processes that it takes hours where each start takes seconds.
-FOLDERS = [str(PROJECT / "tests" / folder) for folder in ("unit", "api")]
+FOLDERS = ["unit", "api", *(["tools"] if sys.platform == "win32" else [])]
 
 
 def run(what: str, *command: str, quiet: bool = False) -> bool:
@@ -52,7 +54,7 @@ def main(options: list[str]) -> int:
     results = [
         run("example pair, mmap", pair, "--transport=mmap", quiet=True),
         run("example pair, posix_shm", pair, "--transport=posix_shm", quiet=True),
-        run("tests", *PYTEST, *options, *FOLDERS),
+        run("tests", *PYTEST, *options, *(str(PROJECT / "tests" / name) for name in FOLDERS)),
     ]
     return 0 if all(results) else 1
 

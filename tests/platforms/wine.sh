@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# wine.sh [PYTEST'S OPTIONS]: the unit and api tests and an example pair on Windows' own CPython 3.12 under
-# Wine, in a small Debian of its own, which is made once. NDSHARRAY_PLATFORMS says where.
+# wine.sh [PYTEST'S OPTIONS]: the unit, api and tools tests and an example pair on Windows' own CPython
+# 3.12 under Wine, in a small Debian of its own, which is made once. NDSHARRAY_PLATFORMS says where.
 #
 # Needs root, and on Debian or Ubuntu: apt-get install debootstrap debian-archive-keyring
 #
@@ -31,7 +31,8 @@ make() {
     rm -rf "$work"
     python3 -m pip install --quiet --no-compile --target "$root/packages" --only-binary=:all: \
         --platform win_amd64 --python-version 3.12 \
-        numpy==1.26.4 typing_extensions pytest pytest-timeout hypothesis colorama
+        numpy==1.26.4 typing_extensions pytest pytest-timeout hypothesis colorama \
+        mcap pillow starlette uvicorn
     # Its sys.path; the drive Z: is the root directory.
     printf '%s\r\n' python312.zip . 'Z:\packages' 'Z:\project' >"$root/python/python312._pth"
     mkdir -p "$root"/wine/prefix/drive_c/windows/system32

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from leftovers import left_in_root
 from patience import until
 
 from ndsharray import NdShArray, Transport
@@ -176,7 +177,8 @@ class Machine:
         self.close_bridges()
         for made in reversed(self._open):
             made.close()
-        self.directory.rmdir()  # nothing is left there
+        assert left_in_root(self.directory) == []
+        self.directory.rmdir()
 
 
 def session(*connect: str, listen: Sequence[str] = (), mode: str = "peer") -> Any:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
+
+import numpy.typing as npt
+import pytest
 
 from ndsharray import NdShArray
 
@@ -25,3 +29,10 @@ def kill_writer(writer: NdShArray) -> None:
     assert writer._writer is not None
     writer._writer._holding.lock_file.abandon()  # type: ignore[union-attr]
     writer._finalizer.detach()
+
+
+def leave_killed(name: str, array: npt.NDArray[Any], transport: str) -> None:
+    """Leave an array whose writer has been killed, and which no process has mapped."""
+    if os.name == "nt" and transport == "posix_shm":
+        pytest.skip("Windows frees memory with the last handle")
+    kill_writer(NdShArray(name, array, "w", transport=transport))

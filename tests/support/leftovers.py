@@ -10,6 +10,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from ndsharray import MmapTransport, NdShArray, PosixShmTransport
+from ndsharray._registry import cleanup
 from ndsharray.backends.base import control_name
 
 SHM = Path("/dev/shm")
@@ -33,6 +37,24 @@ class Leftovers:
         assert left == [], f"left in the temporary directory: {left}"
         left = _left_open(self.descriptors)
         assert left == [], f"descriptors left open: {left}"
+
+
+def left_in_root(root: Path) -> list[str]:
+    """Return the names that were left in a root.
+
+    Not what was mapped on Windows when its writer closed: the next writer removes it.
+    """
+    return still_there(lambda: _swept_root(root))
+
+
+def _swept_root(root: Path) -> set[str]:
+    names = set(os.listdir(root)) if root.is_dir() else set()
+    if os.name == "nt" and names:
+        cleanup._swept.clear()  # at once
+        for transport in (MmapTransport(root), PosixShmTransport(root)):
+            NdShArray("sweeper", np.zeros(1), "w", transport=transport).close()
+        names = set(os.listdir(root))
+    return names
 
 
 def _shm_names() -> set[str]:

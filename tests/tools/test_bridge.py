@@ -350,11 +350,11 @@ def test_every_frame_is_sent_in_order_within_its_memory(
     writer, reader = here.writer("cam", slots=64), there.reader("cam")
     bridge = here.bridge(net.engine(), export=["cam"], every=True, max_memory=80)
     there.bridge(net.engine(), import_=["cam"], slots=64)
-    writer.write(np.array([0]))
+    writer.write(np.array([0.0]))
     assert read(reader)[0] == 0
     with net.gate:
         for number in range(1, 31):  # eight bytes each: ten of them may wait
-            writer.write(np.array([number]))
+            writer.write(np.array([float(number)]))
         until(lambda: bridge.counts()[0].dropped >= 19, "19 dropped frames")
     got = [int(frame[0]) for _, frame in zip(range(10), reader.frames(20.0))]
     assert got[-10:] == sorted(set(got[-10:]))

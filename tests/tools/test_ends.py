@@ -19,7 +19,7 @@ from ndsharray.tools import cli
 from ndsharray.tools.common import stopping
 from ndsharray.tools.common.stopping import Stop, stop_on_signals
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX")
+POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX")
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def started(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     )
 
 
+@POSIX
 def test_a_signal_ends_a_command_cleanly(camera: NdShArray) -> None:
     with started("hz") as child:
         assert child.stdout is not None
@@ -54,6 +55,7 @@ def test_a_pipe_that_nobody_reads_ends_a_command_quietly(camera: NdShArray) -> N
         assert child.stderr.read() == b""
 
 
+@POSIX
 def test_a_closed_output_is_no_error(camera: NdShArray) -> None:
     command = ["sh", "-c", '"$@" >&-', "sh", *COMMAND, "list"]
     done = subprocess.run(command, stderr=subprocess.PIPE, timeout=PATIENCE)
@@ -85,6 +87,7 @@ def test_stop_wakes_every_thread_that_waits() -> None:
     assert woken == [True] * 3
 
 
+@POSIX
 def test_what_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -120,6 +123,7 @@ def test_an_interrupt_elsewhere_is_exit_code_130(
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@POSIX
 def test_watch_draws_a_table_that_fits_and_q_ends_it(camera: NdShArray) -> None:
     import fcntl
     import struct

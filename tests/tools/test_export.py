@@ -43,6 +43,11 @@ def test_no_array_takes_the_file_of_another_one(recording: Path, tmp_path: Path)
         assert np.load(tmp_path / "all" / f"{file}.time_ns.npy").shape == (2,)
 
 
+def test_no_file_is_a_device_of_windows() -> None:
+    names = ["aux", "Con.1", "lpt1", "auxiliary", "com"]
+    assert list(file_names(names).values()) == ["_aux", "_Con.1", "_lpt1", "auxiliary", "com"]
+
+
 def test_no_array_takes_the_member_of_another_one(recording: Path, tmp_path: Path) -> None:
     assert cli.main(["export", str(recording)]) == 0
     with np.load(tmp_path / "run.npz") as archive:
@@ -167,7 +172,7 @@ def test_npz_gets_its_suffix_and_a_folder_is_no_file(
         assert "a" in archive.files
     folder.mkdir()
     assert cli.main(["export", str(recording), "-o", str(folder), "--force"]) == 2
-    assert f"{str(folder)!r} is a folder" in capsys.readouterr().err
+    assert f"'{folder}' is a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

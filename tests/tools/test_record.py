@@ -16,12 +16,13 @@ from patience import until
 
 pytest.importorskip("mcap")
 
-from commands import kill_writer
+from commands import kill_writer, leave_killed
 from recordings import judged, metadata, read_recording, same, some_frames
 
 from ndsharray import MmapTransport, NdShArray
 from ndsharray.tools import cli
-from ndsharray.tools.record import Recorder, files
+from ndsharray.tools.record import Recorder, files, intake
+from ndsharray.tools.record.intake import Intake
 from ndsharray.tools.recording import output
 from ndsharray.tools.recording import writer as recording_writer
 
@@ -81,7 +82,7 @@ def test_losses_are_exact_on_screen_and_in_the_file(tmp_path: Path) -> None:
             _wait_for_frames(recorder, "a", 1)
             recorder._budget.take(10_000)  # as if the disk were slow
             for number in range(1, 40):
-                writer.write(np.full(1000, number))
+                writer.write(np.full(1000, number, float))
             recorder._budget.release(10_000)
         end = recorder.statistics()
     found = values(path)
@@ -132,13 +133,52 @@ def test_a_writer_that_is_dead_at_the_beginning_is_noted_once(
     transport: str, newest: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / "run.mcap"
-    kill_writer(NdShArray("a", np.zeros(3), "w", transport=transport))
+    leave_killed("a", np.zeros(3), transport)
     with Recorder(["a"], path, newest=newest, transport=transport) as recorder:
         until(lambda: recorder.writers == {"a": "killed"}, "the dead writer is noted")
     assert [event["event"] for event in metadata(path, "ndsharray.event")] == ["killed"]
     assert recorder.statistics().arrays[0].writer == "killed"
     assert values(path) == [0]
     NdShArray("a", r_w="w", transport=transport).close()  # it removes what the dead one left
+
+
+def test_a_writer_that_comes_after_a_closed_one_has_lost_nothing(
+    transport: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.mcap"
+    with NdShArray("a", r_w="r", transport=transport) as reader:
+        with NdShArray("a", np.zeros(3), "w", transport=transport) as writer:
+            for _ in range(4):
+                writer.write(np.zeros(3))
+            assert reader.read()[0]  # Windows keeps what a reader maps, and counts on there
+        with Recorder(["a"], path, transport=transport) as recorder:
+            intake = next(iter(recorder._intakes.values()))
+            with NdShArray("a", np.ones(3), "w", transport=transport) as writer:
+                last = writer.frame_id
+                until(lambda: intake._last_id == last, "its frame")
+    assert values(path)[-1] == 1
+    assert recorder.statistics().lost == 0
+
+
+def test_an_idle_writer_is_not_closed_by_a_coarse_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, looked, look = time.monotonic, [0], Intake._look_at_writer
+
+    def count(self: Intake, ended: bool) -> None:
+        look(self, ended)
+        looked[0] += 1
+
+    # As coarse as the wait is long: it ends at the next time, which rounding may bring nearer.
+    monkeypatch.setattr(time, "monotonic", lambda: (50_000 + real() // 0.02) * 0.02)
+    monkeypatch.setattr(intake, "_LOOK", 0.02)
+    monkeypatch.setattr(Intake, "_look_at_writer", count)
+    path = tmp_path / "run.mcap"
+    with NdShArray("a", np.zeros(3), "w"):
+        with Recorder(["a"], path) as recorder:
+            until(lambda: looked[0] >= 20, "20 looks at the writer")
+        assert recorder.writers == {"a": "live"}
+    assert metadata(path, "ndsharray.event") == []
 
 
 def test_a_writer_that_closes_without_a_frame_is_noted(transport: str, tmp_path: Path) -> None:
@@ -182,7 +222,7 @@ def test_files_are_split_without_losing_a_frame_and_the_oldest_go(tmp_path: Path
     with NdShArray("a", np.zeros(1000), "w", slots=100) as writer:
         with Recorder(["a"], folder, split_size=40_000) as recorder:
             for number in range(1, 60):
-                writer.write(np.full(1000, number))
+                writer.write(np.full(1000, number, float))
         paths = recorder.paths
         assert len(paths) >= 12
         assert all(os.path.getsize(path) <= 40_000 for path in paths)
@@ -192,10 +232,32 @@ def test_files_are_split_without_losing_a_frame_and_the_oldest_go(tmp_path: Path
             Recorder(["a"], folder, split_size=40_000)
         with Recorder(["a"], folder, split_size=20_000, keep=3, force=True) as recorder:
             for number in range(1, 60):
-                writer.write(np.full(1000, number))
+                writer.write(np.full(1000, number, float))
     assert sorted(os.listdir(folder)) == [os.path.basename(path) for path in recorder.paths]
     assert len(recorder.paths) == 3
     assert values(folder)[-1] == 59
+
+
+def test_an_old_file_that_another_program_uses_or_took_away_ends_no_recording(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "run"
+    with NdShArray("a", np.zeros(3), "w", slots=100) as writer:
+        with Recorder(["a"], folder, split_seconds=1e-9, keep=4) as recorder:
+            _wait_for_frames(recorder, "a", 1)
+            for number in range(1, 3):
+                writer.write(np.full(3, number))
+            until(lambda: len(recorder.paths) == 3, "three files")
+            first, second, _ = recorder.paths
+            os.unlink(second)
+            with open(first, "rb"):  # Windows cannot remove it now
+                for number in range(3, 10):
+                    writer.write(np.full(3, number))
+                    _wait_for_frames(recorder, "a", number + 1)
+            writer.write(np.full(3, 10))
+        assert recorder.error is None
+    assert values(folder) == [7, 8, 9, 10]
+    assert len(os.listdir(folder)) == len(recorder.paths) == 4
 
 
 def test_files_are_split_by_time(tmp_path: Path) -> None:
@@ -211,10 +273,10 @@ def test_a_snapshot_has_the_last_seconds(tmp_path: Path) -> None:
     with NdShArray("a", np.zeros(1000), "w", slots=100) as writer:
         with Recorder(["a"], tmp_path / "s.mcap", snapshot=60, max_memory=80_000) as recorder:
             for number in range(1, 40):
-                writer.write(np.full(1000, number))
+                writer.write(np.full(1000, number, float))
                 _wait_for_frames(recorder, "a", number + 1)
             first = recorder.snapshot()
-            writer.write(np.full(1000, 40))
+            writer.write(np.full(1000, 40.0))
             _wait_for_frames(recorder, "a", 41)
             second = recorder.snapshot()
         with pytest.raises(RuntimeError):
@@ -332,7 +394,7 @@ def test_a_full_disk_ends_with_a_whole_file(
     with NdShArray("a", np.zeros(1000), "w", slots=10) as writer:
         with Recorder(["a"], path, split_size=10**9) as recorder:
             for number in range(1, 8):
-                writer.write(np.full(1000, number))
+                writer.write(np.full(1000, number, float))
             assert recorder.wait(TIMEOUT)
     assert "full" in str(recorder.error)
     (file,) = recorder.paths
@@ -344,6 +406,7 @@ def test_a_full_disk_ends_with_a_whole_file(
     assert account["frames"] == str(count)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a pipe of POSIX")
 def test_memory_is_bounded_where_the_disk_is_slow(tmp_path: Path) -> None:
     """A pipe that nobody empties: frames wait up to the limit, the rest is lost and counted."""
     path = tmp_path / "pipe"

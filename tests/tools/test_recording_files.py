@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 import zlib
@@ -212,7 +213,7 @@ def test_a_chunk_is_written_when_it_is_50_ms_old(tmp_path: Path) -> None:
     begun = time.monotonic()
     add_frames(file, [("a", np.zeros(3)), ("a", np.ones(3))])
     ended = time.monotonic()
-    assert 0 < file.flush_old(begun + 0.049) <= 0.001 + (ended - begun)
+    assert 0 < file.flush_old(begun + 0.049) <= 0.001001 + (ended - begun)
     assert read_recording(path)[0] == []
     file.flush_old(ended + 0.05)
     assert len(read_recording(path)[0]) == 2
@@ -352,6 +353,7 @@ def test_export_to_numpy(tmp_path: Path, capsys: Any) -> None:
     assert cli.main(["export", str(path), "--only", "nothing"]) == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="scripts of the shell")
 def test_export_to_video_needs_ffmpeg_and_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

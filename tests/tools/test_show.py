@@ -308,9 +308,9 @@ def test_an_array_without_a_frame_is_one_line(transport: str, capsys: Any) -> No
 
 
 def test_the_frame_of_a_writer_that_was_killed_is_shown(transport: str, capsys: Any) -> None:
-    from commands import kill_writer
+    from commands import leave_killed
 
-    kill_writer(NdShArray("camera", np.zeros((20, 20), np.uint8), "w", transport=transport))
+    leave_killed("camera", np.zeros((20, 20), np.uint8), transport)
     assert cli.main(["show", "camera"]) == 0
     assert lines_of(capsys)[0].endswith("  killed")
     assert cli.main(["clean", "--yes"]) == 0
@@ -344,6 +344,7 @@ def test_a_pipe_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_colours_follow_the_terminal_and_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.get_terminal_size", lambda _: (100, 40))
+    monkeypatch.setattr("ndsharray.tools.common.terminal._obeys_sequences", lambda _: True)
     for variable in ("COLUMNS", "LINES", "NO_COLOR", "COLORTERM", "WT_SESSION"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import numpy as np
-from commands import kill_writer, lines_of
+from commands import leave_killed, lines_of
 
 from ndsharray import NdShArray
 from ndsharray.tools import cli
@@ -31,7 +31,7 @@ def page_of(screen: Terminal, first: int = 0) -> list[str]:
 
 def test_states_have_colours_and_killed_writers_are_there(transport: str, capsys: Any) -> None:
     with NdShArray("live one", np.zeros(3), "w", transport=transport):
-        kill_writer(NdShArray("lens", np.zeros((4, 5)), "w", transport=transport))
+        leave_killed("lens", np.zeros((4, 5)), transport)
         title, blank, head, dead, alive = page_of(SCREEN)
         assert title.startswith("ndsharray  2 arrays  ")
         assert blank == ""

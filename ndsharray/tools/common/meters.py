@@ -82,6 +82,8 @@ class Meters:
         """Look which arrays there are; return them by name."""
         found = {}
         for info in listed(self._options):
+            if info.state == "closed" and not info.readers:
+                continue  # on Windows our own look at it has kept its name
             key = (info.name, info.transport)
             known = self._arrays.pop(key, None)
             if known is not None:

@@ -54,8 +54,6 @@ if sys.platform == "win32":
 
     @contextmanager
     def _single_keys() -> Iterator[Key]:
-        os.system("")  # makes older consoles obey control sequences
-
         def key(seconds: float) -> str:
             end = time.monotonic() + seconds
             while not msvcrt.kbhit():

@@ -12,6 +12,7 @@ __all__ = ["Terminal", "aligned", "clipped", "print_rows", "shown", "terminal", 
 
 _SMALLEST = (20, 6)  # columns and lines that a picture needs
 TRUE_COLOURS = 2**24
+_SEQUENCES = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING
 
 
 class Terminal(NamedTuple):
@@ -51,7 +52,23 @@ def terminal(stream: TextIO | None = None) -> Terminal:
     lines = _number("LINES") or size[1] or 24
     cursor = tty and os.environ.get("TERM", "xterm" if os.name == "nt" else "dumb") != "dumb"
     cursor = cursor and columns >= _SMALLEST[0] and lines >= _SMALLEST[1]
+    cursor = cursor and _obeys_sequences(out)
     return Terminal(columns, lines, _colours() if cursor else 0, _is_unicode(out), tty, cursor)
+
+
+def _obeys_sequences(out: TextIO) -> bool:
+    """Have Windows' console obey control sequences; False if it does not, or is none (``NUL``)."""
+    if sys.platform != "win32":
+        return True
+    import ctypes
+    import msvcrt
+
+    kernel, mode = ctypes.windll.kernel32, ctypes.c_uint32()
+    handle = ctypes.c_void_p(msvcrt.get_osfhandle(out.fileno()))
+    return bool(
+        kernel.GetConsoleMode(handle, ctypes.byref(mode))
+        and kernel.SetConsoleMode(handle, mode.value | _SEQUENCES)
+    )
 
 
 def _number(variable: str) -> int:

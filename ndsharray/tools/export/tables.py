@@ -56,7 +56,7 @@ def _npz_path(options: argparse.Namespace) -> str:
     """Return the path of the file, which ends in ``.npz`` as it does by ``numpy.savez``."""
     path: str = options.output or stem_of(options.paths[0])
     if options.output and os.path.isdir(path):
-        raise ValueError(f"{path!r} is a folder: with --to npz, -o names the file")
+        raise ValueError(f"'{path}' is a folder: with --to npz, -o names the file")
     return path if path.endswith(".npz") else path + ".npz"
 
 

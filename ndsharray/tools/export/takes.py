@@ -17,6 +17,8 @@ __all__ = ["TIMES", "Layout", "Takes", "file_names", "stem_of"]
 
 TIMES = ".time_ns"  # what an array's name gets that of its times by
 _LONGEST = 60  # characters of a file's name, before what is added
+# What Windows opens a device by, in every folder and with every suffix.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 Layout = tuple[np.dtype[Any], tuple[int, ...]]
 
@@ -87,6 +89,8 @@ def file_names(topics: Iterable[str]) -> dict[str, str]:
     taken: set[str] = set()  # as systems see them that know no case
     for topic in topics:
         plain = re.sub(r"[^\w.+-]+", "_", topic).strip("._")[:_LONGEST] or "array"
+        if _DEVICE.match(plain):
+            plain = f"_{plain}"
         name, count = plain, 1
         while taken & {name.casefold(), f"{name}{TIMES}".casefold()}:
             count += 1

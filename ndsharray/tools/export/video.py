@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from subprocess import PIPE, Popen
 
 from ..common import ToolError
+from ..common.pipes import has_no_reader
 from ..recording.messages import picture_of
 from .takes import Layout, Takes, file_names, stem_of
 
@@ -131,7 +132,9 @@ class _Encoder:
         """Add a frame."""
         try:
             self._frames.write(payload)
-        except BrokenPipeError:
+        except OSError as error:
+            if not has_no_reader(error):
+                raise
             self.finish()  # it says why
             raise ToolError("ffmpeg: it ended before the frames did", _LOST) from None
 
@@ -143,8 +146,7 @@ class _Encoder:
         ToolError
             If ffmpeg has failed.
         """
-        with suppress(BrokenPipeError):
-            self._frames.close()
+        self._close_pipe()
         if self._process.wait():
             self._said.seek(0)
             lines = self._said.read().decode(errors="replace").split("\n")
@@ -152,10 +154,16 @@ class _Encoder:
             raise ToolError(f"ffmpeg: {said[-1] if said else 'failed'}", _LOST)
         os.replace(self._part, self._path)
 
+    def _close_pipe(self) -> None:
+        try:
+            self._frames.close()
+        except OSError as error:  # of what was not written yet
+            if not has_no_reader(error):
+                raise
+
     def __exit__(self, *_: object) -> None:
         self._process.kill()  # harmless when it has ended
-        with suppress(BrokenPipeError):
-            self._frames.close()
+        self._close_pipe()
         self._process.wait()
         self._said.close()
         with suppress(FileNotFoundError):

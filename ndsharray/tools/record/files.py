@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -104,11 +105,11 @@ class Files:
 
     def _take_folder(self) -> None:
         if os.path.exists(self._folder) and not os.path.isdir(self._folder):
-            raise FileExistsError(f"{self._folder!r} is no folder, which several files need")
+            raise FileExistsError(f"'{self._folder}' is no folder, which several files need")
         os.makedirs(self._folder, exist_ok=True)
         there = [name for name in os.listdir(self._folder) if name.endswith(SUFFIX)]
         if there and not self._force:
-            raise FileExistsError(f"{self._folder!r} has recordings already; --force replaces them")
+            raise FileExistsError(f"'{self._folder}' has recordings already; --force replaces them")
         ours = re.compile(re.escape(self._stem()) + r"-\d{5,}" + re.escape(SUFFIX))
         for name in filter(ours.fullmatch, there):  # others may have been put there
             os.unlink(os.path.join(self._folder, name))
@@ -124,7 +125,7 @@ class Files:
         try:
             output = Output(path, self._force)
         except FileExistsError:
-            raise FileExistsError(f"{path!r} is there already; --force replaces it") from None
+            raise FileExistsError(f"'{path}' is there already; --force replaces it") from None
         reserve = None
         try:
             reserve = None if output.is_pipe else Reserve(self._folder)
@@ -185,7 +186,7 @@ class Files:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            raise Limit(f"the disk is full: {self._folder!r} ({error.strerror})") from None
+            raise Limit(f"the disk is full: '{self._folder}' ({error.strerror})") from None
 
     def _is_over(self, message: Message) -> bool:
         limits, file = self._limits, self._file
@@ -198,8 +199,19 @@ class Files:
     def _next(self) -> None:
         self._finish()
         self._file = self._open()
+        self._remove_old()
+
+    def _remove_old(self) -> None:
         while self._limits.keep is not None and len(self._names) > self._limits.keep:
-            os.unlink(self._names.popleft())
+            try:
+                os.unlink(self._names[0])
+            except FileNotFoundError:
+                pass  # somebody has taken it away
+            except PermissionError:
+                if sys.platform != "win32":
+                    raise
+                return  # another program has it open: with the next file
+            self._names.popleft()
 
     def _check_room(self, size: int) -> None:
         """Look at the free room, before what was there at the last look can be used up."""

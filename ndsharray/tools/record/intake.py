@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -91,7 +92,9 @@ class Intake:
         self._reader = NdShArray(name, r_w="r", transport=transport)
         self._state: str = self._reader.writer_state
         # A reader that is there before its writer should see every frame.
-        self._from_first = self._state in ("absent", "closed")
+        # On Windows, where a closed array stays as long as it is mapped, numbers go on from there.
+        counts_on = self._state == "closed" and sys.platform == "win32"
+        self._from_first = self._state in ("absent", "closed") and not counts_on
         if self._state == "killed":
             self._state = "live"  # its death is noted as any other one, after the frames it left
         self._frames = self._reader.frames(_LOOK)
@@ -152,7 +155,7 @@ class Intake:
     def _next(self) -> npt.NDArray[Any] | None:
         """Return a frame; None if none came, and then look what the writer does."""
         stopping = self._until is not None
-        begun = time.monotonic()
+        end = time.monotonic() + _LOOK  # as the reader computes it, to the bit
         if self._newest:
             valid, frame = self._reader.read(0 if stopping else _LOOK)
             found = frame if valid else None
@@ -162,7 +165,7 @@ class Intake:
             if not self._newest and not stopping:
                 self._frames = self._reader.frames(_LOOK)  # the other one has ended
                 # Before its time: it has returned all that a writer left which has closed.
-                self._look_at_writer(time.monotonic() - begun < _LOOK)
+                self._look_at_writer(time.monotonic() < end)
             else:
                 self._look_at_writer(False)
         return found
@@ -213,10 +216,13 @@ class Intake:
     def _look_at_writer(self, ended: bool) -> None:
         """Note that the writer has closed or died; what it left unread at its close is lost."""
         state = self._reader.writer_state
-        if (ended and self._last_id) or (state == "closed" and self._state != "closed"):
-            self.lost += max(self._reader.missed - self._missed_before, 0)
+        if self._state != "closed" and (state == "closed" or (ended and self._last_id)):
+            unseen = max(self._reader.missed - self._missed_before, 0)
+            self.lost += unseen
             self._note("closed", self._last_id)
-            self._last_id, self._state = 0, "closed"
+            # The next writer takes over what Windows keeps, and counts on.
+            self._last_id = self._last_id + unseen if sys.platform == "win32" else 0
+            self._state = "closed"
         elif state == "killed" and self._state == "live":
             self._note("killed", self._last_id)
             self._state = state

@@ -102,7 +102,7 @@ class RecordingFile:
         try:
             self.size = os.fstat(self._file.fileno()).st_size
             if self._file.read(len(MAGIC)) != MAGIC:
-                raise NotAFile(f"{path!r} is no MCAP file")
+                raise NotAFile(f"'{path}' is no MCAP file")
             if not self._load_summary():
                 self._walk()
         except BaseException:
@@ -296,4 +296,4 @@ class RecordingFile:
                     raise ValueError("its checksum differs")
                 yield Attachment.read(ReadDataStream(io.BytesIO(body)))
             except UNREADABLE as error:
-                note(f"{self.path!r}: a damaged attachment at byte {offset} ({error})")
+                note(f"'{self.path}': a damaged attachment at byte {offset} ({error})")

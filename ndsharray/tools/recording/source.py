@@ -66,7 +66,7 @@ def recordings_in(paths: Sequence[str]) -> list[str]:
             continue
         names = sorted(name for name in os.listdir(path) if name.endswith(SUFFIX))
         if not names:
-            raise FileNotFoundError(f"no recording ({SUFFIX}) in the folder {path!r}")
+            raise FileNotFoundError(f"no recording ({SUFFIX}) in the folder '{path}'")
         found += [os.path.join(path, name) for name in names]
     return found
 
@@ -106,7 +106,7 @@ class Source:
             self.account.note(str(refused))
         for each in self.files:
             for problem in each.problems:
-                self.account.note(f"{each.path!r}: {problem}")
+                self.account.note(f"'{each.path}': {problem}")
         chunks = [(place, file) for file in self.files for place in file.chunks]
         # Of equal times in the files' order: sort keeps it.
         self._chunks = sorted(chunks, key=lambda chunk: chunk[0].start)
@@ -154,16 +154,16 @@ class Source:
             raws, orphans, is_torn = file.messages(place)
         except Damaged as error:
             account.damaged += error.frames
-            account.note(f"{file.path!r}: a damaged chunk {where} ({error})")
+            account.note(f"'{file.path}': a damaged chunk {where} ({error})")
             return []
         if is_torn:
             account.torn += 1
-            account.note(f"{file.path!r}: ends with a frame that is not whole")
+            account.note(f"'{file.path}': ends with a frame that is not whole")
         if not (orphans or _are_its_times(place, file, raws)):
-            account.note(f"{file.path!r}: damaged times {where}: some frames may come out of order")
+            account.note(f"'{file.path}': damaged times {where}: some frames may come out of order")
         if orphans:
             account.damaged += orphans
-            account.note(f"{file.path!r}: frames of a channel whose record is damaged, {where}")
+            account.note(f"'{file.path}': frames of a channel whose record is damaged, {where}")
         account.frames += len(raws)
         return raws
 

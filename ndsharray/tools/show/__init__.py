@@ -167,10 +167,10 @@ def save(frame: npt.NDArray[Any], path: str, bgr: bool, force: bool) -> None:
             f"{describe(frame.shape, frame.dtype)} is no picture: save it as .npy", _USAGE
         )
     if not force and os.path.exists(path):
-        raise ToolError(f"{path!r} exists ('--force' overwrites it)", _USAGE)
+        raise ToolError(f"'{path}' exists ('--force' overwrites it)", _USAGE)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise ToolError(f"{path!r}: there is no folder {folder!r}")
+        raise ToolError(f"'{path}': there is no folder '{folder}'")
     beside = f"{path}.{os.getpid()}.{time.monotonic_ns()}"
     try:
         with open(beside, "xb") as file:

@@ -475,7 +475,7 @@ def test_threads_that_release_arrays_at_the_same_time(name: str, transport: str)
             value = 0
             while time.monotonic() < end or in_place <= 50:
                 value += 1
-                writer.write(np.full(PINS_FROM // 8, value))
+                writer.write(np.full(PINS_FROM // 8, value, float))
                 valid, array = reader.read(copy=False)
                 assert valid
                 in_place += not array.flags.owndata
