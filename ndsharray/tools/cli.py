@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .. import NdShArrayError, __version__
+from .. import NdShArrayError, UnknownTransportError, __version__
 from .._registry.names import alike
 from .common import ToolError
 from .common.pipes import has_no_reader
@@ -88,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _reader_has_gone()
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        return _failed(_in_a_line(error), 1)
+        is_usage = isinstance(error, UnknownTransportError)
+        return _failed(_in_a_line(error), _USAGE if is_usage else 1)
 
 
 def _in_a_line(error: Exception) -> str:

@@ -222,7 +222,7 @@ def test_the_transport_and_the_root_can_be_chosen(
     assert cli.main(["list", "--transport", own, "--root", str(root)]) == 0
     assert cli.main(["list", "--transport", other]) == 1
     assert cli.main(["list", "--root", str(root / "elsewhere")]) == 1
-    assert cli.main(["list", "--transport", "smoke"]) == 1
+    assert cli.main(["list", "--transport", "smoke"]) == 2
     assert "unknown transport 'smoke'" in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -160,6 +161,19 @@ def test_a_recording_that_is_not_there_is_said_in_a_line(
     assert capsys.readouterr().err == f"ndsharray: {path}: No such file or directory\n"
     assert cli.main(["export", str(tmp_path)]) == 1
     assert "no recording" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("json_lines", [[], ["--json"]])
+def test_what_is_lost_of_a_cut_recording_is_said_beside_the_output(
+    recording: Path, tmp_path: Path, json_lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = recording.read_bytes()
+    recording.write_bytes(data[: data.index(np.full(3, 3).tobytes()) + 9])  # inside a frame
+    assert cli.main(["export", str(recording), "--to", "npz", *json_lines]) == 3
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert json_lines == [] or json.loads(out)["path"] == str(tmp_path / "run.npz")
+    assert err.startswith(f"ndsharray: '{recording}': ")
 
 
 def test_npz_gets_its_suffix_and_a_folder_is_no_file(

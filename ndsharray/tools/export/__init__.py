@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from ..common import ToolError, above_0, as_json, emit, plural, require
 from ..common.terminal import shown
@@ -67,6 +68,6 @@ def run(options: argparse.Namespace) -> int:
             emit({"path": path, "frames": frames})
         else:
             print(shown(f"{path}  {plural(frames, 'frame')}"))
-    if notes and not options.json:
-        print("\n".join(map(shown, notes)))
+    for note in notes:
+        print(f"ndsharray: {shown(note)}", file=sys.stderr)
     return _LOST if notes else 0
