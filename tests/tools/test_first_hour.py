@@ -129,7 +129,7 @@ def test_a_damaged_array_is_named_with_its_damage(
 
 
 def test_a_transport_that_is_no_class_is_one_line(capsys: Any) -> None:
-    assert cli.main(["list", "--transport", "os:path"]) == 1
+    assert cli.main(["list", "--transport", "os:path"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("ndsharray: unknown transport 'os:path' ('path' is not a class)")

@@ -94,7 +94,7 @@ WRONG = [
     (["--port", "70000"], 2),
     (["--fps", "0"], 2),
     (["--fps", "nan"], 2),
-    (["--transport", "nothing"], 1),
+    (["--transport", "nothing"], 2),
     (["--root", __file__], 1),
 ]
 
