@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +37,8 @@ def test_absent_live_closed_live(name: str, transport: str) -> None:
             assert not reader.read()[0]
             assert reader.writer_state == "live"
         assert reader.writer_state == "closed"
-    assert reader.writer_state == "absent"  # a closed reader has none
+    # A closed reader has none; on Windows the name of what is mapped stays.
+    assert reader.writer_state == ("closed" if (os.name, transport) == ("nt", "mmap") else "absent")
 
 
 def test_it_tells_how_frames_ended(name: str, transport: str) -> None:
@@ -160,6 +162,7 @@ def test_a_writer_has_none(name: str, transport: str) -> None:
         assert "writer on" in repr(writer)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no boot id: it compares clocks")
 def test_memory_of_another_boot_is_no_array(
     name: str, transport: str, console: Callable[..., Console]
 ) -> None:
