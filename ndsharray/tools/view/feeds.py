@@ -74,8 +74,8 @@ class Feed:
 
     @property
     def _is_reading(self) -> bool:
-        # One that is done must not count: to await it again and again would keep the loop from all
-        # else, also from whatever would forget it.
+        # One that is done does not count: to await it gives the loop no turn, so `newer` would go
+        # round for ever, and the server with it.
         return self._coming is not None and not self._coming.done()
 
     def _read(self, patience: float) -> asyncio.Future[None]:
